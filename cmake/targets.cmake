@@ -1,0 +1,36 @@
+# How every library, program and test of the project is declared, so that all get the same flags.
+
+# Bits must not depend on the compiler's choices: no contraction of a*b+c into an FMA that the source does not name.
+add_library(smollm3_options INTERFACE)
+target_compile_options(smollm3_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  -ffp-contract=off -fno-math-errno
+  $<$<BOOL:${SMOLLM3_WERROR}>:-Werror>)
+target_include_directories(smollm3_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+if(SMOLLM3_SANITIZE)
+  target_compile_options(smollm3_options INTERFACE -fsanitize=${SMOLLM3_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(smollm3_options INTERFACE -fsanitize=${SMOLLM3_SANITIZE})
+endif()
+
+# smollm3_library(NAME SOURCES a.cpp … DEPS lib …): the static library of one layer.
+function(smollm3_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE smollm3_options)
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+endfunction()
+
+# smollm3_test(NAME SOURCES a_test.cpp … DEPS lib … [ENVIRONMENT A=B …]): a GoogleTest program and its CTest entry.
+function(smollm3_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;ENVIRONMENT" ${ARGN})
+  if(NOT SMOLLM3_TESTS)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} smollm3_options GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE SMOLLM3_SOURCE_DIR="${PROJECT_SOURCE_DIR}" SMOLLM3_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  if(ARG_ENVIRONMENT)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "${ARG_ENVIRONMENT}")
+  endif()
+endfunction()

@@ -1,0 +1,190 @@
+"""The demo model's network: SmolLM3's structure at a small size, in PyTorch.
+
+Weights are named and laid out as in the GGUF file (rows = outputs), RoPE turns adjacent pairs (2i, 2i+1) as the
+file's convention has it, and layers with (i + 1) % 4 == 0 have no position encoding. The head is the embedding.
+
+Training keeps float32 master weights and multiplies in bfloat16; `forward` returns hidden states so that the caller can
+compute logits only where it needs them (most training tokens carry no loss).
+"""
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Config:
+    vocab: int = 4096
+    hidden: int = 256
+    layers: int = 8
+    ffn: int = 768
+    heads: int = 4
+    kv_heads: int = 2
+    head_size: int = 64
+    rope_base: float = 5_000_000.0
+    epsilon: float = 1e-6
+    context: int = 4096
+
+    def has_rope(self, layer):
+        return (layer + 1) % 4 != 0
+
+    def shapes(self):
+        """Tensor name -> shape (rows, columns), in the order of the file."""
+        q, kv = self.heads * self.head_size, self.kv_heads * self.head_size
+        out = {"token_embd.weight": (self.vocab, self.hidden)}
+        for i in range(self.layers):
+            b = f"blk.{i}."
+            out[b + "attn_norm.weight"] = (self.hidden,)
+            out[b + "attn_q.weight"] = (q, self.hidden)
+            out[b + "attn_k.weight"] = (kv, self.hidden)
+            out[b + "attn_v.weight"] = (kv, self.hidden)
+            out[b + "attn_output.weight"] = (self.hidden, q)
+            out[b + "ffn_norm.weight"] = (self.hidden,)
+            out[b + "ffn_gate.weight"] = (self.ffn, self.hidden)
+            out[b + "ffn_up.weight"] = (self.ffn, self.hidden)
+            out[b + "ffn_down.weight"] = (self.hidden, self.ffn)
+        out["output_norm.weight"] = (self.hidden,)
+        return out
+
+
+def initial_weights(config, seed):
+    """Normal matrices, the two that write to the residual stream smaller; norms at one."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in config.shapes().items():
+        if len(shape) == 1:
+            weights[name] = torch.ones(shape)
+            continue
+        std = 0.02 if name.startswith("token_embd") else shape[1] ** -0.5
+        if "output" in name or "down" in name:
+            std *= (2 * config.layers) ** -0.5
+        weights[name] = torch.randn(shape, generator=generator) * std
+    return weights
+
+
+class RmsNorm(torch.autograd.Function):
+    """y = x / sqrt(mean(x^2) + epsilon) * gain, in the type of x, statistics in float32."""
+
+    @staticmethod
+    def forward(ctx, x, gain, epsilon):
+        mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square_() / x.shape[-1]
+        scale = mean_square.add_(epsilon).rsqrt_().to(x.dtype)
+        unit = x * scale
+        ctx.save_for_backward(unit, scale, gain)
+        return unit * gain.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, dy):
+        unit, scale, gain = ctx.saved_tensors
+        width = unit.shape[-1]
+        d_gain = (dy * unit).reshape(-1, width).sum(0, dtype=torch.float32)
+        dy = dy * gain.to(dy.dtype)
+        inner = (dy * unit).sum(-1, keepdim=True, dtype=torch.float32).div_(width).to(dy.dtype)
+        return (dy - unit * inner) * scale, d_gain, None
+
+
+class SwiGlu(torch.autograd.Function):
+    """silu(gate) * up, keeping only its two inputs for the way back."""
+
+    @staticmethod
+    def forward(ctx, gate, up):
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate) * up
+
+    @staticmethod
+    def backward(ctx, dy):
+        gate, up = ctx.saved_tensors
+        sigmoid = torch.sigmoid(gate)
+        silu = gate * sigmoid
+        return dy * up * (sigmoid + silu - silu * sigmoid), dy * silu
+
+
+def rope_table(config, length, dtype):
+    """cos and signed sin, (length, head_size), each angle twice as the two of a pair share it."""
+    half = config.head_size // 2
+    frequency = config.rope_base ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = (torch.arange(length, dtype=torch.float64)[:, None] * frequency).repeat_interleave(2, 1)
+    sign = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(half)
+    return angle.cos().to(dtype), (angle.sin() * sign).to(dtype)
+
+
+class Rope(torch.autograd.Function):
+    """Turns adjacent pairs of x (batch, position, head, head_size)."""
+
+    @staticmethod
+    def forward(ctx, x, cos, sin):
+        ctx.save_for_backward(cos, sin)
+        return x * cos + x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2) * sin
+
+    @staticmethod
+    def backward(ctx, dy):
+        cos, sin = ctx.saved_tensors
+        return dy * cos - dy.unflatten(-1, (-1, 2)).flip(-1).flatten(-2) * sin, None, None
+
+
+class Attention(torch.autograd.Function):
+    """Causal softmax(q k^T / sqrt(d)) v, keeping the probabilities.
+
+    q: (batch x kv heads, group x position, d), k and v: (batch x kv heads, position, d);
+    the query heads of a group are stacked along the rows, so grouped-query attention is one product per kv head.
+    """
+
+    @staticmethod
+    def forward(ctx, q, k, v, mask):
+        scale = q.shape[-1] ** -0.5
+        scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
+        p = torch.softmax(scores, -1)
+        ctx.save_for_backward(q, k, v, p)
+        return torch.bmm(p, v)
+
+    @staticmethod
+    def backward(ctx, dy):
+        q, k, v, p = ctx.saved_tensors
+        scale = q.shape[-1] ** -0.5
+        dv = torch.bmm(p.transpose(1, 2), dy)
+        ds = torch._softmax_backward_data(torch.bmm(dy, v.transpose(1, 2)), p, -1, p.dtype)
+        ds = ds * scale
+        return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), dv, None
+
+
+def attention(q, k, v, mask):
+    """q (B, T, heads, d), k and v (B, T, kv heads, d) -> (B, T, heads * d)."""
+    batch, length, heads, size = q.shape
+    kv_heads = k.shape[2]
+    group = heads // kv_heads
+    q = q.view(batch, length, kv_heads, group, size).permute(0, 2, 3, 1, 4).reshape(batch * kv_heads, group * length, size)
+    k = k.transpose(1, 2).reshape(batch * kv_heads, length, size)
+    v = v.transpose(1, 2).reshape(batch * kv_heads, length, size)
+    y = Attention.apply(q, k, v, mask)
+    y = y.view(batch, kv_heads, group, length, size).permute(0, 3, 1, 2, 4)
+    return y.reshape(batch, length, heads * size)
+
+
+def causal_mask(length, group, dtype):
+    """(1, group x length, length): 0 where a query may look, a very negative number elsewhere."""
+    return torch.full((length, length), -1e9).triu_(1).repeat(group, 1)[None].to(dtype)
+
+
+def forward(weights, config, tokens, dtype=torch.bfloat16):
+    """tokens (B, T) -> hidden states after the last norm (B, T, hidden) in `dtype`."""
+    c = config
+    batch, length = tokens.shape
+    cos, sin = (t[:, None, :] for t in rope_table(c, length, dtype))
+    mask = causal_mask(length, c.heads // c.kv_heads, dtype)
+    x = F.embedding(tokens, weights["token_embd.weight"]).to(dtype)
+    for i in range(c.layers):
+        w = lambda name: weights[f"blk.{i}.{name}.weight"].to(dtype)
+        h = RmsNorm.apply(x, weights[f"blk.{i}.attn_norm.weight"], c.epsilon)
+        q = F.linear(h, w("attn_q")).view(batch, length, c.heads, c.head_size)
+        k = F.linear(h, w("attn_k")).view(batch, length, c.kv_heads, c.head_size)
+        v = F.linear(h, w("attn_v")).view(batch, length, c.kv_heads, c.head_size)
+        if c.has_rope(i):
+            q, k = Rope.apply(q, cos, sin), Rope.apply(k, cos, sin)
+        x = x + F.linear(attention(q, k, v, mask), w("attn_output"))
+        h = RmsNorm.apply(x, weights[f"blk.{i}.ffn_norm.weight"], c.epsilon)
+        x = x + F.linear(SwiGlu.apply(F.linear(h, w("ffn_gate")), F.linear(h, w("ffn_up"))), w("ffn_down"))
+    return RmsNorm.apply(x, weights["output_norm.weight"], c.epsilon)
+
+
+def logits(weights, hidden):
+    return F.linear(hidden, weights["token_embd.weight"].to(hidden.dtype))

@@ -1,0 +1,27 @@
+// The one exception type of the program. An error says what failed, why, and what to do about it; the command line
+// prints it as `smollm3: what: why; what to do`, the server answers with it.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace base {
+
+class Error : public std::runtime_error {
+ public:
+  // `what` names the thing that failed ("model.gguf"), `why` the cause, `remedy` the next step; `remedy` may be empty
+  // where there is nothing the user could do.
+  Error(std::string_view what, std::string_view why, std::string_view remedy = {});
+
+  const std::string& subject() const { return subject_; }
+  const std::string& why() const { return why_; }
+  const std::string& remedy() const { return remedy_; }
+
+ private:
+  std::string subject_;
+  std::string why_;
+  std::string remedy_;
+};
+
+}  // namespace base

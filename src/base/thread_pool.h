@@ -1,0 +1,66 @@
+// A pool of threads for data-parallel phases: one caller hands out numbered parts and waits until all are done.
+// Workers spin briefly after a phase, since the next usually follows within microseconds, and then sleep.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace base {
+
+class ThreadPool {
+ public:
+  // `threads` counts the calling thread too: ThreadPool(1) starts none. Every thread of the pool, and the caller while
+  // it works in run(), flushes denormals to zero, as docs/numerics.md requires.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(part, thread) once for every part in [0, parts), thread in [0, size()), and returns when all have
+  // returned. Parts are handed out in order, to whichever thread is free. One run at a time; body must not throw.
+  template <typename Body>
+  void run(int parts, Body&& body) {
+    using Plain = std::remove_reference_t<Body>;
+    run_parts(parts, [](void* context, int part, int thread) { (*static_cast<Plain*>(context))(part, thread); },
+              const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+  }
+
+ private:
+  using Invoke = void (*)(void* context, int part, int thread);
+
+  void run_parts(int parts, Invoke invoke, void* context);
+  void work(int thread);
+  void take_parts(int thread);
+
+  std::vector<std::thread> workers_;
+  Invoke invoke_ = nullptr;
+  void* context_ = nullptr;
+  int parts_ = 0;
+  std::atomic<int> next_part_{0};
+  std::atomic<int> busy_{0};            // workers that have not finished the phase
+  std::atomic<std::uint32_t> phase_{0};  // counts phases; workers wait for it to change
+  std::atomic<bool> stop_{false};
+};
+
+// Processors this process may use: its affinity mask and the cgroup's CPU quota, rounded up; at least 1.
+int usable_processors();
+
+// Sets flush-to-zero and denormals-are-zero on the calling thread, for as long as the object lives.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  std::uint64_t saved_;
+};
+
+}  // namespace base
