@@ -42,12 +42,14 @@ struct Entry {
   Value value;
 };
 
+// What a tensor's type means is not this layer's business: whoever knows it checks that the tensor fits into its room,
+// and thereby that it overlaps no other and ends inside the file.
 struct Tensor {
   std::string_view name;
   std::uint32_t type;                // ggml's number: see quant/type.h
   std::vector<std::uint64_t> shape;  // innermost dimension first: {columns, rows, …}
   std::uint64_t offset;              // from the start of the tensor data, in bytes
-  std::span<const std::byte> data;   // empty if the type's size is not known here
+  std::span<const std::byte> room;   // from its offset to the next tensor's or the file's end
 
   std::uint64_t elements() const;
 };
