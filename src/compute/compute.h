@@ -1,0 +1,155 @@
+// The operations of a transformer's forward pass, and the device that carries them out. What each computes, to the bit,
+// is stated in docs/numerics.md: every CPU device gives the same bits at any batch size and thread count.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "quant/type.h"
+
+namespace compute {
+
+// A weight as it lies in the file: `rows` outputs of `cols` inputs each, row-major, every row a whole number of blocks.
+// The bytes belong to the caller and must outlive the products made with them.
+struct Matrix {
+  quant::Type type = quant::Type::F32;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  std::span<const std::byte> data;
+};
+
+// Types a Matrix may have: F32, F16, BF16, Q8_0, Q4_K, Q5_K, Q6_K.
+bool can_multiply(quant::Type type);
+
+// Floats in a device's memory: `rows` rows of `cols`, the starts of consecutive rows `stride` floats apart.
+struct View {
+  float* data = nullptr;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  std::size_t stride = 0;
+
+  View first(std::size_t count) const { return {data, count, cols, stride}; }
+  View row(std::size_t i) const { return {data + i * stride, 1, cols, stride}; }
+};
+
+// Owns floats in a device's memory.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(View view, std::function<void(float*)> release)
+      : view_(view), data_(view.data, std::move(release)) {}
+
+  View view() const { return view_; }
+  View first(std::size_t rows) const { return view_.first(rows); }
+
+ private:
+  View view_;
+  std::unique_ptr<float[], std::function<void(float*)>> data_;
+};
+
+// The input of products: rows of floats, and beside them the int8 forms that quantised weights are multiplied with.
+// An operation that writes it sets the number of rows and columns; a form is made when the first product needs it.
+class Activations {
+ public:
+  virtual ~Activations() = default;
+  virtual std::size_t rows() const = 0;
+  virtual std::size_t cols() const = 0;
+};
+
+// y = x · weightᵀ, or y += x · weightᵀ. y: one row for each row of x, weight.rows columns.
+struct Product {
+  const Matrix& weight;
+  View y;
+  bool add = false;
+};
+
+// The cache of keys and values lies in pages of 64 consecutive positions of one sequence, aligned to absolute positions:
+// position p is in page p / 64 of its sequence, at slot p % 64. A page holds all layers and key/value heads; for each,
+// in this order, the keys transposed, [head_size][64], and then the values, [64][head_size].
+inline constexpr std::size_t page_positions = 64;
+
+struct KvShape {
+  std::size_t layers = 0;
+  std::size_t kv_heads = 0;
+  std::size_t head_size = 0;                 // a multiple of 16
+  quant::Type type = quant::Type::F16;       // of the elements: F16 or F32
+
+  std::size_t element_bytes() const { return type == quant::Type::F32 ? 4 : 2; }
+  std::size_t block_bytes() const { return head_size * page_positions * element_bytes(); }
+  std::size_t key_offset(std::size_t layer, std::size_t head) const { return (layer * kv_heads + head) * 2 * block_bytes(); }
+  std::size_t value_offset(std::size_t layer, std::size_t head) const { return key_offset(layer, head) + block_bytes(); }
+  std::size_t page_bytes() const { return layers * kv_heads * 2 * block_bytes(); }
+};
+
+// Where one row of a batch stands: in which sequence (whose pages up to position / 64 exist, each aligned to 64 bytes)
+// and at which absolute position.
+struct KvRow {
+  std::span<std::byte* const> pages;
+  std::size_t position = 0;
+};
+
+// One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual std::string name() const = 0;  // as in "AVX-512 (VNNI)"
+  virtual int threads() const = 0;
+
+  virtual Buffer allocate(std::size_t rows, std::size_t cols) = 0;
+  // Room for at most `rows` rows of at most `cols` floats.
+  virtual std::unique_ptr<Activations> make_activations(std::size_t rows, std::size_t cols) = 0;
+
+  // Moves floats in and out. to: from.rows * from.cols floats, without gaps.
+  virtual void read(View from, std::span<float> to) = 0;
+  virtual void write(std::span<const float> from, View to) = 0;
+  // y row i = x row rows[i].
+  virtual void gather(View x, std::span<const std::size_t> rows, View y) = 0;
+  // Takes rows as they are for the input of a product.
+  virtual void assign(View x, Activations& out) = 0;
+
+  // x row i = row tokens[i] of the table.
+  virtual void embed(const Matrix& table, std::span<const std::uint32_t> tokens, View x) = 0;
+
+  // out = x / sqrt(mean(x²) + epsilon) * gain, row by row.
+  virtual void rms_norm(View x, std::span<const float> gain, float epsilon, Activations& out) = 0;
+
+  // Several products of one input, as one parallel phase.
+  virtual void matmul(Activations& x, std::span<const Product> products) = 0;
+  void matmul(Activations& x, std::initializer_list<Product> products) {
+    matmul(x, std::span<const Product>(products.begin(), products.size()));
+  }
+
+  // hidden = silu(x · gateᵀ) * (x · upᵀ).
+  virtual void swiglu(Activations& x, const Matrix& gate, const Matrix& up, Activations& hidden) = 0;
+
+  // Turns the adjacent pairs (2i, 2i+1) of each head of each row. cos_sin: for each row of x, head_size floats:
+  // cos 0, sin 0, cos 1, sin 1, …
+  virtual void rope(View x, std::size_t head_size, std::span<const float> cos_sin) = 0;
+
+  // Writes row i of k and v (kv_heads * head_size floats) into the cache at rows[i].
+  virtual void store_kv(const KvShape& shape, std::size_t layer, View k, View v, std::span<const KvRow> rows) = 0;
+
+  // out row i = softmax(q · kᵀ / sqrt(head_size)) · v over positions 0 to rows[i].position, each query head (q.cols /
+  // head_size of them) with the key/value head of its group. The keys and values of all rows must be stored before.
+  virtual void attention(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows,
+                         Activations& out) = 0;
+};
+
+enum class Isa { Scalar, Avx2, Avx512 };
+
+// A device on `threads` threads of this machine's processors, with the best instruction set they have: Avx512 means F, BW,
+// DQ, VL and VNNI, Avx2 means AVX2, FMA and F16C. `forced`, or else SMOLLM3_CPU=scalar|avx2|avx512 in the environment,
+// picks one instead; an Error if it is unknown or the processor lacks it.
+std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced = std::nullopt);
+
+// Whether this machine's processors can run the instruction set.
+bool supported(Isa isa);
+
+}  // namespace compute
