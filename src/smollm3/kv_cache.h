@@ -1,0 +1,63 @@
+// Keys and values of past positions, in pages of 64 positions that hold all layers (compute::KvShape has the layout).
+// A sequence owns the pages it has filled; pages come from, and go back to, one pool of fixed size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "compute/compute.h"
+#include "smollm3/config.h"
+
+namespace smollm3 {
+
+class PagePool {
+ public:
+  // Reserves address space for `positions` positions; memory is taken as pages are first used. Throws base::Error,
+  // naming the number of positions that would fit, if they would need more than `budget` bytes.
+  PagePool(compute::KvShape shape, std::uint64_t positions, std::uint64_t budget);
+  ~PagePool();
+  PagePool(const PagePool&) = delete;
+  PagePool& operator=(const PagePool&) = delete;
+
+  const compute::KvShape& shape() const { return shape_; }
+  std::size_t free_pages() const { return free_.size(); }
+  std::size_t pages() const { return pages_; }
+
+  std::byte* take();  // nullptr when none is free
+  void give_back(std::byte* page);
+
+ private:
+  compute::KvShape shape_;
+  std::size_t pages_ = 0;
+  std::byte* memory_ = nullptr;
+  std::vector<std::byte*> free_;
+};
+
+// The keys and values of one sequence: positions [0, length) are filled.
+class Sequence {
+ public:
+  explicit Sequence(PagePool& pool) : pool_(&pool) {}
+  ~Sequence() { truncate(0); }
+  Sequence(Sequence&& other) noexcept;
+  Sequence& operator=(Sequence&& other) noexcept;
+
+  std::size_t length() const { return length_; }
+  std::span<std::byte* const> pages() const { return pages_; }
+
+  // Makes room for `count` more positions; false, and nothing changed, if the pool has too few pages.
+  [[nodiscard]] bool reserve(std::size_t count);
+  // Counts `count` reserved positions as filled.
+  void advance(std::size_t count) { length_ += count; }
+  // Forgets positions from `length` on and gives their pages back.
+  void truncate(std::size_t length);
+
+ private:
+  PagePool* pool_;
+  std::vector<std::byte*> pages_;
+  std::size_t length_ = 0;
+};
+
+}  // namespace smollm3
