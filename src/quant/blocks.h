@@ -12,8 +12,8 @@ struct BlockQ8_0 {
 };
 static_assert(sizeof(BlockQ8_0) == 34);
 
-// 256 weights in 8 groups of 32: w = d * scale_j * q - dmin * min_j, q 4 bits, scale_j and min_j 6 bits (group_scales
-// in decode.cpp tells how the 12 bytes hold them). Byte i of the k-th 32 bytes of q holds weight i of group 2k in its
+// 256 weights in 8 groups of 32: w = d * scale_j * q - dmin * min_j, q 4 bits, scale_j and min_j 6 bits (group_scale
+// unpacks them). Byte i of the k-th 32 bytes of q holds weight i of group 2k in its
 // low nibble and weight i of group 2k+1 in its high one.
 struct BlockQ4_K {
   std::uint16_t d;
@@ -43,5 +43,13 @@ struct BlockQ6_K {
   std::uint16_t d;
 };
 static_assert(sizeof(BlockQ6_K) == 210);
+
+// The scale (6 bits) and the min (6 bits) of group j, 0 to 7, from the 12 bytes that Q4_K and Q5_K pack them into:
+// groups 0 to 3 have a byte each, whose top two bits are those of groups 4 to 7.
+struct GroupScale {
+  std::uint8_t scale;
+  std::uint8_t min;
+};
+GroupScale group_scale(const std::uint8_t (&packed)[12], int j);
 
 }  // namespace quant

@@ -1,0 +1,109 @@
+#include "quant/decode.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/error.h"
+#include "quant/blocks.h"
+#include "quant/half.h"
+
+namespace quant {
+
+GroupScale group_scale(const std::uint8_t (&packed)[12], int j) {
+  if (j < 4) return {static_cast<std::uint8_t>(packed[j] & 63), static_cast<std::uint8_t>(packed[j + 4] & 63)};
+  return {static_cast<std::uint8_t>((packed[j + 4] & 15) | (packed[j - 4] >> 6 << 4)),
+          static_cast<std::uint8_t>((packed[j + 4] >> 4) | (packed[j] >> 6 << 4))};
+}
+
+namespace {
+
+// Blocks may lie at any address, so they are copied out.
+template <typename Block, typename Expand>
+void each_block(std::span<const std::byte> row, std::span<float> out, std::size_t elements, Expand expand) {
+  for (std::size_t i = 0; i * elements < out.size(); ++i) {
+    Block block;
+    std::memcpy(&block, row.data() + i * sizeof block, sizeof block);
+    expand(block, out.subspan(i * elements, elements));
+  }
+}
+
+void expand_q8_0(const BlockQ8_0& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.q[i]);
+}
+
+void expand_q4_k(const BlockQ4_K& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  const float dmin = half_to_float(block.dmin);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const std::size_t group = i / 32;
+    const GroupScale g = group_scale(block.scales, static_cast<int>(group));
+    const int q = (block.q[group / 2 * 32 + i % 32] >> (group % 2 * 4)) & 15;
+    out[i] = d * static_cast<float>(g.scale) * static_cast<float>(q) - dmin * static_cast<float>(g.min);
+  }
+}
+
+void expand_q5_k(const BlockQ5_K& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  const float dmin = half_to_float(block.dmin);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const std::size_t group = i / 32;
+    const GroupScale g = group_scale(block.scales, static_cast<int>(group));
+    const int low = (block.q[group / 2 * 32 + i % 32] >> (group % 2 * 4)) & 15;
+    const int q = low | ((block.high[i % 32] >> group & 1) << 4);
+    out[i] = d * static_cast<float>(g.scale) * static_cast<float>(q) - dmin * static_cast<float>(g.min);
+  }
+}
+
+void expand_q6_k(const BlockQ6_K& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const std::size_t half = i / 128;
+    const std::size_t k = i % 128 / 32;
+    const int low = (block.low[half * 64 + k % 2 * 32 + i % 32] >> (k / 2 * 4)) & 15;
+    const int high = (block.high[half * 32 + i % 32] >> (2 * k)) & 3;
+    out[i] = d * static_cast<float>(block.scales[i / 16]) * static_cast<float>((low | high << 4) - 32);
+  }
+}
+
+}  // namespace
+
+bool can_decode(Type type) {
+  switch (type) {
+    case Type::F32:
+    case Type::F16:
+    case Type::BF16:
+    case Type::Q8_0:
+    case Type::Q4_K:
+    case Type::Q5_K:
+    case Type::Q6_K: return true;
+    default: return false;
+  }
+}
+
+void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
+  const auto info = type_info(type);
+  if (!info || !can_decode(type)) {
+    throw base::Error("tensor", "elements of type " + (info ? std::string(info->name) : "unknown") + " cannot be decoded",
+                      "convert the model to F32, F16, BF16, Q8_0, Q4_K, Q5_K or Q6_K");
+  }
+  if (out.size() % info->block != 0 || row.size() != out.size() / info->block * info->block_bytes) {
+    throw base::Error("tensor", "a row of " + std::to_string(out.size()) + " " + std::string(info->name) +
+                                    " elements cannot have " + std::to_string(row.size()) + " bytes");
+  }
+  switch (type) {
+    case Type::F32: std::memcpy(out.data(), row.data(), row.size()); break;
+    case Type::F16:
+      each_block<std::uint16_t>(row, out, 1, [](std::uint16_t bits, std::span<float> x) { x[0] = half_to_float(bits); });
+      break;
+    case Type::BF16:
+      each_block<std::uint16_t>(row, out, 1, [](std::uint16_t bits, std::span<float> x) { x[0] = bfloat_to_float(bits); });
+      break;
+    case Type::Q8_0: each_block<BlockQ8_0>(row, out, 32, expand_q8_0); break;
+    case Type::Q4_K: each_block<BlockQ4_K>(row, out, 256, expand_q4_k); break;
+    case Type::Q5_K: each_block<BlockQ5_K>(row, out, 256, expand_q5_k); break;
+    default: each_block<BlockQ6_K>(row, out, 256, expand_q6_k); break;
+  }
+}
+
+}  // namespace quant

@@ -1,0 +1,183 @@
+// Each format against values worked out by hand from its definition, and encode against decode on random rows.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "base/error.h"
+#include "quant/blocks.h"
+#include "quant/decode.h"
+#include "quant/encode.h"
+#include "quant/half.h"
+#include "quant/type.h"
+
+namespace quant {
+namespace {
+
+template <typename Block>
+std::span<const std::byte> bytes_of(const Block& block) {
+  return std::as_bytes(std::span(&block, 1));
+}
+
+TEST(Half, EveryValueComesBack) {
+  for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+    const auto half = static_cast<std::uint16_t>(bits);
+    const float value = half_to_float(half);
+    const int exponent = half >> 10 & 31;
+    const int fraction = half & 1023;
+    if (exponent == 31 && fraction != 0) {
+      EXPECT_TRUE(std::isnan(value));
+      EXPECT_TRUE(std::isnan(half_to_float(float_to_half(value))));
+      continue;
+    }
+    const double magnitude = exponent == 31  ? std::numeric_limits<double>::infinity()
+                             : exponent == 0 ? std::ldexp(fraction, -24)
+                                             : std::ldexp(1024 + fraction, exponent - 25);
+    ASSERT_EQ(static_cast<double>(value), (half & 0x8000) != 0 ? -magnitude : magnitude) << bits;
+    ASSERT_EQ(float_to_half(value), half);
+  }
+}
+
+TEST(Half, RoundsToNearestEven) {
+  // Between every pair of neighbours: the midpoint goes to the even one, and one step of float either side of it does not.
+  for (std::uint16_t bits = 0; bits < 0x7bff; ++bits) {
+    const float low = half_to_float(bits);
+    const float high = half_to_float(static_cast<std::uint16_t>(bits + 1));
+    const float middle = (low + high) / 2;
+    ASSERT_EQ(float_to_half(middle), bits % 2 == 0 ? bits : bits + 1);
+    ASSERT_EQ(float_to_half(std::nextafter(middle, low)), bits);
+    ASSERT_EQ(float_to_half(std::nextafter(middle, high)), bits + 1);
+  }
+  EXPECT_EQ(float_to_half(65519.996F), 0x7bff);
+  EXPECT_EQ(float_to_half(65520.0F), 0x7c00);
+  EXPECT_EQ(float_to_half(-1e30F), 0xfc00);
+}
+
+TEST(Bfloat, RoundsToNearestEven) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 100000; ++i) {
+    const float value = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+    const float back = bfloat_to_float(float_to_bfloat(value));
+    if (std::isnan(value)) {
+      ASSERT_TRUE(std::isnan(back));
+      continue;
+    }
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+    const float below = std::bit_cast<float>(bits & 0xffff0000U);
+    const float above = std::bit_cast<float>((bits & 0xffff0000U) + 0x10000U);
+    if (std::isinf(above) || std::isnan(above)) continue;
+    const double to_below = std::fabs(double{value} - double{below});
+    const double to_above = std::fabs(double{above} - double{value});
+    const float nearest = to_below < to_above || (to_below == to_above && (bits >> 16) % 2 == 0) ? below : above;
+    ASSERT_EQ(back, nearest);
+  }
+}
+
+TEST(Type, SizesOfBlocks) {
+  EXPECT_EQ(type_info(Type::Q4_K)->block_bytes, 144U);
+  EXPECT_EQ(type_info(Type::Q6_K)->block, 256U);
+  EXPECT_EQ(type_info(Type::MXFP4)->name, "MXFP4");
+  EXPECT_FALSE(type_info(static_cast<Type>(4)));
+  EXPECT_FALSE(type_info(static_cast<Type>(31)));
+}
+
+TEST(Decode, Q4_K) {
+  BlockQ4_K block{};
+  block.d = float_to_half(0.5F);
+  block.dmin = float_to_half(0.25F);
+  // Group 1: scale 63, min 7. Group 6: scale 0b110101, min 0b101001.
+  block.scales[1] = 63;
+  block.scales[5] = 7;
+  block.scales[10] = 0x95;
+  block.scales[2] = 0xc0;
+  block.scales[6] = 0x80;
+  block.q[3] = 0xe2;        // weight 3 of group 0 is 2, of group 1 is 14
+  block.q[96 + 31] = 0x1f;  // weight 31 of group 6 is 15, of group 7 is 1
+  std::vector<float> out(256);
+  decode(Type::Q4_K, bytes_of(block), out);
+  EXPECT_EQ(out[3], 0);
+  EXPECT_EQ(out[32 + 3], 0.5F * 63 * 14 - 0.25F * 7);
+  EXPECT_EQ(out[32 + 4], -0.25F * 7);
+  EXPECT_EQ(out[6 * 32 + 31], 0.5F * 53 * 15 - 0.25F * 41);
+  EXPECT_EQ(out[7 * 32 + 31], 0);
+}
+
+TEST(Decode, Q5_K) {
+  BlockQ5_K block{};
+  block.d = float_to_half(2);
+  block.scales[2] = 3;
+  block.q[32 + 5] = 0x07;
+  block.high[5] = 1 << 2;
+  std::vector<float> out(256);
+  decode(Type::Q5_K, bytes_of(block), out);
+  EXPECT_EQ(out[64 + 5], 2.0F * 3 * 23);
+  EXPECT_EQ(out[64 + 6], 0);
+}
+
+TEST(Decode, Q6_K) {
+  BlockQ6_K block{};
+  block.d = float_to_half(-1);
+  block.scales[8 + 4] = -128;  // weights 64 to 79 of the second half: k = 2
+  block.low[64 + 7] = 0x90;    // high nibble of the first 32 bytes belongs to k = 2
+  block.high[32 + 7] = 3 << 4;
+  std::vector<float> out(256);
+  decode(Type::Q6_K, bytes_of(block), out);
+  EXPECT_EQ(out[128 + 64 + 7], -1.0F * -128 * (0x39 - 32));
+  EXPECT_EQ(out[128 + 64 + 8], -1.0F * -128 * -32);
+  EXPECT_EQ(out[0], 0);
+}
+
+TEST(Decode, RefusesWrongSizes) {
+  std::vector<std::byte> row(143);
+  std::vector<float> out(256);
+  EXPECT_THROW(decode(Type::Q4_K, row, out), base::Error);
+  EXPECT_THROW(decode(Type::Q2_K, row, out), base::Error);
+  EXPECT_THROW(decode(Type::Q8_0, row, std::span(out).first(31)), base::Error);
+}
+
+struct Bound {
+  Type type;
+  double step;  // largest error, as a share of the largest value's magnitude
+};
+
+class RoundTrip : public testing::TestWithParam<Bound> {};
+
+TEST_P(RoundTrip, ErrorIsBounded) {
+  const auto [type, bound] = GetParam();
+  const auto info = *type_info(type);
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (int shape = 0; shape < 6; ++shape) {
+    std::vector<float> x(1024);
+    for (float& v : x) v = normal(random) * std::ldexp(1.0F, 2 * shape - 8);
+    if (shape == 1) std::fill(x.begin(), x.end(), 0.0F);
+    if (shape == 2) for (float& v : x) v = std::fabs(v);
+    if (shape == 3) x[77] *= 50;
+    std::vector<std::byte> row(x.size() / info.block * info.block_bytes);
+    encode(type, x, row);
+    std::vector<float> back(x.size());
+    decode(type, row, back);
+    for (std::size_t block = 0; block < x.size(); block += 256) {
+      float widest = 0;
+      for (std::size_t i = block; i < block + 256; ++i) widest = std::max(widest, std::fabs(x[i]));
+      for (std::size_t i = block; i < block + 256; ++i) {
+        ASSERT_LE(std::fabs(double{x[i]} - double{back[i]}), bound * widest) << info.name << " at " << i;
+      }
+    }
+  }
+}
+
+// K-quants: half a step (the range is up to twice the largest value), and the rounding of the 6- and 8-bit scales, which
+// moves the ends of a group's range by up to half a unit in 63 each.
+INSTANTIATE_TEST_SUITE_P(Types, RoundTrip,
+                         testing::Values(Bound{Type::F32, 0}, Bound{Type::F16, 1.0 / 2048}, Bound{Type::BF16, 1.0 / 256},
+                                         Bound{Type::Q8_0, 0.0045}, Bound{Type::Q4_K, 2 * 0.5 / 15 + 0.02},
+                                         Bound{Type::Q5_K, 2 * 0.5 / 31 + 0.02}, Bound{Type::Q6_K, 1.0 / 32 + 0.01}),
+                         [](const auto& test) { return std::string(type_info(test.param.type)->name); });
+
+}  // namespace
+}  // namespace quant
