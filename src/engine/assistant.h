@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "smollm3/chat.h"
+#include "smollm3/chat_output.h"
 
 namespace engine {
 

@@ -53,11 +53,11 @@ struct Usage {
 
 // What happens to a request. Text comes in whole UTF-8 characters; the last update has `finish`.
 struct Update {
-  std::string text;               // new text, may be empty
+  std::string text = {};          // new text, may be empty
   std::uint32_t prompt_done = 0;  // tokens of the prompt computed so far, of usage.prompt_tokens
-  std::optional<Finish> finish;
-  std::string error;              // one line, if finish is Failed
-  Usage usage;
+  std::optional<Finish> finish = {};
+  std::string error = {};         // one line, if finish is Failed
+  Usage usage = {};
 };
 
 // Called on the engine's thread: it must be quick, must not block and must not throw.

@@ -1,10 +1,12 @@
-// Choosing the next token from logits: penalties, bias, temperature, truncation, and a seeded draw.
+// Choosing the next token from logits. In this order: repetition penalty, presence and frequency penalties, bias,
+// temperature, min-p, top-k, top-p, and a seeded draw.
 #pragma once
 
 #include <cstdint>
 #include <random>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "smollm3/tokenizer.h"
@@ -21,7 +23,7 @@ struct Sampling {
   float repetition_penalty = 1;     // divides positive and multiplies negative logits of tokens seen (arXiv:1909.05858)
   float presence_penalty = 0;       // subtracted from the logits of generated tokens (OpenAI)
   float frequency_penalty = 0;      // the same, times how often each was generated
-  std::unordered_map<Token, float> logit_bias;  // added to logits
+  std::unordered_map<Token, float> logit_bias = {};  // added to logits
   std::uint64_t seed = 0;
 
   // Throws base::Error naming the parameter that is out of range.
@@ -41,7 +43,7 @@ class Sampler {
 
  private:
   struct Candidate {
-    float logit;
+    double weight;  // relative to the most likely token's
     Token token;
   };
 
@@ -51,7 +53,8 @@ class Sampler {
   Sampling sampling_;
   std::mt19937_64 random_;
   std::unordered_map<Token, std::uint32_t> generated_;  // token to how often
-  std::unordered_map<Token, std::uint32_t> prompt_;     // tokens the prompt holds
+  std::unordered_set<Token> seen_;                      // prompt and generated, if they are penalised
+  std::vector<double> weights_;
   std::vector<Candidate> candidates_;
 };
 

@@ -1,5 +1,5 @@
 // Keys and values of past positions, in pages of 64 positions that hold all layers (compute::KvShape has the layout).
-// A sequence owns the pages it has filled; pages come from, and go back to, one pool of fixed size.
+// Pages come from one pool of fixed size, and sequences that begin alike may share them.
 #pragma once
 
 #include <cstddef>
@@ -26,14 +26,18 @@ class PagePool {
   std::size_t free_pages() const { return free_.size(); }
   std::size_t pages() const { return pages_; }
 
-  std::byte* take();  // nullptr when none is free
-  void give_back(std::byte* page);
+  std::byte* take();  // a page with one owner; nullptr when none is free
+  void share(std::byte* page) { ++owners_[index(page)]; }
+  void give_back(std::byte* page);  // free when its last owner gives it back
 
  private:
+  std::size_t index(const std::byte* page) const { return static_cast<std::size_t>(page - memory_) / shape_.page_bytes(); }
+
   compute::KvShape shape_;
   std::size_t pages_ = 0;
   std::byte* memory_ = nullptr;
   std::vector<std::byte*> free_;
+  std::vector<std::uint32_t> owners_;  // of each page
 };
 
 // The keys and values of one sequence: positions [0, length) are filled.
@@ -44,6 +48,10 @@ class Sequence {
   Sequence(Sequence&& other) noexcept;
   Sequence& operator=(Sequence&& other) noexcept;
 
+  // A sequence that begins with this one's first `length` positions: whole pages are shared, the rest is copied, or
+  // left out if the pool has no page for the copy.
+  Sequence fork(std::size_t length) const;
+
   std::size_t length() const { return length_; }
   std::span<std::byte* const> pages() const { return pages_; }
 
@@ -51,7 +59,8 @@ class Sequence {
   [[nodiscard]] bool reserve(std::size_t count);
   // Counts `count` reserved positions as filled.
   void advance(std::size_t count) { length_ += count; }
-  // Forgets positions from `length` on and gives their pages back.
+  // Forgets positions from `length` on and gives their pages back. `length` must be that of the sequence's own, unshared
+  // part, or a whole number of pages: what follows is written in place.
   void truncate(std::size_t length);
 
  private:

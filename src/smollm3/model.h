@@ -1,4 +1,5 @@
-// SmolLM3: the weights of a file, and the forward pass over a batch of tokens.
+// SmolLM3: the forward pass over a batch of tokens. The model is documented at
+// https://huggingface.co/HuggingFaceTB/SmolLM3-3B.
 #pragma once
 
 #include <cstdint>
@@ -10,28 +11,11 @@
 #include "gguf/gguf.h"
 #include "smollm3/config.h"
 #include "smollm3/kv_cache.h"
+#include "smollm3/rope.h"
 #include "smollm3/tokenizer.h"
+#include "smollm3/weights.h"
 
 namespace smollm3 {
-
-struct LayerWeights {
-  compute::Matrix q;            // {query_size, hidden}
-  compute::Matrix k;            // {kv_size, hidden}
-  compute::Matrix v;            // {kv_size, hidden}
-  compute::Matrix o;            // {hidden, query_size}
-  compute::Matrix gate;         // {ffn, hidden}
-  compute::Matrix up;           // {ffn, hidden}
-  compute::Matrix down;         // {hidden, ffn}
-  std::span<const float> attention_norm;  // {hidden}
-  std::span<const float> ffn_norm;        // {hidden}
-};
-
-struct Weights {
-  compute::Matrix embedding;  // {vocab, hidden}
-  std::vector<LayerWeights> layers;
-  std::span<const float> output_norm;  // {hidden}
-  compute::Matrix output;              // {vocab, hidden}: the embedding unless the file has one of its own
-};
 
 // Some next tokens of one sequence.
 struct Chunk {
@@ -55,8 +39,9 @@ class Model {
   compute::KvShape kv_shape(quant::Type type) const;
 
   // Runs the chunks' tokens through the model, in one batch, and returns the logits asked for: a row of `vocab` floats
-  // each, in the order of chunks and tokens, valid until the next call. A sequence appears in at most one chunk.
-  std::span<const float> forward(std::span<const Chunk> chunks);
+  // each, in the order of chunks and tokens, valid until the next call. A sequence appears in at most one chunk, and all
+  // are of pools of the shape `cache`.
+  std::span<const float> forward(std::span<const Chunk> chunks, const compute::KvShape& cache);
 
   // Most tokens one forward() takes.
   static constexpr std::size_t max_batch = 512;
@@ -64,8 +49,12 @@ class Model {
  private:
   struct Buffers;
 
+  std::size_t lay_out(std::span<const Chunk> chunks);
+  std::span<const float> output(compute::View x);
+
   Config config_;
   Weights weights_;
+  Rope rope_;
   compute::Device& device_;
   std::unique_ptr<Buffers> buffers_;
 };

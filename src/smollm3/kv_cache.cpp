@@ -1,0 +1,97 @@
+#include "smollm3/kv_cache.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace smollm3 {
+
+PagePool::PagePool(compute::KvShape shape, std::uint64_t positions, std::uint64_t budget) : shape_(shape) {
+  const std::uint64_t page_bytes = shape.page_bytes();
+  const std::uint64_t wanted = (positions + compute::page_positions - 1) / compute::page_positions;
+  const std::uint64_t fitting = budget / page_bytes;
+  if (wanted > fitting) {
+    const auto megabytes = [](std::uint64_t bytes) { return std::to_string(bytes / 1'000'000) + " MB"; };
+    throw base::Error("context of " + std::to_string(positions) + " positions",
+                      "its keys and values take " + megabytes(wanted * page_bytes) + " and " + megabytes(budget) + " are free",
+                      fitting > 0 ? "--ctx " + std::to_string(fitting * compute::page_positions) + " would fit"
+                                  : "free some memory");
+  }
+  pages_ = static_cast<std::size_t>(wanted);
+  // Memory that is never touched is never taken, so a long context costs nothing until it is used.
+  void* memory = mmap(nullptr, pages_ * page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw base::Error("key/value cache", std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
+  }
+  madvise(memory, pages_ * page_bytes, MADV_HUGEPAGE);
+  memory_ = static_cast<std::byte*>(memory);
+  owners_.resize(pages_);
+  for (std::size_t i = pages_; i-- > 0;) free_.push_back(memory_ + i * page_bytes);
+}
+
+PagePool::~PagePool() { munmap(memory_, pages_ * shape_.page_bytes()); }
+
+std::byte* PagePool::take() {
+  if (free_.empty()) return nullptr;
+  std::byte* page = free_.back();
+  free_.pop_back();
+  owners_[index(page)] = 1;
+  return page;
+}
+
+void PagePool::give_back(std::byte* page) {
+  if (--owners_[index(page)] == 0) free_.push_back(page);
+}
+
+Sequence::Sequence(Sequence&& other) noexcept
+    : pool_(other.pool_), pages_(std::move(other.pages_)), length_(std::exchange(other.length_, 0)) {
+  other.pages_.clear();
+}
+
+Sequence& Sequence::operator=(Sequence&& other) noexcept {
+  std::swap(pool_, other.pool_);
+  std::swap(pages_, other.pages_);
+  std::swap(length_, other.length_);
+  return *this;
+}
+
+Sequence Sequence::fork(std::size_t length) const {
+  Sequence twin(*pool_);
+  const std::size_t whole = length / compute::page_positions;
+  for (std::size_t i = 0; i < whole; ++i) {
+    pool_->share(pages_[i]);
+    twin.pages_.push_back(pages_[i]);
+  }
+  twin.length_ = whole * compute::page_positions;
+  if (twin.length_ == length) return twin;
+  std::byte* page = pool_->take();
+  if (!page) return twin;
+  std::memcpy(page, pages_[whole], pool_->shape().page_bytes());
+  twin.pages_.push_back(page);
+  twin.length_ = length;
+  return twin;
+}
+
+bool Sequence::reserve(std::size_t count) {
+  const std::size_t needed = (length_ + count + compute::page_positions - 1) / compute::page_positions;
+  if (needed <= pages_.size()) return true;
+  if (needed - pages_.size() > pool_->free_pages()) return false;
+  while (pages_.size() < needed) pages_.push_back(pool_->take());
+  return true;
+}
+
+void Sequence::truncate(std::size_t length) {
+  const std::size_t kept = (length + compute::page_positions - 1) / compute::page_positions;
+  while (pages_.size() > kept) {
+    pool_->give_back(pages_.back());
+    pages_.pop_back();
+  }
+  length_ = length;
+}
+
+}  // namespace smollm3

@@ -1,0 +1,3 @@
+smollm3_library(smollm3_model
+  SOURCES config.cpp kv_cache.cpp model.cpp rope.cpp weights.cpp
+  DEPS smollm3_compute smollm3_gguf smollm3_quant)

@@ -1,0 +1,128 @@
+#include "smollm3/model.h"
+
+#include <string>
+
+#include "base/error.h"
+
+namespace smollm3 {
+
+// Activations of one batch: as many rows as it has tokens.
+struct Model::Buffers {
+  compute::Buffer x;        // {tokens, hidden}: the residual stream
+  compute::Buffer q;        // {tokens, query_size}
+  compute::Buffer k;        // {tokens, kv_size}
+  compute::Buffer v;        // {tokens, kv_size}
+  compute::Buffer last;     // {rows with logits, hidden}
+  compute::Buffer logits;   // {rows with logits, vocab}
+  std::unique_ptr<compute::Activations> normed;    // {tokens, hidden}
+  std::unique_ptr<compute::Activations> attended;  // {tokens, query_size}
+  std::unique_ptr<compute::Activations> inner;     // {tokens, ffn}
+  std::size_t logit_rows = 0;                      // that `last` and `logits` have room for
+
+  std::vector<std::uint32_t> tokens;
+  std::vector<compute::KvRow> rows;     // where each token stands
+  std::vector<float> cos_sin;           // {tokens, head_size}
+  std::vector<std::size_t> wanted;      // tokens whose logits are asked for
+  std::vector<float> result;            // {wanted, vocab}
+
+  Buffers(const Config& config, compute::Device& device, std::size_t batch)
+      : x(device.allocate(batch, config.hidden)),
+        q(device.allocate(batch, config.query_size())),
+        k(device.allocate(batch, config.kv_size())),
+        v(device.allocate(batch, config.kv_size())),
+        normed(device.make_activations(batch, config.hidden)),
+        attended(device.make_activations(batch, config.query_size())),
+        inner(device.make_activations(batch, config.ffn)) {}
+};
+
+Model::Model(const gguf::File& file, compute::Device& device, std::uint32_t context)
+    : config_(Config::read(file, context)),
+      weights_(Weights::read(file, config_)),
+      rope_(config_.rope, config_.head_size),
+      device_(device),
+      buffers_(std::make_unique<Buffers>(config_, device, max_batch)) {}
+
+Model::~Model() = default;
+
+compute::KvShape Model::kv_shape(quant::Type type) const {
+  return {.layers = config_.layers, .kv_heads = config_.kv_heads, .head_size = config_.head_size, .type = type};
+}
+
+// Lists the batch's tokens, their places in the cache and their angles; returns how many there are.
+std::size_t Model::lay_out(std::span<const Chunk> chunks) {
+  Buffers& b = *buffers_;
+  b.tokens.clear();
+  b.rows.clear();
+  b.wanted.clear();
+  for (const Chunk& chunk : chunks) {
+    for (std::size_t i = 0; i < chunk.tokens.size(); ++i) {
+      const Token token = chunk.tokens[i];
+      if (token < 0 || static_cast<std::uint32_t>(token) >= config_.vocab) {
+        throw base::Error("token " + std::to_string(token), "the model has tokens 0 to " + std::to_string(config_.vocab - 1));
+      }
+      const bool last = i + 1 == chunk.tokens.size();
+      if (chunk.logits == Chunk::Logits::All || (chunk.logits == Chunk::Logits::Last && last)) b.wanted.push_back(b.tokens.size());
+      b.tokens.push_back(static_cast<std::uint32_t>(token));
+      b.rows.push_back({.pages = chunk.sequence->pages(), .position = chunk.sequence->length() + i});
+    }
+  }
+  if (b.tokens.size() > max_batch) throw base::Error("batch", "has more than " + std::to_string(max_batch) + " tokens");
+  b.cos_sin.resize(b.tokens.size() * config_.head_size);
+  for (std::size_t i = 0; i < b.rows.size(); ++i) {
+    rope_.angles(b.rows[i].position, std::span(b.cos_sin).subspan(i * config_.head_size, config_.head_size));
+  }
+  return b.tokens.size();
+}
+
+std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache) {
+  Buffers& b = *buffers_;
+  const std::size_t count = lay_out(chunks);
+  if (count == 0) return {};
+  const compute::View x = b.x.first(count);
+  const compute::View q = b.q.first(count);
+  const compute::View k = b.k.first(count);
+  const compute::View v = b.v.first(count);
+
+  device_.embed(weights_.embedding, b.tokens, x);
+  for (std::uint32_t i = 0; i < config_.layers; ++i) {
+    const LayerWeights& layer = weights_.layers[i];
+
+    device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
+    device_.matmul(*b.normed, {{layer.q, q}, {layer.k, k}, {layer.v, v}});
+    if (Config::has_rope(i)) {
+      device_.rope(q, config_.head_size, b.cos_sin);
+      device_.rope(k, config_.head_size, b.cos_sin);
+    }
+    device_.store_kv(cache, i, k, v, b.rows);
+    device_.attention(cache, i, q, b.rows, *b.attended);
+    device_.matmul(*b.attended, {{layer.o, x, /*add=*/true}});
+
+    device_.rms_norm(x, layer.ffn_norm, config_.norm_epsilon, *b.normed);
+    device_.swiglu(*b.normed, layer.gate, layer.up, *b.inner);
+    device_.matmul(*b.inner, {{layer.down, x, /*add=*/true}});
+  }
+  for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
+  return output(x);
+}
+
+// Logits of the rows of x that are wanted.
+std::span<const float> Model::output(compute::View x) {
+  Buffers& b = *buffers_;
+  const std::size_t count = b.wanted.size();
+  if (count == 0) return {};
+  if (count > b.logit_rows) {
+    b.last = device_.allocate(count, config_.hidden);
+    b.logits = device_.allocate(count, config_.vocab);
+    b.logit_rows = count;
+  }
+  const compute::View last = b.last.first(count);
+  const compute::View logits = b.logits.first(count);
+  device_.gather(x, b.wanted, last);
+  device_.rms_norm(last, weights_.output_norm, config_.norm_epsilon, *b.normed);
+  device_.matmul(*b.normed, {{weights_.output, logits}});
+  b.result.resize(count * config_.vocab);
+  device_.read(logits, b.result);
+  return b.result;
+}
+
+}  // namespace smollm3
