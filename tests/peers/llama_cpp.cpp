@@ -1,0 +1,172 @@
+// llama.cpp, through the C API of the prebuilt libraries that the npm package node-llama-cpp brings. Compiled by peer.py
+// against that package's headers; no part of the build.
+//
+//   llama_cpp logits LIBDIR MODEL THREADS f16|f32 TOKENS OUT   TOKENS: a file of ids in decimal; OUT: float32, a row of
+//                                                              the vocabulary for each token, all of them one prompt
+//   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,…    JSON: prompt processing of each length, and decoding of N
+//                                                              tokens after each depth, in tokens per second
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ggml-backend.h"
+#include "llama.h"
+
+namespace {
+
+void require(bool holds, const std::string& what) {
+  if (!holds) throw std::runtime_error(what);
+}
+
+std::vector<int> numbers(const std::string& list) {
+  std::vector<int> values;
+  std::stringstream in(list);
+  for (std::string item; std::getline(in, item, ',');) values.push_back(std::stoi(item));
+  return values;
+}
+
+struct Context {
+  llama_model* model = nullptr;
+  llama_context* context = nullptr;
+  int vocab = 0;
+
+  Context(const std::string& path, int threads, int positions, bool f32_cache, bool all_logits) {
+    llama_model_params model_params = llama_model_default_params();
+    model_params.n_gpu_layers = 0;
+    model = llama_model_load_from_file(path.c_str(), model_params);
+    require(model, path + " could not be loaded");
+    vocab = llama_vocab_n_tokens(llama_model_get_vocab(model));
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<uint32_t>(positions + 255) / 256 * 256;
+    params.n_batch = all_logits ? params.n_ctx : 2048;
+    params.n_threads = params.n_threads_batch = threads;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    if (f32_cache) {
+      params.type_k = params.type_v = GGML_TYPE_F32;
+    }
+    context = llama_init_from_model(model, params);
+    require(context, "no context could be made");
+  }
+  ~Context() {
+    llama_free(context);
+    llama_model_free(model);
+  }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Appends the tokens to sequence 0.
+  void decode(const std::vector<int32_t>& tokens, int first_position, bool all_logits) {
+    llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
+    batch.n_tokens = static_cast<int32_t>(tokens.size());
+    for (int i = 0; i < batch.n_tokens; ++i) {
+      batch.token[i] = tokens[static_cast<std::size_t>(i)];
+      batch.pos[i] = first_position + i;
+      batch.n_seq_id[i] = 1;
+      batch.seq_id[i][0] = 0;
+      batch.logits[i] = all_logits || i + 1 == batch.n_tokens;
+    }
+    const int status = llama_decode(context, batch);
+    llama_synchronize(context);
+    llama_batch_free(batch);
+    require(status == 0, "llama_decode returned " + std::to_string(status));
+  }
+
+  void forget() { llama_memory_clear(llama_get_memory(context), false); }
+};
+
+void write_logits(const std::string& model, int threads, bool f32_cache, const std::string& token_file, const std::string& out_file) {
+  std::ifstream in(token_file);
+  std::vector<int32_t> tokens;
+  for (int32_t id; in >> id;) tokens.push_back(id);
+  require(!tokens.empty(), token_file + " holds no tokens");
+  Context c(model, threads, static_cast<int>(tokens.size()), f32_cache, true);
+  c.decode(tokens, 0, true);
+  std::ofstream out(out_file, std::ios::binary);
+  for (int i = 0; i < static_cast<int>(tokens.size()); ++i) {
+    const float* row = llama_get_logits_ith(c.context, i);
+    require(row, "no logits for token " + std::to_string(i));
+    out.write(reinterpret_cast<const char*>(row), static_cast<std::streamsize>(sizeof(float)) * c.vocab);
+  }
+  require(out.good(), out_file + " could not be written");
+}
+
+// The same tokens bench of smollm3 would not have, but any will do: speed does not depend on them.
+std::vector<int32_t> some_tokens(int count, int vocab) {
+  std::vector<int32_t> tokens(static_cast<std::size_t>(count));
+  uint32_t state = 1;
+  for (int32_t& token : tokens) token = static_cast<int32_t>((state = state * 1664525u + 1013904223u) >> 8) % vocab;
+  return tokens;
+}
+
+void prefill(Context& c, int count) {
+  const std::vector<int32_t> tokens = some_tokens(count, c.vocab);
+  for (int at = 0; at < count; at += 2048) {
+    const int n = std::min(2048, count - at);
+    c.decode({tokens.begin() + at, tokens.begin() + at + n}, at, false);
+  }
+}
+
+void bench(const std::string& model, int threads, const std::vector<int>& prompts, int generated, const std::vector<int>& depths) {
+  int positions = 0;
+  for (const int p : prompts) positions = std::max(positions, p);
+  for (const int d : depths) positions = std::max(positions, d + generated);
+  Context c(model, threads, positions + 1, false, false);
+  const auto seconds = [](auto&& body) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  prefill(c, 16);  // warms up
+  std::string separator = "[";
+  for (const int p : prompts) {
+    c.forget();
+    const double took = seconds([&] { prefill(c, p); });
+    std::printf("%s{\"test\":\"pp\",\"tokens\":%d,\"depth\":0,\"tokens_per_second\":%.3f}", separator.c_str(), p, p / took);
+    separator = ",";
+  }
+  for (const int d : depths) {
+    c.forget();
+    prefill(c, d);
+    const std::vector<int32_t> tokens = some_tokens(generated + 1, c.vocab);
+    c.decode({tokens[0]}, d, false);
+    const double took = seconds([&] {
+      for (int i = 1; i < generated + 1; ++i) c.decode({tokens[static_cast<std::size_t>(i)]}, d + i, false);
+    });
+    std::printf("%s{\"test\":\"tg\",\"tokens\":%d,\"depth\":%d,\"tokens_per_second\":%.3f}", separator.c_str(), generated, d,
+                generated / took);
+    separator = ",";
+  }
+  std::printf("]\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    require(argc == 8, "usage: see the head of llama_cpp.cpp");
+    const std::string command = argv[1];
+    llama_log_set([](ggml_log_level level, const char* text, void*) {
+      if (level >= GGML_LOG_LEVEL_ERROR && level != GGML_LOG_LEVEL_CONT) std::fputs(text, stderr);
+    }, nullptr);
+    // Loads the CPU library that suits this machine best, by the libraries' own scores.
+    ggml_backend_load_all_from_path(argv[2]);
+    llama_backend_init();
+    if (command == "logits") {
+      write_logits(argv[3], std::stoi(argv[4]), std::string(argv[5]) == "f32", argv[6], argv[7]);
+    } else if (command == "bench") {
+      bench(argv[3], std::stoi(argv[4]), numbers(argv[5]), std::stoi(argv[6]), numbers(argv[7]));
+    } else {
+      throw std::runtime_error("unknown command " + command);
+    }
+  } catch (const std::exception& error) {
+    std::cerr << "llama_cpp: " << error.what() << '\n';
+    return 1;
+  }
+}

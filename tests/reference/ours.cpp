@@ -1,0 +1,103 @@
+#include "reference/ours.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <stdexcept>
+
+#include "smollm3/kv_cache.h"
+#include "smollm3/model.h"
+
+namespace reference {
+
+std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_t> tokens, const Run& run) {
+  const auto device = compute::make_cpu_device(run.threads, run.isa);
+  smollm3::Model model(file, *device, run.context);
+  const compute::KvShape cache = model.kv_shape(run.kv);
+  smollm3::PagePool pool(cache, tokens.size(), std::numeric_limits<std::uint64_t>::max());
+  smollm3::Sequence sequence(pool);
+  const std::vector<smollm3::Token> ids(tokens.begin(), tokens.end());
+  std::vector<float> logits;
+  for (std::size_t step = 0; sequence.length() < ids.size(); ++step) {
+    const std::size_t wanted = run.chunks.empty() ? smollm3::Model::max_batch : run.chunks[step % run.chunks.size()];
+    const std::size_t count = std::min(wanted, ids.size() - sequence.length());
+    if (!sequence.reserve(count)) throw std::runtime_error("the pool is too small");
+    const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count), smollm3::Chunk::Logits::All};
+    const std::span<const float> rows = model.forward({&chunk, 1}, cache);
+    logits.insert(logits.end(), rows.begin(), rows.end());
+  }
+  return logits;
+}
+
+std::vector<compute::Isa> runnable_isas() {
+  std::vector<compute::Isa> isas;
+  for (const compute::Isa isa : {compute::Isa::Scalar, compute::Isa::Avx2, compute::Isa::Avx512}) {
+    if (compute::supported(isa)) isas.push_back(isa);
+  }
+  return isas;
+}
+
+std::vector<std::uint32_t> random_tokens(std::size_t count, std::uint32_t vocab, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::uint32_t> tokens(count);
+  for (std::uint32_t& token : tokens) token = static_cast<std::uint32_t>(random() % vocab);
+  return tokens;
+}
+
+namespace {
+
+double log_sum_exp(std::span<const double> x) {
+  const double largest = *std::ranges::max_element(x);
+  double sum = 0;
+  for (const double value : x) sum += std::exp(value - largest);
+  return largest + std::log(sum);
+}
+
+// Σ p (log p - log q)
+double divergence(std::span<const double> p, std::span<const double> q) {
+  const double p_total = log_sum_exp(p);
+  const double q_total = log_sum_exp(q);
+  double sum = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) sum += std::exp(p[i] - p_total) * ((p[i] - p_total) - (q[i] - q_total));
+  return sum;
+}
+
+}  // namespace
+
+Distance distance(const Rows& expected, std::span<const float> got) {
+  if (got.size() != expected.data.size()) throw std::runtime_error("not as many logits as the reference has");
+  Distance d;
+  const std::size_t vocab = expected.cols;
+  std::vector<double> column_error(vocab);  // sums of squares
+  std::vector<double> column_power(vocab);
+  double error = 0;
+  double power = 0;
+  for (std::size_t t = 0; t < expected.count; ++t) {
+    const std::span<const double> want = expected[t];
+    const std::vector<double> have(got.begin() + static_cast<std::ptrdiff_t>(t * vocab),
+                                   got.begin() + static_cast<std::ptrdiff_t>((t + 1) * vocab));
+    const auto [low, high] = std::ranges::minmax(want);
+    double mean = 0;
+    for (const double value : want) mean += value / static_cast<double>(vocab);
+    for (std::size_t i = 0; i < vocab; ++i) {
+      const double difference = have[i] - want[i];
+      // Written so that a NaN counts as infinitely far.
+      if (!(std::abs(difference) / (high - low) <= d.worst_of_range)) {
+        d.worst_of_range = std::isnan(difference) ? INFINITY : std::abs(difference) / (high - low);
+      }
+      column_error[i] += difference * difference;
+      column_power[i] += want[i] * want[i];
+      power += (want[i] - mean) * (want[i] - mean);
+    }
+    d.mean_kl += divergence(want, have) / static_cast<double>(expected.count);
+  }
+  for (std::size_t i = 0; i < vocab; ++i) {
+    error += column_error[i];
+    d.worst_column = std::max(d.worst_column, std::sqrt(column_error[i] / column_power[i]));
+  }
+  d.relative_error = std::sqrt(error / power);
+  return d;
+}
+
+}  // namespace reference

@@ -1,0 +1,50 @@
+// Small SmolLM3 files with random weights, written for a test: any shape, any mix of types.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+#include "gguf/gguf.h"
+#include "reference/decode.h"
+
+namespace reference {
+
+struct RandomModel {
+  std::uint32_t layers = 5;  // one of them, the fourth, without RoPE
+  std::uint32_t hidden = 256;
+  std::uint32_t ffn = 512;
+  std::uint32_t heads = 4;
+  std::uint32_t kv_heads = 1;
+  std::uint32_t head_size = 0;  // hidden / heads unless given
+  std::uint32_t vocab = 1000;
+  bool tied = true;        // the embedding serves as the output head
+  float yarn_factor = 1;   // in the file's metadata, over 65,536 positions
+  // One channel in a hundred of the residual stream fifty times larger than the others.
+  bool outliers = false;
+  // Weights of block types: normally distributed and encoded by the program, or any valid blocks of about that spread.
+  bool any_blocks = false;
+  std::function<Type(std::string_view tensor)> type = [](std::string_view) { return Type::F32; };
+  std::uint64_t seed = 1;
+};
+
+// The types llama.cpp's Q4_K_M gives: Q6_K for the embedding and for attn_v and ffn_down of about half of the layers.
+Type q4_k_m(std::string_view tensor, std::uint32_t layers);
+
+// A file of its own in the system's folder for temporary files; gone when the object is.
+class TemporaryModel {
+ public:
+  explicit TemporaryModel(const RandomModel& model);
+  ~TemporaryModel();
+  TemporaryModel(const TemporaryModel&) = delete;
+  TemporaryModel& operator=(const TemporaryModel&) = delete;
+
+  const gguf::File& file() const { return file_; }
+
+ private:
+  std::filesystem::path path_;
+  gguf::File file_;
+};
+
+}  // namespace reference

@@ -1,0 +1,116 @@
+// The same tokens give the same bits, however they are cut into batches, whatever else is in the batch, on any number of
+// threads and with every instruction set.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "reference/ours.h"
+#include "reference/random_model.h"
+#include "smollm3/kv_cache.h"
+#include "smollm3/model.h"
+
+namespace reference {
+namespace {
+
+constexpr std::size_t positions = 150;  // three pages
+
+struct Subject {
+  const char* name;
+  std::function<Type(std::string_view)> type;
+};
+
+const Subject subjects[] = {
+    {"F32", [](std::string_view) { return Type::F32; }},
+    {"F16", [](std::string_view) { return Type::F16; }},
+    {"BF16", [](std::string_view) { return Type::BF16; }},
+    {"Q8_0", [](std::string_view) { return Type::Q8_0; }},
+    {"Q5_K", [](std::string_view) { return Type::Q5_K; }},
+    {"Q4_K_M", [](std::string_view tensor) { return q4_k_m(tensor, 4); }},
+};
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+class SameBits : public testing::TestWithParam<Subject> {
+ protected:
+  const RandomModel shape_{.layers = 4, .kv_heads = 2, .vocab = 500, .outliers = true, .type = GetParam().type};
+  const TemporaryModel model_{shape_};
+  const std::vector<std::uint32_t> tokens_ = random_tokens(positions, shape_.vocab);
+};
+
+TEST_P(SameBits, HoweverTheTokensAreCut) {
+  for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
+    const std::vector<float> expected = run_ours(model_.file(), tokens_, {.kv = kv});
+    for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{1}, {7, 1, 33, 2}, {63, 65}, {5}, {149, 1}}) {
+      EXPECT_TRUE(same_bits(expected, run_ours(model_.file(), tokens_, {.kv = kv, .chunks = chunks})))
+          << "in batches of " << testing::PrintToString(chunks) << ", cache type " << static_cast<int>(kv);
+    }
+  }
+}
+
+TEST_P(SameBits, OnEveryInstructionSetAndNumberOfThreads) {
+  for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
+    const std::vector<float> expected = run_ours(model_.file(), tokens_, {.kv = kv, .threads = 1, .isa = compute::Isa::Scalar});
+    for (const compute::Isa isa : runnable_isas()) {
+      for (const int threads : {1, 2, 3}) {
+        for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{}, {1, 40, 3, 9}}) {
+          EXPECT_TRUE(same_bits(expected, run_ours(model_.file(), tokens_, {.kv = kv, .threads = threads, .isa = isa, .chunks = chunks})))
+              << "instruction set " << static_cast<int>(isa) << ", " << threads << " threads, cache type "
+              << static_cast<int>(kv) << ", batches of " << testing::PrintToString(chunks);
+        }
+      }
+    }
+  }
+}
+
+// Four sequences that advance side by side in uneven steps: each must get the logits it gets alone.
+TEST_P(SameBits, WhateverElseIsInTheBatch) {
+  const auto device = compute::make_cpu_device(2);
+  smollm3::Model model(model_.file(), *device);
+  const compute::KvShape cache = model.kv_shape(quant::Type::F16);
+  smollm3::PagePool pool(cache, 1024, std::numeric_limits<std::uint64_t>::max());
+
+  struct User {
+    std::vector<std::uint32_t> tokens;
+    std::vector<smollm3::Token> ids;
+    smollm3::Sequence sequence;
+    std::vector<float> logits;
+  };
+  std::vector<User> users;
+  for (const std::size_t length : {150, 3, 64, 97}) {
+    const std::vector<std::uint32_t> tokens = random_tokens(length, shape_.vocab, length);
+    users.push_back({tokens, {tokens.begin(), tokens.end()}, smollm3::Sequence(pool), {}});
+  }
+  const std::size_t steps[] = {1, 17, 1, 5, 40, 2};
+  for (std::size_t round = 0;; ++round) {
+    std::vector<smollm3::Chunk> chunks;
+    std::vector<User*> served;
+    for (std::size_t u = 0; u < users.size(); ++u) {
+      const std::size_t done = users[u].sequence.length();
+      const std::size_t count = std::min(steps[(round + u) % std::size(steps)], users[u].ids.size() - done);
+      if (count == 0) continue;
+      ASSERT_TRUE(users[u].sequence.reserve(count));
+      chunks.push_back({&users[u].sequence, std::span(users[u].ids).subspan(done, count), smollm3::Chunk::Logits::All});
+      served.push_back(&users[u]);
+    }
+    if (chunks.empty()) break;
+    std::span<const float> rows = model.forward(chunks, cache);
+    for (std::size_t c = 0; c < chunks.size(); ++c) {
+      const std::span<const float> own = rows.first(chunks[c].tokens.size() * shape_.vocab);
+      served[c]->logits.insert(served[c]->logits.end(), own.begin(), own.end());
+      rows = rows.subspan(own.size());
+    }
+  }
+  for (const User& user : users) {
+    EXPECT_TRUE(same_bits(user.logits, run_ours(model_.file(), user.tokens, {.kv = quant::Type::F16})))
+        << "the sequence of " << user.tokens.size() << " tokens";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::ValuesIn(subjects), [](const auto& subject) { return subject.param.name; });
+
+}  // namespace
+}  // namespace reference

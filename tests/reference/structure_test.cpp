@@ -1,0 +1,111 @@
+// The structure of the forward pass, on files of F32 weights with keys and values in F32, where nothing but the rounding
+// of floats separates the program from the reference: a mistake in structure shows as a difference a hundred times larger.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <string>
+
+#include "reference/ours.h"
+#include "reference/random_model.h"
+#include "reference/reference.h"
+
+namespace reference {
+namespace {
+
+constexpr double bound = 1e-4;  // of the range of a position's logits
+constexpr std::size_t positions = 200;
+
+double worst(const RandomModel& shape, std::size_t count, const Run& run = {}, const Options& options = {}) {
+  const TemporaryModel model(shape);
+  const std::vector<std::uint32_t> tokens = random_tokens(count, shape.vocab);
+  return distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
+}
+
+TEST(Structure, EqualsTheReference) { EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions), bound); }
+
+TEST(Structure, EqualsTheReferenceWithAHeadOfItsOwn) {
+  EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .tied = false}, positions), bound);
+}
+
+TEST(Structure, EqualsTheReferenceWithOutlyingChannels) {
+  EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .outliers = true}, positions), bound);
+}
+
+TEST(Structure, EqualsTheReferenceWithYarnFromTheFile) {
+  EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .yarn_factor = 2}, positions), bound);
+}
+
+TEST(Structure, EqualsTheReferenceWithYarnFromTheContextAskedFor) {
+  EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions, {.context = 131072}, {.yarn_factor = 2}), bound);
+}
+
+TEST(Structure, StretchesOnlyOnce) {
+  EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .yarn_factor = 2}, positions, {.context = 131072}), bound);
+}
+
+TEST(Structure, DoesNotStretchForAContextTheModelHas) {
+  EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions, {.context = 65536}), bound);
+}
+
+// Past the 64 positions of a page and the 512 of a batch.
+TEST(Structure, EqualsTheReferenceOver700Positions) {
+  for (const float factor : {1.0f, 2.0f}) {
+    EXPECT_LT(worst({.hidden = 128, .ffn = 256, .heads = 2, .kv_heads = 1, .vocab = 300, .yarn_factor = factor}, 700), bound);
+  }
+}
+
+TEST(Structure, EqualsTheReferenceInEveryShape) {
+  const RandomModel shapes[] = {
+      {.layers = 4, .hidden = 256, .ffn = 512, .heads = 4, .kv_heads = 1},
+      {.layers = 4, .hidden = 384, .ffn = 1056, .heads = 6, .kv_heads = 2},
+      {.layers = 4, .hidden = 512, .ffn = 256, .heads = 8, .kv_heads = 8},
+      {.layers = 4, .hidden = 512, .ffn = 544, .heads = 4, .kv_heads = 2, .yarn_factor = 2},
+      {.layers = 9, .hidden = 64, .ffn = 96, .heads = 4, .kv_heads = 2, .vocab = 257},
+      {.layers = 4, .hidden = 96, .ffn = 128, .heads = 2, .kv_heads = 1, .vocab = 77},
+      {.layers = 4, .hidden = 128, .ffn = 192, .heads = 3, .kv_heads = 1, .head_size = 96, .vocab = 321},
+      {.layers = 1, .hidden = 32, .ffn = 32, .heads = 1, .kv_heads = 1, .vocab = 33},
+  };
+  for (RandomModel shape : shapes) {
+    for (shape.seed = 1; shape.seed <= 2; ++shape.seed) {
+      EXPECT_LT(worst(shape, 100), bound) << "hidden " << shape.hidden << ", heads " << shape.heads << ", key/value heads "
+                                          << shape.kv_heads << ", seed " << shape.seed;
+    }
+  }
+}
+
+TEST(Structure, EveryInstructionSetEqualsTheReference) {
+  const RandomModel shape{.layers = 4, .heads = 4, .kv_heads = 2, .yarn_factor = 2};
+  for (const compute::Isa isa : runnable_isas()) {
+    EXPECT_LT(worst(shape, 70, {.isa = isa}), bound) << "instruction set " << static_cast<int>(isa);
+  }
+}
+
+// Each of these, put into one of the two sides, must make the comparison above fail, and by far.
+TEST(Structure, NoticesEachFault) {
+  const RandomModel shape{.layers = 8, .heads = 4, .kv_heads = 2, .yarn_factor = 2};
+  const TemporaryModel model(shape);
+  const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
+  const std::vector<float> ours = run_ours(model.file(), tokens);
+  ASSERT_LT(distance(logits(model.file(), tokens), ours).worst_of_range, bound);
+
+  const std::pair<const char*, Faults> faults[] = {
+      {"RoPE on the NoPE layers", {.rope_on_nope_layers = true}},
+      {"NoPE on layers 0, 4, … instead of 3, 7, …", {.nope_on_first_of_four = true}},
+      {"RoPE's pairs taken as halves", {.rope_pairs_as_halves = true}},
+      {"YaRN ignored", {.yarn_ignored = true}},
+      {"YaRN without its magnitude", {.yarn_without_magnitude = true}},
+      {"heads mapped to the wrong group", {.kv_heads_interleaved = true}},
+      {"the first layer skipped", {.skipped_layer = 0}},
+      {"a NoPE layer skipped", {.skipped_layer = 3}},
+      {"the last layer skipped", {.skipped_layer = 7}},
+  };
+  for (const auto& [name, fault] : faults) {
+    const double with_fault = distance(logits(model.file(), tokens, {.faults = fault}), ours).worst_of_range;
+    RecordProperty(name, std::to_string(with_fault));
+    EXPECT_GT(with_fault, 20 * bound) << name;
+  }
+}
+
+}  // namespace
+}  // namespace reference
