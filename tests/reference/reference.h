@@ -33,8 +33,8 @@ struct Faults {
   bool yarn_ignored = false;
   bool yarn_without_magnitude = false;  // angles stretched, cos and sin not scaled
   bool kv_heads_interleaved = false;    // query head h reads key/value head h % kv_heads instead of h / group
-  std::optional<std::size_t> skipped_layer;
-  std::optional<DroppedMins> dropped_mins;
+  std::optional<std::size_t> skipped_layer = std::nullopt;
+  std::optional<DroppedMins> dropped_mins = std::nullopt;
 };
 
 struct Options {
