@@ -1,0 +1,27 @@
+// Figures as a person reads them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace cli {
+
+std::string grouped(std::uint64_t value);   // 128256 as "128,256"
+std::string byte_size(std::uint64_t bytes);  // "1.92 GB", "340 kB": powers of 1000, three figures
+std::string count_size(std::uint64_t count);  // "3.08 B" (10⁹), "5.2 M"
+std::string duration(double seconds);         // "0.4 s", "2 min 05 s"
+
+// The text with what is not UTF-8 replaced by U+FFFD, and control characters (but line breaks and tabs) by blanks: fit
+// for a terminal, whatever a file holds.
+std::string printable(std::string_view text);
+
+// The text as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD.
+void append_json_string(std::string& out, std::string_view text);
+
+// Length of the well-formed UTF-8 character that `text` starts with, 0 if there is none.
+std::size_t utf8_length(std::string_view text);
+bool is_utf8(std::string_view text);
+
+}  // namespace cli
