@@ -1,0 +1,4 @@
+smollm3_library(smollm3_tokenizer
+  SOURCES tokenizer.cpp tokenizer_merges.cpp tokenizer_specials.cpp tokenizer_vocabulary.cpp tokenizer_words.cpp
+    unicode.cpp unicode_tables.cpp
+  DEPS smollm3_base smollm3_gguf)

@@ -1,0 +1,182 @@
+#include "smollm3/tokenizer_vocabulary.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/error.h"
+
+namespace smollm3 {
+namespace {
+
+using base::Error;
+
+constexpr const char* kConvertAgain = "convert the model again or download another file";
+
+// Files spell bytes as characters: those that print in Latin-1 as themselves, the others as U+0100 and up in order.
+class ByteAlphabet {
+ public:
+  ByteAlphabet() {
+    byte_of_.fill(-1);
+    std::size_t substitute = 0x100;
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      const bool prints = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte != 0xAD);
+      byte_of_[prints ? byte : substitute++] = static_cast<std::int16_t>(byte);
+    }
+  }
+
+  // Appends the bytes that `spelled` spells; false at a character that is not of the alphabet.
+  bool append(std::string_view spelled, std::string& out) const {
+    for (std::size_t i = 0; i < spelled.size(); ++i) {
+      unsigned code_point = static_cast<unsigned char>(spelled[i]);
+      if (code_point >= 0x80) {
+        const unsigned next = i + 1 < spelled.size() ? static_cast<unsigned char>(spelled[i + 1]) : 0u;
+        if (code_point < 0xC2 || code_point > 0xC5 || (next & 0xC0) != 0x80) return false;
+        code_point = (code_point & 0x1F) << 6 | (next & 0x3F);
+        ++i;
+      }
+      if (code_point >= byte_of_.size() || byte_of_[code_point] < 0) return false;
+      out.push_back(static_cast<char>(byte_of_[code_point]));
+    }
+    return true;
+  }
+
+ private:
+  std::array<std::int16_t, 256 + 68> byte_of_;  // by code point; -1: not of the alphabet
+};
+
+const ByteAlphabet& alphabet() {
+  static const ByteAlphabet instance;
+  return instance;
+}
+
+std::uint64_t hash(std::string_view bytes) {
+  constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15u;
+  std::uint64_t h = bytes.size() * kFactor;
+  const auto mix = [&](std::uint64_t part) {
+    h = (h ^ part) * kFactor;
+    h ^= h >> 29;
+  };
+  while (bytes.size() >= 8) {
+    std::uint64_t part;
+    std::memcpy(&part, bytes.data(), 8);
+    mix(part);
+    bytes.remove_prefix(8);
+  }
+  std::uint64_t rest = 0;
+  for (const char c : bytes) rest = rest << 8 | static_cast<unsigned char>(c);
+  mix(rest);
+  return h * kFactor;
+}
+
+std::string numbered(const char* thing, std::size_t i) { return std::string(thing) + ' ' + std::to_string(i); }
+
+}  // namespace
+
+Vocabulary Vocabulary::load(const gguf::File& file) {
+  const std::vector<std::string_view> spelled = file.array("tokenizer.ggml.tokens").strings();
+  const gguf::Array& types = file.array("tokenizer.ggml.token_type");
+  if (spelled.empty() || spelled.size() > (1u << 24)) {
+    throw Error(file.name(), "its vocabulary has " + std::to_string(spelled.size()) + " tokens", kConvertAgain);
+  }
+  if (types.count != spelled.size()) {
+    throw Error(file.name(), "it has " + std::to_string(spelled.size()) + " tokens but " +
+                                 std::to_string(types.count) + " token types", kConvertAgain);
+  }
+
+  Vocabulary vocabulary;
+  vocabulary.kinds_.reserve(spelled.size());
+  vocabulary.begins_.reserve(spelled.size() + 1);
+  vocabulary.text_.reserve(spelled.size() * 8);
+  for (std::size_t i = 0; i < spelled.size(); ++i) {
+    const std::int64_t type = types.integer(i);
+    if (type < 1 || type > 6) {
+      throw Error(file.name(), numbered("token", i) + " has the unknown type " + std::to_string(type), kConvertAgain);
+    }
+    vocabulary.kinds_.push_back(TokenKind(type));
+    vocabulary.begins_.push_back(static_cast<std::uint32_t>(vocabulary.text_.size()));
+    if (spelled[i].empty()) throw Error(file.name(), numbered("token", i) + " is empty", kConvertAgain);
+    if (vocabulary.kinds_.back() != TokenKind::Normal) {
+      vocabulary.text_ += spelled[i];
+    } else if (!alphabet().append(spelled[i], vocabulary.text_)) {
+      throw Error(file.name(), numbered("token", i) + " is not spelled in the alphabet of bytes", kConvertAgain);
+    } else {
+      vocabulary.longest_ = std::max(vocabulary.longest_, vocabulary.text_.size() - vocabulary.begins_.back());
+    }
+    if (vocabulary.text_.size() > std::numeric_limits<std::uint32_t>::max()) {
+      throw Error(file.name(), "its tokens take more than 4 GB", kConvertAgain);
+    }
+  }
+  vocabulary.begins_.push_back(static_cast<std::uint32_t>(vocabulary.text_.size()));
+  vocabulary.index(file.name());
+  return vocabulary;
+}
+
+void Vocabulary::index(const std::string& file) {
+  slots_.resize(std::bit_ceil(2 * size()));
+  const std::size_t mask = slots_.size() - 1;
+  for (Token token = 0; token < static_cast<Token>(size()); ++token) {
+    if (kind(token) != TokenKind::Normal) continue;
+    const std::uint64_t h = hash(bytes(token));
+    const auto tag = static_cast<std::uint32_t>(h >> 32);
+    std::size_t at = h & mask;
+    for (; slots_[at].token >= 0; at = (at + 1) & mask) {
+      if (slots_[at].tag != tag || bytes(slots_[at].token) != bytes(token)) continue;
+      throw Error(file, "tokens " + std::to_string(slots_[at].token) + " and " + std::to_string(token) +
+                            " are the same", kConvertAgain);
+    }
+    slots_[at] = {tag, token};
+  }
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    byte_tokens_[byte] = find({&c, 1});
+    if (byte_tokens_[byte] < 0) throw Error(file, numbered("no token stands for the byte", byte), kConvertAgain);
+  }
+}
+
+Token Vocabulary::find(std::string_view wanted) const {
+  if (wanted.size() > longest_) return -1;
+  const std::uint64_t h = hash(wanted);
+  const auto tag = static_cast<std::uint32_t>(h >> 32);
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t at = h & mask; slots_[at].token >= 0; at = (at + 1) & mask) {
+    if (slots_[at].tag == tag && bytes(slots_[at].token) == wanted) return slots_[at].token;
+  }
+  return -1;
+}
+
+Merges Vocabulary::load_merges(const gguf::File& file) const {
+  const std::vector<std::string_view> spelled = file.array("tokenizer.ggml.merges").strings();
+  if (spelled.size() >= std::numeric_limits<std::uint32_t>::max()) {
+    throw Error(file.name(), "it has too many merges", kConvertAgain);
+  }
+  std::vector<std::uint32_t> lengths(size());
+  for (std::size_t i = 0; i < size(); ++i) lengths[i] = begins_[i + 1] - begins_[i];
+
+  Merges merges(spelled.size(), std::move(lengths), byte_tokens_);
+  std::string joined;
+  for (std::size_t i = 0; i < spelled.size(); ++i) {
+    const auto fail = [&](const char* why) { throw Error(file.name(), numbered("merge", i) + ' ' + why, kConvertAgain); };
+    const std::size_t space = spelled[i].find(' ');
+    joined.clear();
+    if (space == std::string_view::npos || !alphabet().append(spelled[i].substr(0, space), joined)) {
+      fail("is not two tokens with a space between");
+    }
+    const std::size_t left_size = joined.size();
+    if (!alphabet().append(spelled[i].substr(space + 1), joined)) fail("is not two tokens with a space between");
+
+    const std::string_view bytes = joined;
+    const Token left = find(bytes.substr(0, left_size));
+    const Token right = find(bytes.substr(left_size));
+    const Token result = find(bytes);
+    if (left < 0 || right < 0) fail("has a part that is not a token");
+    if (result < 0) fail("makes something that is not a token");
+    if (!merges.add(left, right, {static_cast<std::uint32_t>(i), result})) fail("stands there twice");
+  }
+  merges.finish();
+  return merges;
+}
+
+}  // namespace smollm3

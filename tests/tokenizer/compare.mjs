@@ -1,0 +1,152 @@
+// Compares token ids with llama.cpp's (npm package node-llama-cpp, its prebuilt binary), chunk by chunk, under both
+// values of tokenizer.ggml.pre. --write-golden writes golden.txt from llama.cpp's ids: for machines without node.
+//
+//   node tests/tokenizer/compare.mjs --driver build/release/tokenizer_driver --vocabulary ../shared/data/llama-bpe-vocab.gguf
+//     [--write-golden] [--text FILE …]
+//
+// --text compares files of your own instead of the chunks. node-llama-cpp is looked for in $SMOLLM3_NODE_MODULES, then
+// where node looks. Exit status 77 says that it, or the vocabulary, is not there.
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values: options } = parseArgs({
+  options: {
+    driver: { type: 'string' },
+    vocabulary: { type: 'string' },
+    'write-golden': { type: 'boolean', default: false },
+    text: { type: 'string', multiple: true, default: [] },
+  },
+});
+const here = import.meta.dirname;
+
+function skip(why) {
+  console.log(`skipped: ${why}`);
+  process.exit(77);
+}
+
+async function importPeer() {
+  const folder = process.env.SMOLLM3_NODE_MODULES;
+  const base = folder ? path.join(path.resolve(folder), '..', 'x.js') : path.join(here, 'x.js');
+  try {
+    return await import(pathToFileURL(createRequire(base).resolve('node-llama-cpp')).href);
+  } catch (error) {
+    skip(`node-llama-cpp cannot be loaded (${error.code ?? error.message}); set SMOLLM3_NODE_MODULES to a node_modules folder that has it`);
+  }
+}
+
+if (!fs.existsSync(options.vocabulary)) skip(`${options.vocabulary} is not there`);
+const { getLlama } = await importPeer();
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tokenizer-'));
+process.on('exit', () => fs.rmSync(scratch, { recursive: true, force: true }));
+const inScratch = (name) => path.join(scratch, name);
+
+// A file of counts and items, as driver.cpp describes it.
+function readItems(file, itemBytes, convert) {
+  const bytes = fs.readFileSync(file);
+  const items = [];
+  for (let at = 0; at < bytes.length;) {
+    const size = bytes.readUInt32LE(at) * itemBytes;
+    items.push(convert(bytes.subarray(at + 4, at + 4 + size)));
+    at += 4 + size;
+  }
+  return items;
+}
+const readTexts = (file) => readItems(file, 1, (bytes) => bytes.toString('utf8'));
+const readIds = (file) => readItems(file, 4, (bytes) => Uint32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readUInt32LE(4 * i)));
+
+function writeTexts(file, texts) {
+  fs.writeFileSync(file, Buffer.concat(texts.flatMap((text) => {
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE(Buffer.byteLength(text));
+    return [size, Buffer.from(text)];
+  })));
+}
+
+function vocabularyWith(pre) {
+  const bytes = fs.readFileSync(options.vocabulary);
+  const key = 'tokenizer.ggml.pre';
+  const value = bytes.indexOf(key) + key.length + 12; // after the value's type and length
+  if (!/^(llama|smaug)-bpe$/.test(bytes.toString('latin1', value, value + 9))) throw new Error('unexpected tokenizer.ggml.pre');
+  bytes.write(pre, value, 'latin1');
+  const file = inScratch(`${pre}.gguf`);
+  fs.writeFileSync(file, bytes);
+  return file;
+}
+
+// FNV-1a, 64 bits, as corpus::IdHash.
+class IdHash {
+  low = 0x84222325;
+  high = 0xcbf29ce4;
+  byte(value) {
+    const low = (this.low ^ value) >>> 0;
+    // times 2^40 + 0x1b3
+    const product = low * 0x1b3;
+    this.high = (Math.imul(this.high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8)) >>> 0;
+    this.low = product >>> 0;
+  }
+  id(value) {
+    for (let shift = 0; shift < 32; shift += 8) this.byte((value >>> shift) & 0xff);
+  }
+  text(ids) {
+    for (const id of ids) this.id(id);
+    this.id(0xffffffff);
+  }
+  toString() {
+    return this.high.toString(16).padStart(8, '0') + this.low.toString(16).padStart(8, '0');
+  }
+}
+
+function loadChunks() {
+  if (options.text.length > 0) {
+    const texts = options.text.map((file) => fs.readFileSync(file, 'utf8'));
+    writeTexts(inScratch('texts'), texts);
+    return options.text.map((file) => ({ name: file, count: 1 }));
+  }
+  const listing = execFileSync(options.driver, ['chunks', options.vocabulary, inScratch('texts')], { encoding: 'utf8', maxBuffer: 1 << 24 });
+  return listing.trim().split('\n').map((line) => {
+    const [name, count] = line.split(' ');
+    return { name, count: Number(count) };
+  });
+}
+
+const chunks = loadChunks();
+const texts = readTexts(inScratch('texts'));
+const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+const hashes = chunks.map(() => []);
+let differences = 0;
+
+const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
+for (const pre of ['smaug-bpe', 'llama-bpe']) {
+  const model = await llama.loadModel({ modelPath: vocabularyWith(pre), vocabOnly: true });
+  execFileSync(options.driver, ['encode', options.vocabulary, pre, inScratch('texts'), inScratch('ids')]);
+  const ours = readIds(inScratch('ids'));
+  let at = 0;
+  let tokens = 0;
+  for (const [index, chunk] of chunks.entries()) {
+    const hash = new IdHash();
+    for (let i = 0; i < chunk.count; ++i, ++at) {
+      const theirs = model.tokenize(texts[at], false);
+      hash.text(theirs);
+      tokens += theirs.length;
+      const first = theirs.findIndex((id, position) => id !== ours[at][position]);
+      if (first < 0 && theirs.length === ours[at].length) continue;
+      if (++differences > 20) continue;
+      const before = model.detokenize(theirs.slice(0, Math.max(first, 0))).slice(-20);
+      console.log(`${pre} ${chunk.name} text ${i}: after ${JSON.stringify(before)} llama.cpp has ${theirs.slice(first, first + 6)}, we ${[...ours[at].slice(first, first + 6)]}`);
+    }
+    hashes[index].push(hash.toString());
+  }
+  console.log(`${pre}: ${bytes} bytes in ${texts.length} texts, ${tokens} tokens`);
+}
+
+if (options['write-golden']) {
+  const lines = chunks.map((chunk, index) => `${chunk.name} ${hashes[index].join(' ')}\n`);
+  fs.writeFileSync(path.join(here, 'golden.txt'), lines.join(''));
+}
+console.log(differences === 0 ? 'all ids are equal' : `${differences} texts differ`);
+process.exit(differences === 0 ? 0 : 1); // the peer's threads would keep the process alive
