@@ -1,0 +1,61 @@
+#include "compute/cpu/activations.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+
+namespace compute::cpu {
+
+Form form_for(quant::Type type) {
+  switch (type) {
+    case quant::Type::Q4_K:
+    case quant::Type::Q5_K:
+    case quant::Type::Q6_K: return Form::Super;
+    case quant::Type::Q8_0: return Form::Small;
+    default: return Form::Floats;
+  }
+}
+
+CpuActivations::CpuActivations(std::size_t max_rows, std::size_t max_cols)
+    : max_rows_(max_rows), max_cols_(max_cols), values_(max_rows * max_cols) {}
+
+void CpuActivations::reset(std::size_t rows, std::size_t cols) {
+  if (rows > max_rows_ || cols > max_cols_) {
+    throw base::Error("activations", std::to_string(rows) + " rows of " + std::to_string(cols) + " do not fit in " +
+                                         std::to_string(max_rows_) + " of " + std::to_string(max_cols_));
+  }
+  rows_ = rows;
+  cols_ = cols;
+  super_made_ = small_made_ = false;
+}
+
+std::size_t CpuActivations::block_rows() const { return cols_ <= 4096 ? max_block_rows : max_block_rows / 2; }
+
+std::size_t CpuActivations::rows_in(std::size_t block) const {
+  return std::min(block_rows(), rows_ - block * block_rows());
+}
+
+void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t row) {
+  const std::size_t block = row / block_rows();
+  const std::size_t first = block * block_rows();
+  const std::size_t stride = rows_in(block);
+  if (form == Form::Super) {
+    kernels.quantise_super(values(row), cols_, super_.data() + first * (cols_ / 256) + (row - first), stride);
+  } else {
+    kernels.quantise_small(values(row), cols_, small_.data() + first * (cols_ / 32) + (row - first), stride);
+  }
+}
+
+void CpuActivations::make(Form form, const Kernels& kernels, base::ThreadPool& pool) {
+  if (form == Form::Floats) return;
+  bool& made = form == Form::Super ? super_made_ : small_made_;
+  if (made) return;
+  if (form == Form::Super && super_.size() == 0) super_ = base::AlignedBuffer<SuperRow>(max_rows_ * (max_cols_ / 256));
+  if (form == Form::Small && small_.size() == 0) small_ = base::AlignedBuffer<SmallRow>(max_rows_ * (max_cols_ / 32));
+  pool.run(static_cast<int>(rows_),
+           [&](int row, int) { quantise_row(form, kernels, static_cast<std::size_t>(row)); });
+  made = true;
+}
+
+}  // namespace compute::cpu

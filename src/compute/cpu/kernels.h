@@ -1,0 +1,96 @@
+// The table of functions that one instruction set supplies, and the plain structures they work on. Only such structures
+// may stand here: this header is compiled with each instruction set's flags, and an inline function in it could reach the
+// program in a version that the machine cannot run.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace compute::cpu {
+
+// 256 activations as K-quants take them: x ≈ d * q.
+struct alignas(64) SuperRow {
+  std::int8_t q[256];
+  std::int16_t sums16[16];  // of each 16 q
+  std::int16_t sums32[8];   // of each 32 q
+  float d;
+};
+static_assert(sizeof(SuperRow) == 320);
+
+// 32 activations as Q8_0 takes them: x ≈ d * q.
+struct SmallRow {
+  std::int8_t q[32];
+  float d;
+  std::int32_t sum;  // of the q
+};
+static_assert(sizeof(SmallRow) == 40);
+
+inline constexpr std::size_t max_block_rows = 64;  // activation rows that one call of a product takes
+
+// Consecutive rows of a weight.
+struct WeightRows {
+  const std::uint8_t* data;
+  std::size_t row_bytes;
+  std::size_t rows;
+  std::size_t cols;
+};
+
+// y[a * stride + r], for activation row a and weight row r, is set to the product, or has it added.
+struct Output {
+  float* y;
+  std::size_t stride;
+  bool add;
+};
+
+// A block of 64 positions of one key/value head, seen by some query heads of one row.
+struct AttentionBlock {
+  const void* keys;    // [head_size][64]
+  const void* values;  // [64][head_size]
+  bool half;           // F16, else F32
+  std::size_t head_size;
+  std::size_t visible;  // positions of the block that the row sees, 1 to 64
+  const float* q;       // [queries][head_size]
+  std::size_t queries;
+  float scale;
+  float* states;  // [queries][head_size + state_header]
+};
+
+// The running softmax of one query: largest score, sum of exponentials, 14 unused, then head_size sums of weighted values.
+inline constexpr std::size_t state_header = 16;
+
+struct Kernels {
+  const char* name;
+
+  // cols / 256 SuperRows, `stride` apart; cols / 32 SmallRows likewise.
+  void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
+  void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
+
+  // Products of n (1 to max_block_rows) activation rows. x[b * n + a]: block b of row a.
+  void (*product_q4_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
+  void (*product_q5_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
+  void (*product_q6_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
+  void (*product_q8_0)(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
+  // x[a * w.cols + i]: column i of row a.
+  void (*product_f32)(const WeightRows& w, const float* x, std::size_t n, const Output& out);
+  void (*product_f16)(const WeightRows& w, const float* x, std::size_t n, const Output& out);
+  void (*product_bf16)(const WeightRows& w, const float* x, std::size_t n, const Output& out);
+
+  // Counts of floats are multiples of 16 from here on.
+  void (*rms_norm)(const float* x, const float* gain, std::size_t cols, float epsilon, float* y);
+  void (*swiglu)(const float* gate, const float* up, std::size_t count, float* y);  // silu(gate) * up
+  void (*rope)(float* x, const float* cos_sin, std::size_t head_size);              // one head
+  void (*to_half)(const float* x, std::size_t count, std::uint16_t* y);
+  void (*exponential)(const float* x, std::size_t count, float* y);  // what attend and swiglu use
+
+  void (*attend)(const AttentionBlock& block);                                         // adds one block to the states
+  void (*merge)(const float* span, std::size_t head_size, float* total);               // adds a span's state to the total
+  void (*finish)(const float* state, std::size_t head_size, float* out);               // the weighted mean
+};
+
+const Kernels& scalar_kernels();
+#if defined(__x86_64__)
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+#endif
+
+}  // namespace compute::cpu
