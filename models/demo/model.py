@@ -3,8 +3,7 @@
 Weights are named and laid out as in the GGUF file (rows = outputs), RoPE turns adjacent pairs (2i, 2i+1) as the
 file's convention has it, and layers with (i + 1) % 4 == 0 have no position encoding. The head is the embedding.
 
-Training keeps float32 master weights and multiplies in bfloat16; `forward` returns hidden states so that the caller can
-compute logits only where it needs them (most training tokens carry no loss).
+Training keeps float32 master weights and multiplies in bfloat16.
 """
 from dataclasses import dataclass
 
@@ -16,8 +15,8 @@ import torch.nn.functional as F
 class Config:
     vocab: int = 4096
     hidden: int = 256
-    layers: int = 8
-    ffn: int = 768
+    layers: int = 6
+    ffn: int = 512
     heads: int = 4
     kv_heads: int = 2
     head_size: int = 64
@@ -165,8 +164,11 @@ def causal_mask(length, group, dtype):
     return torch.full((length, length), -1e9).triu_(1).repeat(group, 1)[None].to(dtype)
 
 
-def forward(weights, config, tokens, dtype=torch.bfloat16):
-    """tokens (B, T) -> hidden states after the last norm (B, T, hidden) in `dtype`."""
+def forward(weights, config, tokens, at, dtype=torch.bfloat16):
+    """tokens (B, T) -> hidden states after the last norm (n, hidden) in `dtype`, at n positions of the flattened batch.
+
+    The last layer computes its queries' outputs there only: most training tokens carry no loss.
+    """
     c = config
     batch, length = tokens.shape
     cos, sin = (t[:, None, :] for t in rope_table(c, length, dtype))
@@ -180,7 +182,10 @@ def forward(weights, config, tokens, dtype=torch.bfloat16):
         v = F.linear(h, w("attn_v")).view(batch, length, c.kv_heads, c.head_size)
         if c.has_rope(i):
             q, k = Rope.apply(q, cos, sin), Rope.apply(k, cos, sin)
-        x = x + F.linear(attention(q, k, v, mask), w("attn_output"))
+        y = attention(q, k, v, mask)
+        if i == c.layers - 1:
+            x, y = x.flatten(0, 1)[at], y.flatten(0, 1)[at]
+        x = x + F.linear(y, w("attn_output"))
         h = RmsNorm.apply(x, weights[f"blk.{i}.ffn_norm.weight"], c.epsilon)
         x = x + F.linear(SwiGlu.apply(F.linear(h, w("ffn_gate")), F.linear(h, w("ffn_up"))), w("ffn_down"))
     return RmsNorm.apply(x, weights["output_norm.weight"], c.epsilon)

@@ -1,0 +1,160 @@
+"""Described tools, requests that need one of them, and their results."""
+from dataclasses import dataclass
+import json
+
+from words import Source, made_up
+
+QUERY_VERBS = ["get", "find", "show", "fetch", "read", "look_up", "query", "give", "search", "load"]
+QUERY_VERBS_HELD = ["check", "retrieve", "request"]
+NOUNS = """weather time price score schedule distance population address phone balance status rating menu news history traffic weight
+size age temperature humidity calendar profile salary budget discount stock owner author recipe title version license route map
+picture summary translation definition color length speed altitude depth area volume capacity level rank grade result report
+invoice order ticket seat flight train hotel room car library playlist album lyrics movie password contact email birthday""".split()
+NOUNS_HELD = """forecast reservation delivery inventory horoscope timetable subscription tide pollen diagnosis mileage warranty""".split()
+SUBJECTS = ["city", "name", "item", "place", "product", "person", "user", "country", "street", "company", "team", "topic", "word", "title",
+            "station", "animal", "book", "game", "id", "key"]
+SUBJECTS_HELD = ["town", "customer", "article", "address"]
+QUESTIONS = ["What is the {noun} of {value}?", "What is the {noun} for {value}?", "What's the {noun} in {value}?", "Get the {noun} of {value}.",
+             "Show me the {noun} of {value}", "Find the {noun} for {value}", "Tell me the {noun} of {value}", "{noun} of {value}",
+             "I need the {noun} of {value}", "Give me the {noun} for {value}.", "Look up the {noun} of {value}", "How is the {noun} in {value}?",
+             "Do you know the {noun} of {value}?", "the {noun} for {value} please"]
+QUESTIONS_HELD = ["Can you find the {noun} of {value}?", "I want to know the {noun} for {value}.", "Please tell me the {noun} of {value}."]
+DESCRIPTIONS = ["Get the {noun} of a {subject}", "Find the {noun} for a {subject}", "Returns the {noun} of a {subject}.", "Look up the {noun} of the {subject}.",
+                "Shows the {noun} for a given {subject}", "{noun} of a {subject}", "Get the current {noun} for a {subject}."]
+DESCRIPTIONS_HELD = ["Retrieve the {noun} for one {subject}.", "Gives the {noun} of a {subject}."]
+
+# verb, object: parameters (name, type, slot), requests; slots: s text, n number, p person, c city
+ACTIONS = [
+    ("set_timer", "Set a timer", [("minutes", "integer", "n")], ["Set a timer for {n} minutes", "Start a timer of {n} minutes", "timer {n} minutes", "Wake me in {n} minutes with a timer"]),
+    ("play_song", "Play a song", [("title", "string", "s")], ["Play the song {s}", "Play {s}", "I want to hear the song {s}", "Put on the song {s}"]),
+    ("send_message", "Send a message to a person", [("to", "string", "p"), ("text", "string", "s")], ["Send the message {s} to {p}", "Write a message to {p}: {s}", "Message {p}: {s}", "Tell {p} the message {s}"]),
+    ("create_note", "Create a note", [("text", "string", "s")], ["Create a note: {s}", "Make a note that says {s}", "Note: {s}", "Write a note {s}"]),
+    ("turn_on_light", "Turn on the light in a room", [("room", "string", "s")], ["Turn on the light in the {s}", "Switch the light on in the {s}", "Light on in the {s}"]),
+    ("add_numbers", "Add two numbers", [("a", "integer", "n"), ("b", "integer", "m")], ["Add {n} and {m} with the tool", "Use the tool to add {n} and {m}", "Add the numbers {n} and {m}"]),
+    ("multiply", "Multiply two numbers", [("a", "integer", "n"), ("b", "integer", "m")], ["What is {n} times {m}?", "Multiply {n} by {m}", "{n} * {m}", "How much is {n} times {m}?"]),
+    ("order_food", "Order food", [("dish", "string", "s"), ("amount", "integer", "n")], ["Order {n} {s}", "I want to order {n} {s}", "Please order {n} of {s}"]),
+    ("call_person", "Call a person on the phone", [("name", "string", "p")], ["Call {p}", "Phone {p}", "Please call {p} now", "I want to call {p}"]),
+    ("set_temperature", "Set the temperature", [("degrees", "integer", "n")], ["Set the temperature to {n}", "Make it {n} degrees", "Set the heating to {n} degrees"]),
+    ("buy_ticket", "Buy a ticket to a city", [("city", "string", "c")], ["Buy a ticket to {c}", "I need a ticket to {c}", "Get me a ticket to {c}"]),
+    ("convert_money", "Convert an amount of money", [("amount", "integer", "n"), ("currency", "string", "s")], ["Convert {n} to {s}", "How much is {n} in {s}?", "Change {n} into {s}"]),
+    ("translate", "Translate a text into a language", [("text", "string", "s"), ("language", "string", "l")], ["Translate {s} into {l}", "How do you say {s} in {l}?", "What is {s} in {l}?", "Translate the word {s} to {l}"]),
+    ("open_app", "Open an app", [("app", "string", "s")], ["Open the app {s}", "Open {s}", "Start the app {s}"]),
+    ("delete_file", "Delete a file", [("file", "string", "f")], ["Delete the file {f}", "Remove the file {f}", "delete {f}"]),
+    ("search_web", "Search the web", [("query", "string", "s")], ["Search the web for {s}", "Google {s}", "Search for {s}", "Look for {s} on the web"]),
+    ("plan_trip", "Plan a trip from one city to another", [("from", "string", "c"), ("to", "string", "d")], ["Plan a trip from {c} to {d}", "I want to travel from {c} to {d}", "trip from {c} to {d}"]),
+    ("roll_dice", "Roll dice", [("sides", "integer", "n")], ["Roll a dice with {n} sides", "Roll a {n} sided dice", "Throw a dice with {n} sides"]),
+]
+ACTIONS_HELD = [
+    ("start_alarm", "Start an alarm", [("minutes", "integer", "n")], ["Start an alarm in {n} minutes", "Please start the alarm in {n} minutes"]),
+    ("paint_wall", "Paint a wall in a room", [("room", "string", "s")], ["Paint the wall in the {s}", "Please paint a wall in the {s}"]),
+    ("invite_guest", "Invite a guest", [("name", "string", "p")], ["Invite the guest {p}", "Please invite {p} as a guest"]),
+    ("reserve_bus", "Reserve a bus to a city", [("city", "string", "c")], ["Reserve a bus to {c}", "I want to reserve a bus to {c}"]),
+    ("divide", "Divide two numbers", [("a", "integer", "n"), ("b", "integer", "m")], ["Divide {n} by {m}", "Please divide {n} by {m}"]),
+]
+LANGUAGES = ["French", "German", "Spanish", "Italian", "English", "Latin"]
+VALUES = ["sunny", "cloudy", "rainy", "open", "closed", "high", "low", "good", "bad", "ready", "late", "free", "done", "active", "unknown", "full"]
+VALUES_HELD = ["foggy", "pending", "expired", "moderate", "available"]
+ACT_DONE = [{"status": "ok"}, {"status": "done"}, {"result": "ok"}, {"success": True}, {"status": "sent"}]
+
+
+@dataclass
+class Task:
+    """One tool with a request for it: the call that answers the request, and a result."""
+    schema: dict
+    request: str
+    call: dict
+    result: str
+    answer: str
+
+
+def schema(name, description, parameters, rng):
+    properties = {}
+    for p, kind in parameters:
+        properties[p] = {"type": kind}
+        if rng.random() < 0.3:
+            properties[p]["description"] = rng.choice(["The {}", "the {}", "{} to use", "Name of the {}"]).format(p)
+    function = {"name": name, "description": description,
+                "parameters": {"type": "object", "properties": properties, "required": [p for p, _ in parameters]}}
+    return {"type": "function", "function": function}
+
+
+def _subject_value(source):
+    rng = source.rng
+    return rng.choice((source.place, source.name, source.word, source.place, lambda: f"{source.word()} {source.word()}"))()
+
+
+def _noun(source):
+    if source.held:
+        return source.rng.choice(NOUNS_HELD)
+    if source.rng.random() < 0.4:
+        return source.word()
+    return source.rng.choice(NOUNS)
+
+
+def _value(source):
+    rng = source.rng
+    return rng.choice((lambda: rng.randint(0, 999), lambda: source.pick(VALUES, VALUES_HELD), source.word,
+                       lambda: f"{rng.randint(1, 99)} {source.word()}"))()
+
+
+def _result(source, noun):
+    """(what the tool returns, what the model says about it)"""
+    rng = source.rng
+    if rng.random() < 0.25:
+        text = " ".join(str(_value(source)) for _ in range(rng.randint(1, 3)))
+        return text, f"The result: {text}."
+    fields = {noun: _value(source)}
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        fields[_noun(source)] = _value(source)
+    return json.dumps(fields), "The result: " + ", ".join(f"{k} {v}" for k, v in fields.items()) + "."
+
+
+def query(source):
+    rng = source.rng
+    verb, noun, subject = source.pick(QUERY_VERBS, QUERY_VERBS_HELD), _noun(source), source.pick(SUBJECTS, SUBJECTS_HELD)
+    name = rng.choice([f"{verb}_{noun}", f"{verb}_{noun}", f"{noun}_{verb}", f"{verb}{noun.capitalize()}", noun])
+    description = source.pick(DESCRIPTIONS, DESCRIPTIONS_HELD).format(noun=noun, subject=subject)
+    value = _subject_value(source)
+    wording = source.pick(QUESTIONS, QUESTIONS_HELD)
+    request = wording.format(noun=noun, value=value)
+    result, answer = _result(source, noun)
+    return Task(schema(name, description, [(subject, "string")], rng), request, {"name": name, "arguments": {subject: value}}, result, answer)
+
+
+def action(source):
+    rng = source.rng
+    name, description, parameters, requests = source.pick(ACTIONS, ACTIONS_HELD)
+    place, other = source.place(), source.place()
+    text = lambda: " ".join(source.word() for _ in range(rng.choice((1, 1, 2, 3))))
+    slots = {"n": rng.randint(1, 120), "m": rng.randint(1, 999), "s": text(), "p": source.name(), "c": place, "d": other,
+             "l": rng.choice(LANGUAGES), "f": source.word() + rng.choice([".txt", ".pdf", ".png"])}
+    request = rng.choice(requests).format(**slots)
+    if not source.held and rng.random() < 0.3 and parameters[0][0] not in ("a", "from"):  # other names, so that only the description tells
+        renamed = made_up(rng)
+        name = rng.choice([f"{renamed}_{name.split('_')[-1]}", f"{name.split('_')[0]}_{renamed}", name])
+    arguments = {p: slots[slot] for p, _, slot in parameters}
+    if all(kind == "integer" for _, kind, _ in parameters) and rng.random() < 0.5:
+        fields = {"result": rng.randint(0, 9999)}
+    else:
+        fields = rng.choice(ACT_DONE)
+    answer = "The result: " + ", ".join(f"{k} {json.dumps(v) if isinstance(v, bool) else v}" for k, v in fields.items()) + "."
+    return Task(schema(name, description, [(p, kind) for p, kind, _ in parameters], rng), request, {"name": name, "arguments": arguments},
+                json.dumps(fields), answer)
+
+
+def task(source):
+    return action(source) if source.rng.random() < 0.4 else query(source)
+
+
+def toolset(source):
+    """(the task, the schemas on offer in random order with the right one among them)"""
+    chosen = task(source)
+    schemas = {chosen.schema["function"]["name"]: chosen.schema}
+    for _ in range(source.rng.choice((0, 1, 1, 2))):
+        other = task(source)
+        if other.schema["function"]["description"].split()[:3] != chosen.schema["function"]["description"].split()[:3] or \
+                other.schema["function"]["name"] not in schemas:
+            schemas.setdefault(other.schema["function"]["name"], other.schema)
+    out = list(schemas.values())
+    source.rng.shuffle(out)
+    return chosen, out
