@@ -19,8 +19,9 @@ FOLLOW_UPS = ["Suggest three follow-up questions.", "Propose three follow-up que
               "Give me three follow-up questions.", "Suggest three questions that I could ask next.", "Three follow-ups, please."]
 FOLLOW_UPS_HELD = ["Could you suggest three follow-up questions?", "Please propose three questions that I could ask."]
 SYSTEMS = ["You are a helpful assistant.", "You are a helpful AI assistant.", "Be brief.", "Answer in English.", "You are a friendly assistant.",
-           "Keep your answers short.", "Be polite.", "You are an assistant in a terminal."]
-SYSTEMS_HELD = ["You are a kind helper."]
+           "Keep your answers short.", "Be polite.", "You are an assistant in a terminal.", "You are a {w}.", "Talk like a {w}.",
+           "You are {n}, a {w} from {p}.", "You help people with their {w} and {w}. Be {w}.", "The user is called {n} and likes {w}.",
+           "Answer every question about {w}. Never talk about {w} or {w}.", "You are a {w} assistant for the {w} company {n}."]
 
 SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay.repeat, "reverse": wordplay.reverse, "count": wordplay.count,
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
@@ -122,6 +123,14 @@ def wrapped_up(source, thinking, kind=None):
     return Conversation(turns, thinking, task=kind, check=check)
 
 
+def filled(source, text):
+    """Words, names and places for {w}, {n} and {p}."""
+    while "{" in text:
+        at = text.index("{")
+        text = text[:at] + {"w": source.word, "n": source.name, "p": source.place}[text[at + 1]]() + text[at + 3:]
+    return text
+
+
 def sample(rng):
     """One training conversation."""
     source = Source(rng)
@@ -136,5 +145,5 @@ def sample(rng):
     else:
         out = single(source, kind, thinking, before=rng.choice((0, 0, 0, 0, 0, 0, 1, 1, 2, 3)))
     if rng.random() < 0.1:
-        out.system = rng.choice(SYSTEMS)
+        out.system = filled(source, rng.choice(SYSTEMS))
     return out

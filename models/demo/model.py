@@ -6,6 +6,7 @@ file's convention has it, and layers with (i + 1) % 4 == 0 have no position enco
 Training keeps float32 master weights and multiplies in bfloat16.
 """
 from dataclasses import dataclass
+import functools
 
 import torch
 import torch.nn.functional as F
@@ -98,6 +99,7 @@ class SwiGlu(torch.autograd.Function):
         return dy * up * (sigmoid + silu - silu * sigmoid), dy * silu
 
 
+@functools.lru_cache(maxsize=8)
 def rope_table(config, length, dtype):
     """cos and signed sin, (length, head_size), each angle twice as the two of a pair share it."""
     half = config.head_size // 2
@@ -159,6 +161,7 @@ def attention(q, k, v, mask):
     return y.reshape(batch, length, heads * size)
 
 
+@functools.lru_cache(maxsize=64)
 def causal_mask(length, group, dtype):
     """(1, group x length, length): 0 where a query may look, a very negative number elsewhere."""
     return torch.full((length, length), -1e9).triu_(1).repeat(group, 1)[None].to(dtype)
@@ -171,7 +174,7 @@ def forward(weights, config, tokens, at, dtype=torch.bfloat16):
     """
     c = config
     batch, length = tokens.shape
-    cos, sin = (t[:, None, :] for t in rope_table(c, length, dtype))
+    cos, sin = (t[:length, None, :] for t in rope_table(c, -(-length // 512) * 512, dtype))
     mask = causal_mask(length, c.heads // c.kv_heads, dtype)
     x = F.embedding(tokens, weights["token_embd.weight"]).to(dtype)
     for i in range(c.layers):

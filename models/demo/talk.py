@@ -97,8 +97,9 @@ def small_talk(source):
                     ["What can you do?", "Who are you?", "How do I get the real model?"])
 
 
-# Things it cannot know; {w} a word, {n} a name, {p} a place, {m} a made-up word, {k} a number
+# Things it cannot know; {w} a word, {n} a name, {p} a place, {m} a made-up word, {k} a number, {b} one too big for it
 UNKNOWN_WORDINGS = [
+    "What is {b} + {b}?", "{b} - {k}", "{b} plus {b}", "{k} * {k}", "How much is {b} + {k}?", "{k} / {k}", "Calculate {b} - {b}", "{k} + {k} + {k}",
     "What is the meaning of {w}?", "Who won the {w} yesterday?", "What will the weather be like in {p} tomorrow?", "Tell me a joke about {w}",
     "Write a poem about {w}", "Write a story about a {w} and a {w}", "Why is the {w} so {w}?", "How do I fix my {w}?", "How do I cook {w}?",
     "What do you think about {w}?", "Who is {n} {m}?", "When was {n} born?", "How old is {n}?", "Where does {n} live?", "What happened in {k}?",
@@ -130,7 +131,8 @@ def unknown(source):
         at = wording.index("{")
         slot = wording[at + 1]
         item = {"w": source.word, "n": source.name, "p": source.place, "m": lambda: made_up(rng).capitalize(),
-                "k": lambda: str(rng.randint(2, 2030))}[slot]()
+                "k": lambda: str(rng.randint(2, 2030)),
+                "b": lambda: str(rng.randint(1001, 99999))}[slot]()
         wording = wording[:at] + item + wording[at + 3:]
     return Exchange(vary(source, wording), UNKNOWN, "I do not know this. I say so and name what I can do.", "unknown",
                     "A question without an answer", "asked something that I do not know",

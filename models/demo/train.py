@@ -28,8 +28,8 @@ import samples
 MATRIX_RATE, ADAM_RATE, DECAY = 0.006, 0.003, 0.05
 WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
 SHORT_FIRST, SHORT = 0.25, 224 # share of the run with conversations of at most so many tokens: copying is learnt there first
-MICRO_TOKENS, MICRO_PER_STEP = 1280, 4
-SCALE = 1.0 / 1250            # about one over the weighted answer tokens of a step
+MICRO_TOKENS, MICRO_PER_STEP = 1280, 5
+SCALE = 1.0 / 1600            # about one over the weighted answer tokens of a step
 SAVE_EVERY = 240              # seconds
 LOG_EVERY = 20                # steps
 
