@@ -75,8 +75,8 @@ Config Config::read(const gguf::File& file, std::uint32_t context) {
           "its keys and values differ in size");
   require(file, file.integer(key("rope.dimension_count"), config.head_size) == config.head_size,
           "its RoPE covers only a part of each head");
-  require(file, config.head_size % 16 == 0 && config.head_size > 0 && config.head_size <= 1024,
-          "its head size of " + std::to_string(config.head_size) + " is not a multiple of 16 up to 1024");
+  require(file, config.head_size % 16 == 0 && config.head_size > 0 && config.head_size <= 512,
+          "its head size of " + std::to_string(config.head_size) + " is not a multiple of 16 up to 512");
   require(file, config.hidden % 32 == 0 && config.ffn % 32 == 0 && config.query_size() % 32 == 0 && config.query_size() <= largest_dimension,
           "its dimensions are not multiples of 32");
 
