@@ -2,66 +2,159 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
 #include <utility>
 
 namespace smollm3 {
 namespace {
 
-// Up to this many bytes a scan for the lowest rank is faster than a queue.
-constexpr std::size_t kScanLimit = 32;
-// Long words are taken in blocks of this many bytes, so that their queue stays in the first-level cache.
-constexpr std::size_t kBlock = 1024;
+constexpr std::uint64_t kFree = UINT64_MAX;
+constexpr std::uint32_t kNoRank = (1u << 24) - 1;
+
+// Long words are taken in blocks of this many bytes, so that the work stays in the first-level cache.
+constexpr std::size_t kBlockBytes = 1024;
 // Tokens before a seam that are merged anew at first.
 constexpr std::size_t kSeamTokens = 4;
 
-std::uint64_t pair_key(Token left, Token right) {
-  return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
-}
-
-std::uint8_t byte_at(std::string_view word, std::size_t i) { return static_cast<std::uint8_t>(word[i]); }
-
 }  // namespace
 
+// A word while it is merged. Symbols and pairs stay at the position of their first byte. The lowest rank is found
+// through groups of 32 positions, each of which keeps its own lowest: a merge costs a few scans of 32 numbers.
+class Merges::Block {
+ public:
+  Block(const Merges& merges, std::string_view word, Scratch& scratch)
+      : merges_(merges), size_(word.size()), groups_((size_ + kGroup - 1) / kGroup), memory_(scratch) {
+    reserve();
+    for (std::size_t i = 0; i < size_; ++i) {
+      memory_.tokens[i] = merges.byte_token(word[i]);
+      memory_.next[i] = static_cast<std::uint32_t>(i + 1);
+      memory_.previous[i] = static_cast<std::uint32_t>(i) - 1;
+      memory_.keys[i] = key(i + 1 < size_ ? merges.byte_rank(word, i) : kNoRank, i);
+    }
+    for (std::size_t i = size_; i < groups_ * kGroup; ++i) memory_.keys[i] = key(kNoRank, i);
+    for (std::size_t g = 0; g < groups_; ++g) update_group(g);
+  }
+
+  void merge() {
+    for (;;) {
+      const std::uint64_t best = *std::min_element(memory_.lowest.begin(), memory_.lowest.begin() + static_cast<std::ptrdiff_t>(groups_));
+      const auto rank = static_cast<std::uint32_t>(best >> 32);
+      if (rank == kNoRank) return;
+      merge_at(best & UINT32_MAX, rank);
+    }
+  }
+
+  void append_to(std::vector<Token>& out) const {
+    for (std::size_t i = 0; i < size_; i = memory_.next[i]) out.push_back(memory_.tokens[i]);
+  }
+
+ private:
+  static constexpr std::size_t kGroup = 32;
+
+  void reserve() {
+    if (memory_.lowest.size() >= groups_) return;
+    memory_.lowest.resize(groups_);
+    memory_.keys.resize(groups_ * kGroup);
+    memory_.tokens.resize(groups_ * kGroup);
+    memory_.next.resize(groups_ * kGroup);
+    memory_.previous.resize(groups_ * kGroup);
+  }
+
+  // Orders the pairs of a group by rank, then by position.
+  static std::int32_t key(std::uint32_t rank, std::size_t position) {
+    return static_cast<std::int32_t>(rank * kGroup + position % kGroup);
+  }
+
+  void update_group(std::size_t group) {
+    const std::int32_t* keys = memory_.keys.data() + group * kGroup;
+    std::int32_t lowest = keys[0];
+    for (std::size_t i = 1; i < kGroup; ++i) lowest = std::min(lowest, keys[i]);
+    const auto bits = static_cast<std::uint32_t>(lowest);
+    memory_.lowest[group] = std::uint64_t{bits / kGroup} << 32 | (group * kGroup + bits % kGroup);
+  }
+
+  void set_rank(std::size_t i) {
+    const std::size_t right = memory_.next[i];
+    const bool last = right == size_;
+    memory_.keys[i] = key(last ? kNoRank : merges_.rank(memory_.tokens[i], memory_.tokens[right]), i);
+  }
+
+  void merge_at(std::size_t i, std::uint32_t rank) {
+    const std::size_t right = memory_.next[i];
+    const std::size_t after = memory_.next[right];
+    memory_.tokens[i] = merges_.results_[rank];
+    memory_.next[i] = static_cast<std::uint32_t>(after);
+    if (after < size_) memory_.previous[after] = static_cast<std::uint32_t>(i);
+    memory_.keys[right] = key(kNoRank, right);
+    set_rank(i);
+    const std::size_t before = i > 0 ? memory_.previous[i] : i;
+    if (before != i) set_rank(before);
+
+    update_group(i / kGroup);
+    if (right / kGroup != i / kGroup) update_group(right / kGroup);
+    if (before / kGroup != i / kGroup) update_group(before / kGroup);
+  }
+
+  const Merges& merges_;
+  std::size_t size_;
+  std::size_t groups_;
+  Scratch& memory_;  // keys: of the pair that starts at a position; lowest: rank << 32 | position, of each group
+};
+
 Merges::Merges(std::size_t count, std::vector<std::uint32_t> lengths, const std::array<Token, 256>& byte_tokens)
-    : byte_tokens_(byte_tokens), byte_pairs_(256 * 256, Merge{kNone, -1}), lengths_(std::move(lengths)) {
-  slots_.resize(std::bit_ceil(std::max<std::size_t>(count * 3 / 2, 16)));
-  shift_ = 64 - std::countr_zero(slots_.size());
+    : slots_(std::bit_ceil(std::max<std::size_t>(count * 3 / 2, 16)), kFree),
+      shift_(64 - std::countr_zero(slots_.size())),
+      byte_tokens_(byte_tokens),
+      byte_ranks_(256 * 256),
+      lengths_(std::move(lengths)) {
+  results_.reserve(count);
 }
 
-bool Merges::add(Token left, Token right, Merge merge) {
+bool Merges::add(Token left, Token right, Token result) {
   const std::uint64_t pair = pair_key(left, right);
   const std::size_t mask = slots_.size() - 1;
   std::size_t at = home(pair);
-  for (; slots_[at].merge.rank != kNone; at = (at + 1) & mask) {
-    if (slots_[at].pair == pair) return false;
+  for (; slots_[at] != kFree; at = (at + 1) & mask) {
+    if (slots_[at] >> 24 == pair) return false;
   }
-  slots_[at] = {pair, merge};
+  slots_[at] = pair << 24 | results_.size();
+  results_.push_back(result);
   return true;
 }
 
 void Merges::finish() {
   for (std::size_t left = 0; left < 256; ++left) {
     for (std::size_t right = 0; right < 256; ++right) {
-      byte_pairs_[left << 8 | right] = find(byte_tokens_[left], byte_tokens_[right]);
+      byte_ranks_[left << 8 | right] = rank(byte_tokens_[left], byte_tokens_[right]);
     }
   }
 }
 
-Merges::Merge Merges::find(Token left, Token right) const {
+std::uint32_t Merges::rank(Token left, Token right) const {
   const std::uint64_t pair = pair_key(left, right);
   const std::size_t mask = slots_.size() - 1;
-  for (std::size_t at = home(pair); slots_[at].merge.rank != kNone; at = (at + 1) & mask) {
-    if (slots_[at].pair == pair) return slots_[at].merge;
+  for (std::size_t at = home(pair); slots_[at] != kFree; at = (at + 1) & mask) {
+    if (slots_[at] >> 24 == pair) return static_cast<std::uint32_t>(slots_[at] & kNoRank);
   }
-  return {kNone, -1};
+  return kNoRank;
+}
+
+std::uint32_t Merges::byte_rank(std::string_view word, std::size_t i) const {
+  const auto left = static_cast<unsigned char>(word[i]);
+  const auto right = static_cast<unsigned char>(word[i + 1]);
+  return byte_ranks_[std::size_t{left} << 8 | right];
+}
+
+void Merges::merge_bytes(std::string_view word, Scratch& scratch, std::vector<Token>& out) const {
+  Block block(*this, word, scratch);
+  block.merge();
+  block.append_to(out);
 }
 
 void Merges::apply(std::string_view word, Scratch& scratch, std::vector<Token>& out) const {
-  if (word.size() <= 2 * kBlock) return merge_block(word, scratch, out);
+  if (word.size() <= kBlockBytes) return merge_bytes(word, scratch, out);
   const std::size_t first = out.size();
-  for (std::size_t begin = 0; begin < word.size(); begin += kBlock) {
-    append_block(word, begin, std::min(begin + kBlock, word.size()), scratch, first, out);
+  for (std::size_t begin = 0; begin < word.size(); begin += kBlockBytes) {
+    append_block(word, begin, std::min(begin + kBlockBytes, word.size()), scratch, first, out);
   }
 }
 
@@ -70,103 +163,20 @@ void Merges::append_block(std::string_view word, std::size_t begin, std::size_t 
                           std::size_t first, std::vector<Token>& out) const {
   std::size_t kept = out.size();
   for (std::size_t anew = kSeamTokens;; anew *= 2) {
-    for (const std::size_t target = out.size() - std::min(anew, out.size() - first); kept > target;) {
-      begin -= length(out[--kept]);
-    }
+    const std::size_t target = out.size() - std::min(anew, out.size() - first);
+    while (kept > target) begin -= length(out[--kept]);
     scratch.seam.clear();
-    merge_block(word.substr(begin, end - begin), scratch, scratch.seam);
+    merge_bytes(word.substr(begin, end - begin), scratch, scratch.seam);
     if (kept == first) break;
 
     const Token left = out[kept - 1];
     const Token right = scratch.seam.front();
     scratch.pair.clear();
-    merge_block(word.substr(begin - length(left), length(left) + length(right)), scratch, scratch.pair);
+    merge_bytes(word.substr(begin - length(left), length(left) + length(right)), scratch, scratch.pair);
     if (scratch.pair.size() == 2 && scratch.pair[0] == left) break;
   }
   out.resize(kept);
   out.insert(out.end(), scratch.seam.begin(), scratch.seam.end());
-}
-
-void Merges::merge_block(std::string_view word, Scratch& scratch, std::vector<Token>& out) const {
-  if (word.size() <= kScanLimit) {
-    merge_by_scanning(word, out);
-  } else {
-    merge_by_queue(word, scratch, out);
-  }
-}
-
-void Merges::merge_by_scanning(std::string_view word, std::vector<Token>& out) const {
-  std::array<Token, kScanLimit> tokens;
-  std::array<Merge, kScanLimit> pairs;  // [i]: of tokens[i] and tokens[i + 1]
-  std::size_t count = word.size();
-  if (count == 0) return;
-  tokens[0] = byte_tokens_[byte_at(word, 0)];
-  for (std::size_t i = 1; i < count; ++i) {
-    tokens[i] = byte_tokens_[byte_at(word, i)];
-    pairs[i - 1] = byte_pairs_[std::size_t{byte_at(word, i - 1)} << 8 | byte_at(word, i)];
-  }
-  while (count > 1) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i + 1 < count; ++i) {
-      if (pairs[i].rank < pairs[best].rank) best = i;
-    }
-    if (pairs[best].rank == kNone) break;
-    tokens[best] = pairs[best].result;
-    --count;
-    for (std::size_t i = best + 1; i < count; ++i) tokens[i] = tokens[i + 1];
-    for (std::size_t i = best; i + 1 < count; ++i) pairs[i] = pairs[i + 1];
-    if (best > 0) pairs[best - 1] = find(tokens[best - 1], tokens[best]);
-    if (best + 1 < count) pairs[best] = find(tokens[best], tokens[best + 1]);
-  }
-  out.insert(out.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
-}
-
-void Merges::merge_by_queue(std::string_view word, Scratch& scratch, std::vector<Token>& out) const {
-  auto& symbols = scratch.symbols;
-  auto& queue = scratch.queue;
-  queue.clear();
-  symbols.resize(word.size());
-
-  const auto size = static_cast<std::int32_t>(word.size());
-  const auto symbol = [&](std::int32_t i) -> Scratch::Symbol& { return symbols[static_cast<std::size_t>(i)]; };
-  const auto entry = [](std::uint32_t rank, std::int32_t i) {
-    return std::uint64_t{rank} << 32 | static_cast<std::uint32_t>(i);
-  };
-  for (std::int32_t i = 0; i < size; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    Merge pair{kNone, -1};
-    if (i + 1 < size) pair = byte_pairs_[std::size_t{byte_at(word, at)} << 8 | byte_at(word, at + 1)];
-    symbol(i) = {byte_tokens_[byte_at(word, at)], pair.rank, pair.result, i - 1, i + 1 < size ? i + 1 : -1};
-    if (pair.rank != kNone) queue.push_back(entry(pair.rank, i));
-  }
-  std::make_heap(queue.begin(), queue.end(), std::greater<>{});
-
-  const auto update_pair = [&](std::int32_t i) {
-    Scratch::Symbol& left = symbol(i);
-    const Merge pair = left.next < 0 ? Merge{kNone, -1} : find(left.token, symbol(left.next).token);
-    left.rank = pair.rank;
-    left.result = pair.result;
-    if (pair.rank == kNone) return;
-    queue.push_back(entry(pair.rank, i));
-    std::push_heap(queue.begin(), queue.end(), std::greater<>{});
-  };
-  while (!queue.empty()) {
-    const auto i = static_cast<std::int32_t>(queue.front() & UINT32_MAX);
-    const auto rank = static_cast<std::uint32_t>(queue.front() >> 32);
-    std::pop_heap(queue.begin(), queue.end(), std::greater<>{});
-    queue.pop_back();
-    Scratch::Symbol& left = symbol(i);
-    if (left.rank != rank) continue;  // the pair has changed since
-
-    Scratch::Symbol& right = symbol(left.next);
-    left.token = left.result;
-    left.next = right.next;
-    right.rank = kNone;
-    if (left.next >= 0) symbol(left.next).previous = i;
-    update_pair(i);
-    if (left.previous >= 0) update_pair(left.previous);
-  }
-  for (std::int32_t i = 0; i >= 0; i = symbol(i).next) out.push_back(symbol(i).token);
 }
 
 }  // namespace smollm3

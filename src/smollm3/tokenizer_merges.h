@@ -20,62 +20,57 @@ namespace smollm3 {
 
 class Merges {
  public:
-  struct Merge {
-    std::uint32_t rank;
-    Token result;
-  };
+  // Of tokens and of merges; so that a pair and its rank fit into eight bytes.
+  static constexpr std::size_t kMostTokens = std::size_t{1} << 20;
+  static constexpr std::size_t kMostMerges = (std::size_t{1} << 24) - 1;
 
   // Memory that apply() uses; one per thread, to be reused.
   class Scratch {
     friend class Merges;
-    struct Symbol {
-      Token token;
-      std::uint32_t rank;  // of the pair that starts here, or kNone
-      Token result;        // of that pair
-      std::int32_t previous;
-      std::int32_t next;  // -1: none
-    };
-    std::vector<Symbol> symbols;
-    std::vector<std::uint64_t> queue;  // rank << 32 | index of the left symbol: a min-heap, with outdated entries
+    std::vector<Token> tokens;  // [byte position]: of the symbol that starts there
+    std::vector<std::uint32_t> next;
+    std::vector<std::uint32_t> previous;
+    std::vector<std::int32_t> keys;
+    std::vector<std::uint64_t> lowest;
     std::vector<Token> seam;
     std::vector<Token> pair;
   };
 
-  Merges() = default;
   // For at most `count` merges. lengths[token] is how many bytes a token stands for, byte_tokens are those of one byte.
   Merges(std::size_t count, std::vector<std::uint32_t> lengths, const std::array<Token, 256>& byte_tokens);
 
-  // Returns false if the pair has a rank already. finish() follows the last.
-  bool add(Token left, Token right, Merge merge);
+  // The next merge in order of rank. Returns false if the pair has a rank already. finish() follows the last.
+  bool add(Token left, Token right, Token result);
   void finish();
+  // A hint that add(left, right, …) follows soon.
+  void prefetch(Token left, Token right) const { __builtin_prefetch(&slots_[home(pair_key(left, right))], 1); }
 
   // Appends the word's tokens to `out`.
   void apply(std::string_view word, Scratch& scratch, std::vector<Token>& out) const;
 
  private:
-  static constexpr std::uint32_t kNone = UINT32_MAX;
+  class Block;
 
-  struct Slot {
-    std::uint64_t pair = UINT64_MAX;  // left << 32 | right
-    Merge merge{kNone, -1};
-  };
-
-  Merge find(Token left, Token right) const;
+  static std::uint64_t pair_key(Token left, Token right) {
+    return std::uint64_t{static_cast<std::uint32_t>(left)} << 20 | static_cast<std::uint32_t>(right);
+  }
   std::size_t home(std::uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> shift_; }
 
-  void merge_block(std::string_view word, Scratch& scratch, std::vector<Token>& out) const;
-  void merge_by_scanning(std::string_view word, std::vector<Token>& out) const;
-  void merge_by_queue(std::string_view word, Scratch& scratch, std::vector<Token>& out) const;
+  std::uint32_t rank(Token left, Token right) const;  // kNoRank if they do not merge
+  std::uint32_t byte_rank(std::string_view word, std::size_t i) const;  // of bytes i and i + 1
+  Token byte_token(char byte) const { return byte_tokens_[static_cast<unsigned char>(byte)]; }
+  std::size_t length(Token token) const { return lengths_[static_cast<std::size_t>(token)]; }
+
+  void merge_bytes(std::string_view word, Scratch& scratch, std::vector<Token>& out) const;
   void append_block(std::string_view word, std::size_t begin, std::size_t end, Scratch& scratch, std::size_t first,
                     std::vector<Token>& out) const;
 
-  std::size_t length(Token token) const { return lengths_[static_cast<std::size_t>(token)]; }
-
-  std::vector<Slot> slots_;
-  int shift_ = 0;  // 64 - log2(slots)
-  std::array<Token, 256> byte_tokens_{};
-  std::vector<Merge> byte_pairs_;       // [left byte << 8 | right byte]: most look-ups are of these
-  std::vector<std::uint32_t> lengths_;  // bytes of each token
+  std::vector<std::uint64_t> slots_;  // open addressing: left << 44 | right << 24 | rank, or kFree
+  int shift_;                         // 64 - log2(slots)
+  std::vector<Token> results_;        // by rank
+  std::array<Token, 256> byte_tokens_;
+  std::vector<std::uint32_t> byte_ranks_;  // [left byte << 8 | right byte]: most look-ups are of these
+  std::vector<std::uint32_t> lengths_;     // bytes of each token
 };
 
 }  // namespace smollm3

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -78,7 +79,7 @@ std::string numbered(const char* thing, std::size_t i) { return std::string(thin
 Vocabulary Vocabulary::load(const gguf::File& file) {
   const std::vector<std::string_view> spelled = file.array("tokenizer.ggml.tokens").strings();
   const gguf::Array& types = file.array("tokenizer.ggml.token_type");
-  if (spelled.empty() || spelled.size() > (1u << 24)) {
+  if (spelled.empty() || spelled.size() > Merges::kMostTokens) {
     throw Error(file.name(), "its vocabulary has " + std::to_string(spelled.size()) + " tokens", kConvertAgain);
   }
   if (types.count != spelled.size()) {
@@ -137,8 +138,10 @@ void Vocabulary::index(const std::string& file) {
 }
 
 Token Vocabulary::find(std::string_view wanted) const {
-  if (wanted.size() > longest_) return -1;
-  const std::uint64_t h = hash(wanted);
+  return wanted.size() > longest_ ? -1 : find(wanted, hash(wanted));
+}
+
+Token Vocabulary::find(std::string_view wanted, std::uint64_t h) const {
   const auto tag = static_cast<std::uint32_t>(h >> 32);
   const std::size_t mask = slots_.size() - 1;
   for (std::size_t at = h & mask; slots_[at].token >= 0; at = (at + 1) & mask) {
@@ -149,31 +152,60 @@ Token Vocabulary::find(std::string_view wanted) const {
 
 Merges Vocabulary::load_merges(const gguf::File& file) const {
   const std::vector<std::string_view> spelled = file.array("tokenizer.ggml.merges").strings();
-  if (spelled.size() >= std::numeric_limits<std::uint32_t>::max()) {
-    throw Error(file.name(), "it has too many merges", kConvertAgain);
-  }
+  if (spelled.size() > Merges::kMostMerges) throw Error(file.name(), "it has too many merges", kConvertAgain);
   std::vector<std::uint32_t> lengths(size());
   for (std::size_t i = 0; i < size(); ++i) lengths[i] = begins_[i + 1] - begins_[i];
-
   Merges merges(spelled.size(), std::move(lengths), byte_tokens_);
-  std::string joined;
-  for (std::size_t i = 0; i < spelled.size(); ++i) {
-    const auto fail = [&](const char* why) { throw Error(file.name(), numbered("merge", i) + ' ' + why, kConvertAgain); };
-    const std::size_t space = spelled[i].find(' ');
-    joined.clear();
-    if (space == std::string_view::npos || !alphabet().append(spelled[i].substr(0, space), joined)) {
-      fail("is not two tokens with a space between");
-    }
-    const std::size_t left_size = joined.size();
-    if (!alphabet().append(spelled[i].substr(space + 1), joined)) fail("is not two tokens with a space between");
 
-    const std::string_view bytes = joined;
-    const Token left = find(bytes.substr(0, left_size));
-    const Token right = find(bytes.substr(left_size));
-    const Token result = find(bytes);
-    if (left < 0 || right < 0) fail("has a part that is not a token");
-    if (result < 0) fail("makes something that is not a token");
-    if (!merges.add(left, right, {static_cast<std::uint32_t>(i), result})) fail("stands there twice");
+  // Nearly every look-up misses the cache, so many are under way at once: each step is done for a batch of merges, and
+  // asks for the memory that the next step needs.
+  struct Pending {
+    std::string joined;  // bytes of both parts
+    std::size_t left_size;
+    std::array<std::uint64_t, 3> hashes;  // of the left part, the right part, both
+    std::array<Token, 3> tokens;
+  };
+  std::array<Pending, 32> batch;
+  const auto part = [](const Pending& merge, std::size_t which) {
+    const std::string_view joined = merge.joined;
+    return which == 0 ? joined.substr(0, merge.left_size) : which == 1 ? joined.substr(merge.left_size) : joined;
+  };
+  for (std::size_t first = 0; first < spelled.size(); first += batch.size()) {
+    const std::span<Pending> pending = std::span(batch).first(std::min(batch.size(), spelled.size() - first));
+    const auto fail = [&](const Pending& merge, const char* why) {
+      const std::size_t number = first + static_cast<std::size_t>(&merge - pending.data());
+      throw Error(file.name(), numbered("merge", number) + ' ' + why, kConvertAgain);
+    };
+    for (Pending& merge : pending) {
+      const std::string_view text = spelled[first + static_cast<std::size_t>(&merge - pending.data())];
+      const std::size_t space = std::min(text.find(' '), text.size());
+      merge.joined.clear();
+      bool spells = alphabet().append(text.substr(0, space), merge.joined);
+      merge.left_size = merge.joined.size();
+      spells = spells && space < text.size() && alphabet().append(text.substr(space + 1), merge.joined);
+      if (!spells) fail(merge, "is not two tokens with a space between");
+      for (std::size_t which = 0; which < 3; ++which) {
+        merge.hashes[which] = hash(part(merge, which));
+        __builtin_prefetch(&slots_[merge.hashes[which] & (slots_.size() - 1)]);
+      }
+    }
+    for (const Pending& merge : pending) {
+      for (const std::uint64_t h : merge.hashes) {
+        const Token token = slots_[h & (slots_.size() - 1)].token;
+        if (token >= 0) __builtin_prefetch(text_.data() + begins_[static_cast<std::size_t>(token)]);
+      }
+    }
+    for (Pending& merge : pending) {
+      for (std::size_t which = 0; which < 3; ++which) {
+        merge.tokens[which] = find(part(merge, which), merge.hashes[which]);
+      }
+      if (merge.tokens[0] < 0 || merge.tokens[1] < 0) fail(merge, "has a part that is not a token");
+      if (merge.tokens[2] < 0) fail(merge, "makes something that is not a token");
+      merges.prefetch(merge.tokens[0], merge.tokens[1]);
+    }
+    for (const Pending& merge : pending) {
+      if (!merges.add(merge.tokens[0], merge.tokens[1], merge.tokens[2])) fail(merge, "stands there twice");
+    }
   }
   merges.finish();
   return merges;

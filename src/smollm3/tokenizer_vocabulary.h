@@ -46,6 +46,7 @@ class Vocabulary {
   };
 
   void index(const std::string& file);
+  Token find(std::string_view bytes, std::uint64_t hash) const;
 
   std::string text_;                   // all tokens' bytes, one after another
   std::vector<std::uint32_t> begins_;  // of token i in text_; one more entry than tokens
