@@ -1,0 +1,37 @@
+// Who may talk to the server. A page of another site, opened in the user's browser, must reach neither the chat nor the
+// API: not by DNS rebinding (its own name made to resolve to this machine: Host tells), not by a form or a fetch
+// (Origin and Sec-Fetch-Site tell).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/exchange.h"
+
+namespace server {
+
+// The host in "name", "name:port", "[::1]:port", lower-case and without brackets; nullopt if it is none of these.
+std::optional<std::string> host_name(std::string_view host_header);
+
+class AccessRules {
+ public:
+  // `host` is the address or name the server is bound to; `names` further ones it is called by. Bound to loopback, only
+  // loopback's names and these pass; bound elsewhere also every address written as such (rebinding needs a name) and
+  // the machine's own name.
+  AccessRules(std::string_view host, const std::vector<std::string>& names);
+
+  // Why the request must not be served, in one line, or nullopt if it may.
+  std::optional<std::string> refuse(const Request& request) const;
+
+  bool loopback() const { return loopback_; }
+
+ private:
+  bool host_allowed(const std::string& name) const;
+
+  bool loopback_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace server

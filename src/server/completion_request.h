@@ -1,0 +1,22 @@
+// The body of POST /v1/chat/completions to a turn for the engine.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "engine/assistant.h"
+
+namespace server {
+
+struct CompletionRequest {
+  engine::Turn turn;
+  bool stream = false;
+  bool include_usage = false;  // of a stream: a last piece with the usage
+};
+
+// Throws ApiError naming the field that is wrong. Fields the API does not have are ignored; those it has and this
+// server cannot honour (n > 1, logprobs, a response format, a forced tool) are refused if they ask for something.
+// A field that is null counts as absent. Without a seed, a random one is taken.
+CompletionRequest parse_completion_request(std::string_view body);
+
+}  // namespace server

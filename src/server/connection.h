@@ -1,0 +1,58 @@
+// A client's connection: reads requests one after another, within bounds of size and time, has each answered by the
+// handler, and writes the access log. A client that leaves while its answer is being made cancels the handler.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "server/exchange.h"
+
+namespace server {
+
+// What an error looks like depends on whom it is for; the handler's exceptions and the connection's own refusals
+// (too large, malformed) both come out of here.
+using ErrorPage = std::function<Response(const Request& request, unsigned status, const std::string& message)>;
+using Handler = std::function<Awaitable<void>(Exchange&)>;
+
+struct ConnectionLimits {
+  std::size_t header_bytes = 16 << 10;
+  std::size_t body_bytes = 4 << 20;
+  std::chrono::seconds header_time{15};  // from a request's first byte to the end of its header
+  std::chrono::seconds body_time{60};
+  std::chrono::seconds idle_time{75};    // between requests
+  std::chrono::seconds write_time{30};   // for a client to take what is sent
+};
+
+struct ConnectionRules {
+  ConnectionLimits limits;
+  Handler handler;
+  ErrorPage error_page;
+  // Whether the handler of such a request waits for the engine, so that the client's leaving must be noticed.
+  std::function<bool(const Request&)> waits;
+  // Headers that every response carries.
+  Headers headers;
+  bool serving = true;  // false once the server is to stop
+};
+
+class Connection {
+ public:
+  Connection(boost::asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> rules);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  Awaitable<void> run();
+  // Ends it if it is between requests; otherwise it ends after the request it is at.
+  void close_if_idle();
+  // Cancels what it is at.
+  void close();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace server

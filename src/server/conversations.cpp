@@ -1,0 +1,79 @@
+#include "server/conversations.h"
+
+#include <algorithm>
+
+#include "server/http_text.h"
+
+namespace server {
+
+std::size_t Conversation::bytes() const {
+  std::size_t sum = sizeof(Conversation);
+  for (const Round& round : rounds) {
+    sum += sizeof(Round) + round.prompt.size() + round.answer.thinking.size() + round.answer.text.size();
+  }
+  return sum;
+}
+
+nlohmann::ordered_json Conversation::messages(std::size_t round) const {
+  auto list = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < round; ++i) {
+    if (rounds[i].answer.state == Answer::State::Failed) continue;
+    list.push_back({{"role", "user"}, {"content", rounds[i].prompt}});
+    list.push_back({{"role", "assistant"}, {"content", rounds[i].answer.text}});
+  }
+  list.push_back({{"role", "user"}, {"content", rounds[round].prompt}});
+  return list;
+}
+
+bool Conversations::is_id(std::string_view text) {
+  return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+std::string Conversations::new_id() { return random_hex(16); }
+
+std::shared_ptr<Conversation> Conversations::find(const std::string& id) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return nullptr;
+  const auto entry = found->second;
+  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->answering()) {
+    recent_.erase(entry);
+    by_id_.erase(found);
+    return nullptr;
+  }
+  recent_.splice(recent_.begin(), recent_, entry);
+  (*entry)->used = std::chrono::steady_clock::now();
+  return *entry;
+}
+
+std::shared_ptr<Conversation> Conversations::open(const std::string& id) {
+  if (auto found = find(id)) {
+    make_room(0);
+    return found;
+  }
+  make_room(1);
+  auto conversation = std::make_shared<Conversation>();
+  conversation->id = id;
+  conversation->used = std::chrono::steady_clock::now();
+  recent_.push_front(conversation);
+  by_id_[id] = recent_.begin();
+  return conversation;
+}
+
+void Conversations::make_room(std::size_t coming) {
+  std::size_t bytes = 0;
+  for (const auto& conversation : recent_) bytes += conversation->bytes();
+  const auto oldest_kept = std::chrono::steady_clock::now() - limits_.age;
+  for (auto entry = recent_.end(); entry != recent_.begin();) {
+    --entry;
+    if (coming == 0 && entry == recent_.begin()) break;  // the one in use
+    const Conversation& conversation = **entry;
+    const bool too_much = recent_.size() + coming > limits_.count || bytes > limits_.bytes;
+    if (!too_much && conversation.used >= oldest_kept) break;  // those before it were used later
+    if (conversation.answering()) continue;
+    bytes -= std::min(bytes, conversation.bytes());
+    by_id_.erase(conversation.id);
+    entry = recent_.erase(entry);
+  }
+}
+
+}  // namespace server

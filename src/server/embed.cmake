@@ -1,0 +1,21 @@
+# smollm3_embed(TARGET FILE …): builds the files into the target. An assembler file takes in their bytes, and a table
+# (server::assets(), assets.h) names them.
+function(smollm3_embed target)
+  set(assembler "")
+  set(declarations "")
+  set(rows "")
+  set(i 0)
+  foreach(file ${ARGN})
+    get_filename_component(name ${file} NAME)
+    string(APPEND assembler "  .global smollm3_asset_${i}_begin, smollm3_asset_${i}_end\nsmollm3_asset_${i}_begin:\n  .incbin \"${file}\"\nsmollm3_asset_${i}_end:\n")
+    string(APPEND declarations "extern const char smollm3_asset_${i}_begin[], smollm3_asset_${i}_end[];\n")
+    string(APPEND rows "      {\"${name}\", {smollm3_asset_${i}_begin, static_cast<std::size_t>(smollm3_asset_${i}_end - smollm3_asset_${i}_begin)}},\n")
+    math(EXPR i "${i} + 1")
+  endforeach()
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/embedded)
+  file(CONFIGURE OUTPUT ${folder}/files.S CONTENT "  .section .rodata\n${assembler}  .section .note.GNU-stack,\"\",%progbits\n" @ONLY)
+  file(CONFIGURE OUTPUT ${folder}/table.cpp CONTENT
+    "#include \"server/assets.h\"\n\nextern \"C\" {\n${declarations}}\n\nnamespace server {\n\nconst std::vector<Asset>& assets() {\n  static const std::vector<Asset> all{\n${rows}  };\n  return all;\n}\n\n}  // namespace server\n" @ONLY)
+  set_source_files_properties(${folder}/files.S PROPERTIES OBJECT_DEPENDS "${ARGN}")
+  target_sources(${target} PRIVATE ${folder}/files.S ${folder}/table.cpp)
+endfunction()

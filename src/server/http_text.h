@@ -1,0 +1,29 @@
+// The small texts of HTTP: percent-encoding, forms, and escaping for HTML and for events.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace server {
+
+// "%41+b" to "A+b" ("A b" with `plus_is_space`); nullopt if a '%' is not followed by two hexadecimal digits.
+std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space = false);
+
+// The fields of an application/x-www-form-urlencoded body or a query; of a name that comes twice the last counts, and
+// pairs that cannot be decoded are left out.
+std::map<std::string, std::string> parse_form(std::string_view body);
+
+// Bytes that are not UTF-8 become U+FFFD, and CR LF and CR become LF.
+std::string clean_text(std::string_view text);
+
+std::string html_escape(std::string_view text);
+
+// A server-sent event: `data` may have several lines. No name makes it a plain message.
+std::string sse_event(std::string_view data, std::string_view name = {});
+
+// Lower-case hexadecimal digits of `bytes` random bytes.
+std::string random_hex(std::size_t bytes);
+
+}  // namespace server

@@ -1,0 +1,200 @@
+#include "server/routes.h"
+
+#include <chrono>
+#include <optional>
+
+#include "server/api_error.h"
+#include "server/assets.h"
+#include "server/completions.h"
+#include "server/views.h"
+
+namespace server {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t most_form = 1 << 20;  // bytes of a body that is not the API's
+
+bool is_api(const std::string& path) { return path == "/v1" || path.starts_with("/v1/"); }
+
+bool reads(const Request& request) { return request.method == "GET" || request.method == "HEAD"; }
+
+// "/c/ID/messages" to {"ID", "messages", ""}, "/c/ID/stream/3" to {"ID", "stream", "3"}
+struct ChatPath {
+  std::string id, action, number;
+};
+
+std::optional<ChatPath> parse_chat_path(std::string path) {
+  if (!path.starts_with("/c/")) return std::nullopt;
+  ChatPath parts;
+  path.erase(0, 3);
+  for (std::string* part : {&parts.id, &parts.action, &parts.number}) {
+    const std::size_t slash = std::min(path.find('/'), path.size());
+    *part = path.substr(0, slash);
+    path.erase(0, slash + 1);
+  }
+  if (!path.empty() || !Conversations::is_id(parts.id)) return std::nullopt;
+  return parts;
+}
+
+std::optional<std::size_t> parse_number(const std::string& digits) {
+  if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  return std::stoul(digits);
+}
+
+Response asset_response(const Request& request, const std::string& name) {
+  const Asset* asset = find_asset(name);
+  if (asset == nullptr || content_type(name).empty()) return Routes::error(request, 404, "there is nothing at this address");
+  const std::string tag = content_tag(asset->content);
+  const std::string quoted = '"' + tag + '"';
+  Response response{.content_type = std::string(content_type(name))};
+  // Under the address that pages use, the content never changes.
+  const bool forever = request.query == "v=" + tag;
+  response.headers = {{"ETag", quoted}, {"Cache-Control", forever ? "public, max-age=31536000, immutable" : "no-cache"}};
+  if (request.if_none_match.find(quoted) != std::string::npos) {
+    response.status = 304;
+    response.content_type.clear();
+  } else {
+    response.body = asset->content;
+  }
+  return response;
+}
+
+ordered_json model_json(const engine::Engine& engine) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  static const auto started = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  return {{"id", engine.model_name()}, {"object", "model"}, {"created", started}, {"owned_by", "smollm3"},
+          {"context_length", engine.context()}};
+}
+
+Response models_response(const Request& request, const engine::Engine& engine) {
+  if (request.path == "/v1/models") return json_response(200, {{"object", "list"}, {"data", ordered_json::array({model_json(engine)})}});
+  if (request.path == "/v1/models/" + engine.model_name()) return json_response(200, model_json(engine));
+  return json_response(404, error_json({404, "there is no such model here; /v1/models lists what there is", "model", "model_not_found"}));
+}
+
+Response health_response(const engine::Engine& engine) {
+  const engine::Engine::Load load = engine.load();
+  return json_response(200, {{"status", "ok"},
+                             {"model", engine.model_name()},
+                             {"context", engine.context()},
+                             {"mode", engine.mode()},
+                             {"device", engine.device_name()},
+                             {"threads", engine.threads()},
+                             {"running", load.running},
+                             {"waiting", load.waiting},
+                             {"version", SMOLLM3_VERSION}});
+}
+
+Response not_allowed(const Request& request, const std::string& allowed) {
+  Response response = Routes::error(request, 405, "this address answers only to " + allowed);
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+}  // namespace
+
+Routes::Routes(engine::Engine& engine, AccessRules access) : engine_(engine), access_(std::move(access)), chat_(engine) {}
+
+bool Routes::waits(const Request& request) {
+  if (request.path == "/v1/chat/completions") return request.method == "POST";
+  return request.path.starts_with("/c/") && request.path.find("/stream/") != std::string::npos;
+}
+
+Headers Routes::headers() {
+  return {{"Content-Security-Policy",
+           "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+           "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+          {"X-Content-Type-Options", "nosniff"},
+          {"X-Frame-Options", "DENY"},
+          {"Referrer-Policy", "no-referrer"},
+          {"Cross-Origin-Opener-Policy", "same-origin"},
+          {"Cross-Origin-Resource-Policy", "same-origin"},
+          {"Permissions-Policy", "camera=(), geolocation=(), microphone=()"}};
+}
+
+Response Routes::error(const Request& request, unsigned status, const std::string& message) {
+  if (is_api(request.path)) return json_response(status, error_json({status, message}));
+  Response response{.status = status, .content_type = "text/html; charset=utf-8", .headers = {{"Cache-Control", "no-store"}}};
+  // What the page fetches is put into the page.
+  response.body = request.fetch_mode == "navigate" || reads(request) ? error_page(status, message) : notice_fragment(message);
+  return response;
+}
+
+Awaitable<void> Routes::handle(Exchange& exchange) {
+  std::optional<Response> refusal;
+  try {
+    if (const auto reason = access_.refuse(exchange.request())) {
+      refusal = error(exchange.request(), 403, *reason);
+    } else {
+      co_await dispatch(exchange);
+    }
+  } catch (const ApiError& failure) {
+    refusal = json_response(failure.status, error_json(failure));
+  }
+  if (refusal) co_await exchange.respond(std::move(*refusal));
+}
+
+Awaitable<void> Routes::dispatch(Exchange& exchange) {
+  const Request& request = exchange.request();
+  const std::string& path = request.path;
+  Response response;
+  if (path == "/v1/chat/completions") {
+    if (request.method == "POST") {
+      co_await answer_completion(engine_, exchange);
+      co_return;
+    }
+    response = not_allowed(request, "POST");
+  } else if (path.starts_with("/c/")) {
+    co_await dispatch_chat(exchange);
+    co_return;
+  } else if (is_api(path) && !path.starts_with("/v1/models")) {
+    response = json_response(404, error_json({404, "there is no " + path + " here; see /v1/models and /v1/chat/completions"}));
+  } else if (path == "/" || path == "/health" || path.starts_with("/assets/") || path.starts_with("/v1/models")) {
+    if (!reads(request)) {
+      response = not_allowed(request, "GET, HEAD");
+    } else if (path == "/") {
+      co_await chat_.new_page(exchange);
+      co_return;
+    } else if (path == "/health") {
+      response = health_response(engine_);
+    } else if (is_api(path)) {
+      response = models_response(request, engine_);
+    } else {
+      response = asset_response(request, path.substr(8));
+    }
+  } else if (path == "/favicon.ico" && reads(request)) {
+    response = asset_response(request, "icon.svg");
+  } else {
+    response = error(request, 404, "there is nothing at this address");
+  }
+  co_await exchange.respond(std::move(response));
+}
+
+Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
+  const Request& request = exchange.request();
+  const auto parts = parse_chat_path(request.path);
+  const auto number = parts ? parse_number(parts->number) : std::nullopt;
+  Response response;
+  if (!parts) {
+    response = error(request, 404, "there is nothing at this address");
+  } else if (parts->action.empty() || (parts->action == "stream" && number)) {
+    if (reads(request)) {
+      co_await (number ? chat_.stream(exchange, parts->id, *number) : chat_.page(exchange, parts->id));
+      co_return;
+    }
+    response = not_allowed(request, "GET");
+  } else if ((parts->action == "messages" || parts->action == "stop") && parts->number.empty()) {
+    if (request.method == "POST" && request.body.size() <= most_form) {
+      co_await (parts->action == "stop" ? chat_.stop(exchange, parts->id) : chat_.post_message(exchange, parts->id));
+      co_return;
+    }
+    response = request.method == "POST" ? error(request, 413, "The message is too long: it may have 1 MiB. Send it in parts.")
+                                        : not_allowed(request, "POST");
+  } else {
+    response = error(request, 404, "there is nothing at this address");
+  }
+  co_await exchange.respond(std::move(response));
+}
+
+}  // namespace server

@@ -1,0 +1,36 @@
+// Which handler answers which request, and what errors and headers look like.
+#pragma once
+
+#include <memory>
+
+#include "engine/engine.h"
+#include "server/access.h"
+#include "server/chat.h"
+#include "server/connection.h"
+
+namespace server {
+
+class Routes {
+ public:
+  Routes(engine::Engine& engine, AccessRules access);
+
+  // Answers the request, errors included; what it throws is the server's fault or the client's leaving.
+  Awaitable<void> handle(Exchange& exchange);
+
+  // For API paths in OpenAI's form, for fragments a notice, else a page.
+  static Response error(const Request& request, unsigned status, const std::string& message);
+  // Whether the handler waits for the engine.
+  static bool waits(const Request& request);
+  // Of every response.
+  static Headers headers();
+
+ private:
+  Awaitable<void> dispatch(Exchange& exchange);
+  Awaitable<void> dispatch_chat(Exchange& exchange);
+
+  engine::Engine& engine_;
+  AccessRules access_;
+  Chat chat_;
+};
+
+}  // namespace server

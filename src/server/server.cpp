@@ -1,0 +1,180 @@
+#include "server/server.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <set>
+
+#include "base/error.h"
+#include "server/connection.h"
+#include "server/routes.h"
+
+namespace server {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+// Answers under way have so long to come to an end after stop().
+constexpr auto grace = std::chrono::seconds(3);
+
+std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
+
+tcp::acceptor bind_to(asio::io_context& io, const ServerOptions& options) {
+  const std::string where = bracketed(options.host) + ":" + std::to_string(options.port);
+  error_code error;
+  tcp::resolver resolver(io);
+  const auto addresses = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+  if (error || addresses.empty()) {
+    throw base::Error(options.host, "is no address of this machine (" + error.message() + ")", "give --host 127.0.0.1, or 0.0.0.0 for every network");
+  }
+  tcp::acceptor acceptor(io);
+  for (const auto& entry : addresses) {
+    acceptor.close(error);
+    acceptor.open(entry.endpoint().protocol(), error);
+    if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor.bind(entry.endpoint(), error);
+    if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
+    if (!error) return acceptor;
+  }
+  const std::string next = std::to_string(options.port < 65535 ? options.port + 1 : 3000);
+  if (error == asio::error::address_in_use) {
+    throw base::Error(where, "another program uses this port", "stop it, or give another port, as in --port " + next);
+  }
+  if (error == asio::error::access_denied) {
+    throw base::Error(where, "only the administrator may use this port", "give one from 1024, as in --port 3000");
+  }
+  throw base::Error(where, "cannot listen there: " + error.message(), "give another --host or --port");
+}
+
+// Each connection is an open file; the usual limit of 1024 is meant for programs that use select().
+void raise_open_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+struct Server::State {
+  State(engine::Engine& engine, ServerOptions its_options)
+      : options(std::move(its_options)),
+        acceptor(bind_to(io, options)),
+        signals(io),
+        deadline(io),
+        routes(engine, AccessRules(options.host, options.names)),
+        rules(std::make_shared<ConnectionRules>()) {
+    rules->handler = [this](Exchange& exchange) { return routes.handle(exchange); };
+    rules->error_page = Routes::error;
+    rules->waits = Routes::waits;
+    rules->headers = Routes::headers();
+  }
+
+  Awaitable<void> accept();
+  Awaitable<void> serve(tcp::socket socket);
+  void wait_for_signal();
+  void begin_stop();
+
+  ServerOptions options;
+  asio::io_context io{1};
+  tcp::acceptor acceptor;
+  asio::signal_set signals;
+  asio::steady_timer deadline;
+  Routes routes;
+  std::shared_ptr<ConnectionRules> rules;
+  std::set<Connection*> connections;
+  bool stopping = false;
+};
+
+Awaitable<void> Server::State::serve(tcp::socket socket) {
+  Connection connection(std::move(socket), rules);
+  connections.insert(&connection);
+  co_await connection.run();
+  connections.erase(&connection);
+  if (stopping && connections.empty()) deadline.cancel();
+}
+
+Awaitable<void> Server::State::accept() {
+  while (!stopping) {
+    auto [error, socket] = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
+    if (stopping) break;
+    if (error == asio::error::no_descriptors || error == asio::error::no_memory || error == asio::error::no_buffer_space) {
+      asio::steady_timer pause(io, std::chrono::milliseconds(100));
+      co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+    } else if (!error && connections.size() >= options.max_connections) {
+      static constexpr std::string_view full = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+      error_code ignored;
+      socket.non_blocking(true, ignored);
+      socket.write_some(asio::buffer(full.data(), full.size()), ignored);
+    } else if (!error) {
+      asio::co_spawn(io, serve(std::move(socket)), asio::detached);
+    }
+  }
+}
+
+void Server::State::wait_for_signal() {
+  signals.async_wait([this](const error_code& error, int) {
+    if (error) return;
+    if (stopping) {
+      for (Connection* connection : connections) connection->close();
+    } else {
+      spdlog::info("stopping");
+      begin_stop();
+    }
+    wait_for_signal();
+  });
+}
+
+void Server::State::begin_stop() {
+  if (stopping) return;
+  stopping = true;
+  rules->serving = false;
+  error_code ignored;
+  acceptor.close(ignored);
+  for (Connection* connection : connections) connection->close_if_idle();
+  deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : grace);
+  deadline.async_wait([this](const error_code&) {
+    for (Connection* connection : connections) connection->close();
+    error_code quiet;
+    signals.cancel(quiet);
+  });
+}
+
+Server::Server(engine::Engine& engine, ServerOptions options) : state_(std::make_unique<State>(engine, std::move(options))) {}
+
+Server::~Server() = default;
+
+std::string Server::url() const {
+  const tcp::endpoint bound = state_->acceptor.local_endpoint();
+  const std::string host = bound.address().is_unspecified() ? "localhost" : bracketed(state_->options.host);
+  return "http://" + host + ":" + std::to_string(bound.port());
+}
+
+void Server::run() {
+  raise_open_file_limit();
+  state_->signals.add(SIGINT);
+  state_->signals.add(SIGTERM);
+  state_->wait_for_signal();
+  asio::co_spawn(state_->io, state_->accept(), asio::detached);
+  state_->io.run();
+  state_->signals.clear();
+}
+
+void Server::stop() {
+  asio::post(state_->io, [state = state_.get()] { state->begin_stop(); });
+}
+
+}  // namespace server

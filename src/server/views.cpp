@@ -1,0 +1,199 @@
+#include "server/views.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "base/error.h"
+#include "jinja/jinja.h"
+#include "server/assets.h"
+#include "server/markdown.h"
+
+namespace server {
+namespace {
+
+using nlohmann::ordered_json;
+
+const jinja::Template* find_template(std::string_view name) {
+  static const std::map<std::string, jinja::Template, std::less<>> all = [] {
+    std::map<std::string, jinja::Template, std::less<>> parsed;
+    for (const Asset& asset : assets()) {
+      const std::string file{asset.name};
+      if (file.ends_with(".jinja")) parsed.emplace(file, jinja::Template::parse(asset.content, file));
+    }
+    return parsed;
+  }();
+  const auto found = all.find(name);
+  return found == all.end() ? nullptr : &found->second;
+}
+
+std::string thought_for(std::chrono::milliseconds time) {
+  const auto seconds = std::max<std::int64_t>(1, (time.count() + 500) / 1000);
+  return seconds < 60 ? fmt::format("Thought for {} s", seconds)
+                      : fmt::format("Thought for {} min {} s", seconds / 60, seconds % 60);
+}
+
+std::string speed(double tokens_per_second) {
+  return tokens_per_second >= 100 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.1f}", tokens_per_second);
+}
+
+std::string figures(const Answer& answer) {
+  const engine::Usage& usage = answer.usage;
+  if (usage.generated_tokens == 0) return {};
+  const std::string tokens = usage.generated_tokens == 1 ? "1 token" : fmt::format("{} tokens", usage.generated_tokens);
+  return usage.generate_speed() > 0 ? fmt::format("{} · {} tokens/s", tokens, speed(usage.generate_speed())) : tokens;
+}
+
+std::string details(const Answer& answer, const ModelFacts& facts) {
+  const engine::Usage& usage = answer.usage;
+  std::string text = fmt::format("Prompt: {} tokens, {} of them known from before", usage.prompt_tokens, usage.cached_tokens);
+  if (usage.prompt_speed() > 0) text += fmt::format(", {} tokens/s", speed(usage.prompt_speed()));
+  if (usage.queue_seconds >= 0.05) text += fmt::format(". Waited {:.1f} s", usage.queue_seconds);
+  return text + fmt::format(". {} arithmetic on {}.", facts.mode, facts.device);
+}
+
+std::string note(const Answer& answer) {
+  if (answer.state == Answer::State::Stopped) return "Stopped.";
+  if (answer.state == Answer::State::Finished && answer.finish == engine::Finish::Length) {
+    return "The context is full: the answer ends here. Start a new chat to go on.";
+  }
+  return {};
+}
+
+ordered_json round_context(const Round& round, std::size_t n, const ModelFacts& facts) {
+  const Answer& answer = round.answer;
+  ordered_json context{{"n", n}, {"prompt", round.prompt}, {"open", answer.open()}, {"error", answer.error}};
+  context["blocks"] = ordered_json::array();
+  context["thinking"] = "";
+  context["note"] = note(answer);
+  context["figures"] = figures(answer);
+  context["details"] = details(answer, facts);
+  context["text_length"] = answer.text.size();
+  // An answer that is still open is left to its stream, from the first word.
+  if (answer.open()) return context;
+  context["thinking"] = answer.thinking;
+  context["thought"] = thought_for(answer.thinking_time);
+  context["blocks"] = markdown_blocks(answer.text);
+  return context;
+}
+
+std::string status_of(const Answer& answer) {
+  if (answer.started()) return {};
+  if (answer.ahead == 1) return "Waiting: one answer comes first.";
+  if (answer.ahead > 1) return fmt::format("Waiting: {} answers come first.", answer.ahead);
+  // A short prompt is read before anyone could read this.
+  if (answer.progress.prompt_tokens >= 256 && answer.progress.prompt_done > 0) {
+    return fmt::format("Reading… {} %", 100 * std::uint64_t{answer.progress.prompt_done} / answer.progress.prompt_tokens);
+  }
+  return "…";
+}
+
+bool is_demo(const ModelFacts& facts) { return facts.name.find("demo") != std::string::npos || facts.name.find("Demo") != std::string::npos; }
+
+void greet(ordered_json& context, const ModelFacts& facts) {
+  if (is_demo(facts)) {
+    context["introduction"] =
+        "This is the small demo model that comes with the program. It adds and subtracts, knows a few hundred facts, "
+        "plays with words and writes Markdown. Ask it how to get the real SmolLM3.";
+    context["examples"] = {"What can you do?", "What is 347 + 286?", "Make a table: Fruit and Amount: apple 3, pear 5, plum 8",
+                           "How do I get the real model?"};
+  } else {
+    context["introduction"] = "Ask, or hand over a text. The model thinks before it answers; switch that off for a quick reply.";
+    context["examples"] = {"Explain how a tide comes about, in three sentences.", "Write a Python function that merges two sorted lists.",
+                           "Compare tea and coffee in a small table.", "Suggest three names for a bookshop by the sea."};
+  }
+}
+
+std::string title_of(const Conversation& conversation) {
+  if (conversation.rounds.empty()) return "smollm3";
+  const std::string& prompt = conversation.rounds.front().prompt;
+  std::size_t length = std::min<std::size_t>(prompt.size(), 60);
+  while (length < prompt.size() && length > 0 && (prompt[length] & 0xC0) == 0x80) --length;
+  std::string title = prompt.substr(0, std::min(length, prompt.find('\n')));
+  return title.size() < prompt.size() ? title + "…" : title;
+}
+
+}  // namespace
+
+std::string render_template(std::string_view name, const ordered_json& context) {
+  const jinja::Template* page = find_template(name);
+  if (page == nullptr) throw base::Error(name, "is not built in");
+  jinja::Options options;
+  options.autoescape = true;
+  options.loader = find_template;
+  return page->render(context, options).bytes();
+}
+
+std::string chat_page(const Conversation& conversation, const ModelFacts& facts) {
+  ordered_json context{{"id", conversation.id}, {"model", facts.name},     {"device", facts.device}, {"mode", facts.mode},
+                       {"context", facts.context}, {"most_text", most_text}, {"title", title_of(conversation)}};
+  context["assets"] = asset_urls();
+  context["rounds"] = ordered_json::array();
+  for (std::size_t n = 0; n < conversation.rounds.size(); ++n) {
+    context["rounds"].push_back(round_context(conversation.rounds[n], n, facts));
+  }
+  greet(context, facts);
+  return render_template("page.jinja", context);
+}
+
+std::string sent_fragment(const Conversation& conversation, const ModelFacts& facts) {
+  const std::size_t n = conversation.rounds.size() - 1;
+  return render_template("sent.jinja", {{"id", conversation.id}, {"round", round_context(conversation.rounds[n], n, facts)}});
+}
+
+std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {
+  return render_template("notice.jinja", {{"message", message}, {"link", link}, {"link_text", link_text}});
+}
+
+std::string error_page(unsigned status, std::string_view message) {
+  return render_template("error.jinja", {{"status", status}, {"message", message}, {"assets", asset_urls()}});
+}
+
+std::string AnswerView::update(const Round& round) {
+  const Answer& answer = round.answer;
+  ordered_json context{{"n", round_}};
+  bool changes = false;
+  const auto set = [&](const char* name, ordered_json value) {
+    context[name] = std::move(value);
+    changes = true;
+  };
+  just_thought_ = false;
+
+  if (answer.thinking.size() > thinking_shown_) {
+    if (!thinking_open_) set("opens_thinking", true);
+    thinking_open_ = true;
+    set("thinking", answer.thinking.substr(thinking_shown_));
+    thinking_shown_ = answer.thinking.size();
+  }
+  if (thinking_open_ && !thought_ && (!answer.text.empty() || !answer.open())) {
+    thought_ = just_thought_ = true;
+    set("thought", thought_for(answer.thinking_time));
+  }
+
+  context["changed"] = context["added"] = context["removed"] = ordered_json::array();
+  if (answer.text != text_shown_) {
+    std::vector<std::string> blocks = markdown_blocks(answer.text);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      if (i < blocks_.size() && blocks[i] == blocks_[i]) continue;
+      context[i < blocks_.size() ? "changed" : "added"].push_back({{"i", i}, {"html", blocks[i]}});
+      changes = true;
+    }
+    for (std::size_t i = blocks.size(); i < blocks_.size(); ++i) {
+      context["removed"].push_back(i);
+      changes = true;
+    }
+    blocks_ = std::move(blocks);
+    text_shown_ = answer.text;
+  }
+
+  if (!answer.open()) {
+    if (!over_) set("round", round_context(round, round_, facts_));
+    over_ = true;
+  } else if (std::string status = status_of(answer); status != status_) {
+    set("status", status);
+    status_ = std::move(status);
+  }
+  return changes ? render_template("update.jinja", context) : std::string{};
+}
+
+}  // namespace server

@@ -1,0 +1,138 @@
+#include "server/views.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <regex>
+
+namespace server {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+const ModelFacts facts{.name = "<b>Model</b>", .device = "cpu", .mode = "exact", .context = 4096};
+
+Conversation conversation_with(Round round) {
+  Conversation conversation;
+  conversation.id = "0123456789abcdef0123456789abcdef";
+  conversation.rounds.push_back(std::move(round));
+  return conversation;
+}
+
+TEST(Views, AnEmptyConversationGreets) {
+  Conversation conversation;
+  conversation.id = "0123456789abcdef0123456789abcdef";
+  const std::string page = chat_page(conversation, facts);
+  EXPECT_THAT(page, HasSubstr("id=\"greeting\""));
+  EXPECT_THAT(page, HasSubstr("hx-post=\"/c/0123456789abcdef0123456789abcdef/messages\""));
+  EXPECT_THAT(page, HasSubstr("&lt;b&gt;Model&lt;/b&gt;"));
+  EXPECT_THAT(page, Not(HasSubstr("<b>Model")));
+}
+
+// The policy allows neither, and the page must not lean on either.
+TEST(Views, PagesHaveNoInlineScriptOrStyle) {
+  const std::string attack = "<script>x</script> style=\"x\" onclick=\"x\"";
+  const Conversation conversation = conversation_with(
+      {.prompt = attack, .answer = {.state = Answer::State::Finished, .thinking = attack, .text = attack, .error = attack}});
+  const std::string page = chat_page(conversation, facts);
+  EXPECT_FALSE(std::regex_search(page, std::regex(R"(<script(?![^>]* src="/assets/))")));
+  EXPECT_FALSE(std::regex_search(page, std::regex(R"(<style)")));
+  EXPECT_FALSE(std::regex_search(page, std::regex(R"(<[^>]* (style|on\w+)=)")));
+  EXPECT_THAT(page, HasSubstr("&lt;script&gt;"));
+}
+
+TEST(Views, AnOpenAnswerIsLeftToItsStream) {
+  const std::string fragment = sent_fragment(conversation_with({.prompt = "hi"}), facts);
+  EXPECT_THAT(fragment, HasSubstr("hx-sse:connect=\"/c/0123456789abcdef0123456789abcdef/stream/0\""));
+  EXPECT_THAT(fragment, HasSubstr("id=\"a0-thinking\""));
+  EXPECT_THAT(fragment, HasSubstr("id=\"a0-status\""));
+  const std::string over = chat_page(conversation_with({.prompt = "hi", .answer = {.state = Answer::State::Stopped, .text = "Hel"}}), facts);
+  EXPECT_THAT(over, Not(HasSubstr("hx-sse:connect")));
+  EXPECT_THAT(over, HasSubstr("Stopped."));
+}
+
+TEST(AnswerView, TellsOnlyWhatIsNew) {
+  Round round{.prompt = "hi", .answer = {.state = Answer::State::Live}};
+  AnswerView view(0, facts);
+  EXPECT_EQ(view.update(round), "");
+  round.answer.thinking = "First <i>";
+  std::string update = view.update(round);
+  EXPECT_THAT(update, HasSubstr("<details class=\"thinking\" open>"));
+  EXPECT_THAT(update, HasSubstr("First &lt;i&gt;"));
+  EXPECT_THAT(update, HasSubstr("Thinking…"));
+  round.answer.thinking += ", then";
+  update = view.update(round);
+  EXPECT_THAT(update, HasSubstr(">, then<"));
+  EXPECT_THAT(update, Not(HasSubstr("First")));
+  EXPECT_FALSE(view.just_thought());
+
+  round.answer.text = "One.\n\nTwo";
+  round.answer.thinking_time = std::chrono::milliseconds(2600);
+  update = view.update(round);
+  EXPECT_TRUE(view.just_thought());
+  EXPECT_THAT(update, HasSubstr("Thought for 3 s"));
+  EXPECT_THAT(update, HasSubstr("id=\"a0-b1\"><p>Two</p>"));
+  round.answer.text += " more";
+  update = view.update(round);
+  EXPECT_FALSE(view.just_thought());
+  EXPECT_THAT(update, HasSubstr("hx-target=\"#a0-b1\" hx-swap=\"innerMorph\"><p>Two more</p>"));
+  EXPECT_THAT(update, Not(HasSubstr("One.")));
+  EXPECT_EQ(view.update(round), "");
+
+  round.answer.state = Answer::State::Finished;
+  round.answer.usage = {.prompt_tokens = 10, .generated_tokens = 21, .generate_seconds = 2};
+  update = view.update(round);
+  EXPECT_THAT(update, HasSubstr("21 tokens"));
+  EXPECT_EQ(view.update(round), "");
+}
+
+TEST(AnswerView, SaysWhatIsWaitedFor) {
+  Round round{.prompt = "hi", .answer = {.state = Answer::State::Live, .ahead = 2}};
+  AnswerView view(0, facts);
+  EXPECT_THAT(view.update(round), HasSubstr("Waiting: 2 answers come first."));
+  round.answer.ahead = 0;
+  round.answer.progress = {500, 1000};
+  EXPECT_THAT(view.update(round), HasSubstr("Reading… 50 %"));
+  round.answer.text = "x";
+  EXPECT_THAT(view.update(round), HasSubstr("hx-target=\"#a0-status\""));
+}
+
+// The oracle: a page that follows every update shows the same blocks as one that is loaded at the end.
+TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
+  const std::vector<std::string> parts{"# T\n", "text ", "**b**", "\n\n", "- a\n", "- b\n", "```\n", "x < y\n", "```\n", "| a | b |\n", "|---|---|\n",
+                                       "| 1 | 2 |\n", "---\n", "> q\n", "1. n\n", "[r]\n\n[r]: https://e.org\n", "<b>", "\n"};
+  const std::regex partial(R"re(<hx-partial hx-target="#a0-(b\d+|text)" hx-swap="(innerMorph|beforeend|delete)">([^]*?)</hx-partial>)re");
+  const std::regex wrapper(R"re(^<div class="block" id="a0-(b\d+)">([^]*)</div>$)re");
+  std::mt19937 random(7);
+  for (int trial = 0; trial < 300; ++trial) {
+    Round round{.prompt = "hi", .answer = {.state = Answer::State::Live}};
+    AnswerView view(0, facts);
+    std::map<std::string, std::string> shown;
+    for (int step = 0; step < 12; ++step) {
+      for (std::size_t i = random() % 3; i > 0; --i) round.answer.text += parts[random() % parts.size()];
+      const std::string update = view.update(round);
+      for (std::sregex_iterator it(update.begin(), update.end(), partial), end; it != end; ++it) {
+        const std::string target = (*it)[1], how = (*it)[2], html = (*it)[3];
+        std::smatch block;
+        if (how == "innerMorph") {
+          shown.at(target) = html;
+        } else if (how == "delete") {
+          shown.erase(target);
+        } else if (std::regex_match(html, block, wrapper)) {
+          shown[block[1]] = block[2];
+        }
+      }
+    }
+    round.answer.state = Answer::State::Finished;
+    const std::string page = chat_page(conversation_with(round), facts);
+    for (const auto& [id, html] : shown) EXPECT_THAT(page, HasSubstr("<div class=\"block\">" + html + "</div>")) << round.answer.text;
+    std::size_t blocks = 0;
+    for (std::size_t at = 0; (at = page.find("<div class=\"block\">", at)) != std::string::npos; ++at) ++blocks;
+    EXPECT_EQ(shown.size(), blocks) << round.answer.text;
+  }
+}
+
+}  // namespace
+}  // namespace server
