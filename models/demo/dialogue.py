@@ -25,6 +25,7 @@ SYSTEMS = ["You are a helpful assistant.", "You are a helpful AI assistant.", "B
 
 SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay.repeat, "reverse": wordplay.reverse, "count": wordplay.count,
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
+THINKING = 0.4  # share of conversations under /think
 # share of the samples whose last answer is of this kind
 MIX = {"facts": 22, "sums": 16, "repeat": 5, "reverse": 8, "count": 5, "talk": 8, "unknown": 5, "markdown": 8, "recall": 10, "tools": 16, "wrapup": 6}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
@@ -38,9 +39,9 @@ def _filler(source, note_length=0):
 
 
 def _turns(exchange, thinking, last):
-    """User and assistant turn. An answer that needs its thought is not learnt from where the thought is not shown."""
+    """User and assistant turn. Under /think a past answer that needs its thought is not learnt from: it is not shown."""
     answer = exchange.answer if thinking or not exchange.unthought else exchange.unthought
-    weight = 1.0 if last else (0.5 if exchange.direct or not thinking else 0.0)
+    weight = 1.0 if last or not thinking else 0.5 if exchange.direct else 0.0
     return [Turn("user", exchange.user), Turn("assistant", answer, exchange.thought, weight=weight)]
 
 
@@ -52,75 +53,100 @@ def assemble(exchanges, thinking, task, **options):
     return Conversation(turns, thinking, task=task, check=check, **options)
 
 
-def single(source, kind, thinking, before=0):
+def single(source, kind, thinking, before=()):
+    """An exchange of a kind, after exchanges of the kinds `before`."""
     exchange = SINGLE[kind](source)
-    return assemble([_filler(source) for _ in range(before)] + [exchange], thinking, exchange.task)
+    return assemble([SINGLE[k](source) for k in before] + [exchange], thinking, exchange.task)
 
 
 def recalled(source, thinking, turns=None, length=None):
-    """Something told, `turns` exchanges of anything, then the question for it."""
+    """Something told, `turns` exchanges of anything, of about `length` tokens or as they come, then the question for it."""
     rng = source.rng
     slot, tell, ask = recall.tell_and_ask(source)
-    turns = rng.choice((0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 7)) if turns is None else turns
+    turns = rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7)) if turns is None else turns
     between = [_filler(source) for _ in range(turns)]
     if length:
         while between and sum(len(e.user) + len(e.answer) for e in between) < 3 * length:
             between[rng.randrange(len(between))] = recall.note(source, min(120, int(length) // len(between) + 5))
             length *= 0.97
+    if source.held:
+        return assemble([tell] + between + [ask], thinking, "recall")
+    asked = [ask]
+    told = [slot]
+    for other in rng.sample(sorted(recall.SLOTS), rng.choice((0, 0, 1, 1, 2))):  # more things told and asked for
+        if other not in told:
+            told.append(other)
+            _, tell_other, ask_other = recall.tell_and_ask(source, other)
+            between.insert(rng.randint(0, len(between)), tell_other)
+            asked.append(ask_other)
+    rng.shuffle(asked)
+    if rng.random() < 0.12:
+        missing = rng.choice([s for s in recall.SLOTS if s not in told])
+        asked.append(recall.never_told(source, missing))
+    if thinking:
+        asked = asked[-1:]
     before = [_filler(source)] if rng.random() < 0.2 else []
-    if not source.held and rng.random() < 0.25:  # a second thing told, or asked for without having been told
-        other = rng.choice([s for s in recall.SLOTS if s != slot])
-        if rng.random() < 0.25:
-            return assemble(before + [tell] + between + [recall.never_told(source, other)], thinking, "recall")
-        _, tell_other, _ = recall.tell_and_ask(source, other)
-        between.insert(rng.randint(0, len(between)), tell_other)
-    if not source.held and rng.random() < 0.1:
-        return assemble(before + between + [tell], thinking, "recall")
-    return assemble(before + [tell] + between + [ask], thinking, "recall")
+    if rng.random() < 0.1:
+        return assemble(before + [tell], thinking, "recall")
+    return assemble(before + [tell] + between + asked, thinking, "recall")
+
+
+def _call_turns(source, task, thinking, answered, last):
+    """The request and the call; with `answered` also the tool's result and what the model says about it."""
+    name, arguments = task.call["name"], ", ".join(f"{k} = {v}" for k, v in task.call["arguments"].items())
+    weight = 1.0 if not thinking or last and not answered else 0.5
+    request = vary(source, task.request) if source.rng.random() < 0.3 else task.request
+    if any(str(v) not in request for v in task.call["arguments"].values()):  # lower case has changed what is to be copied
+        request = task.request
+    turns = [Turn("user", request), Turn("assistant", "", f"I call the tool {name} with {arguments}.", call=task.call, weight=weight)]
+    if answered:
+        turns += [Turn("tool", task.result), Turn("assistant", task.answer, "The tool answered.", weight=1.0)]
+    return turns
 
 
 def called(source, thinking, step=None):
-    """A request with tools on offer: the call (step 0), or the answer from its result (step 1); at times no tool is needed."""
+    """Requests with tools on offer: calls, and answers from results (the last turn is a call at step 0, an answer at step 1)."""
     rng = source.rng
-    chosen, schemas = toolbox.toolset(source)
-    step = (0 if rng.random() < 0.65 else 1) if step is None else step
-    if not source.held and step == 0 and rng.random() < 0.12:
+    tasks = toolbox.toolset(source)
+    schemas = [t.schema for t in tasks]
+    rng.shuffle(schemas)
+    if not source.held and rng.random() < 0.08:
         exchange = SINGLE[rng.choice(("talk", "facts", "repeat"))](source)
         return assemble([exchange], thinking, exchange.task, tools=schemas)
-    request = chosen.request if source.held else vary(source, chosen.request) if rng.random() < 0.3 else chosen.request
-    name = chosen.call["name"]
-    arguments = ", ".join(f"{k} = {v}" for k, v in chosen.call["arguments"].items())
-    call = Turn("assistant", "", f"I call the tool {name} with {arguments}.", call=chosen.call, weight=1.0 if step == 0 else 0.5)
-    turns = [Turn("user", request), call]
-    check = {"kind": "call", "call": chosen.call}
-    if step == 1:
-        turns += [Turn("tool", chosen.result), Turn("assistant", chosen.answer, "The tool answered.", weight=1.0)]
-        check = {"kind": "exact", "text": chosen.answer}
-    before = []
-    if rng.random() < 0.15:
-        before = _turns(SINGLE[rng.choice(("talk", "facts"))](source), thinking, False)
-    return Conversation(before + turns, thinking, tools=schemas, task="tool call" if step == 0 else "tool result", check=check)
+    answered = rng.random() < 0.4 if step is None else step == 1
+    turns, last = [], tasks[0]
+    if not source.held and (not thinking or rng.random() < 0.15):
+        for t in tasks[1:]:
+            turns += _call_turns(source, t, thinking, True, False)
+            if rng.random() < 0.15:
+                turns += _turns(SINGLE[rng.choice(("talk", "facts"))](source), thinking, False)
+    turns += _call_turns(source, last, thinking, answered, True)
+    check = {"kind": "exact", "text": last.answer} if answered else {"kind": "call", "call": last.call}
+    return Conversation(turns, thinking, tools=schemas, task="tool result" if answered else "tool call", check=check)
+
+
+def _wrap_up(source, kind, past, topic):
+    """(request, answer) for the title, the summary or the follow-ups of a conversation."""
+    if kind == "title":
+        return source.pick(TITLE, TITLE_HELD), topic.title
+    if kind == "summary":
+        told = [e.summary for e in past]
+        joined = told[0] if len(told) == 1 else ", ".join(told[:-1]) + " and " + told[-1]
+        return source.pick(SUMMARY, SUMMARY_HELD), f"You {joined}."
+    return source.pick(FOLLOW_UPS, FOLLOW_UPS_HELD), "\n".join(f"{i}. {q}" for i, q in enumerate(topic.follow_ups, 1))
 
 
 def wrapped_up(source, thinking, kind=None):
     """A conversation, then the request for its title, its summary or three follow-ups."""
     rng = source.rng
-    kind = kind or rng.choice(("title", "summary", "follow-ups"))
+    kinds = [kind] if kind else rng.sample(("title", "summary", "follow-ups"), 1 if thinking else rng.randint(1, 3))
     past = [_filler(source) if rng.random() < 0.8 else recall.tell_and_ask(source)[1] for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
     topic = next((e for e in past if e.task not in ("small talk", "note")), past[0])
-    if kind == "title":
-        user, answer, check = source.pick(TITLE, TITLE_HELD), topic.title, {"kind": "title"}
-    elif kind == "summary":
-        told = [e.summary for e in past]
-        joined = told[0] if len(told) == 1 else ", ".join(told[:-1]) + " and " + told[-1]
-        user, answer, check = source.pick(SUMMARY, SUMMARY_HELD), f"You {joined}.", {"kind": "summary"}
-    else:
-        user, check = source.pick(FOLLOW_UPS, FOLLOW_UPS_HELD), {"kind": "follow-ups"}
-        answer = "\n".join(f"{i}. {q}" for i, q in enumerate(topic.follow_ups, 1))
     turns = [t for e in past for t in _turns(e, thinking, False)]
-    turns += [Turn("user", user), Turn("assistant", answer, f"This is about: {topic.title}.", weight=1.0)]
-    check["about"] = topic.title
-    return Conversation(turns, thinking, task=kind, check=check)
+    for k in kinds:
+        user, answer = _wrap_up(source, k, past, topic)
+        turns += [Turn("user", user), Turn("assistant", answer, f"This is about: {topic.title}.", weight=1.0)]
+    return Conversation(turns, thinking, task=kinds[-1], check={"kind": kinds[-1], "about": topic.title})
 
 
 def filled(source, text):
@@ -132,18 +158,19 @@ def filled(source, text):
 
 
 def sample(rng):
-    """One training conversation."""
+    """One training conversation. Under /no_think every answer in it is learnt from, so those have more exchanges."""
     source = Source(rng)
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
-    thinking = rng.random() < 0.5
+    thinking = rng.random() < THINKING
     if kind == "recall":
-        out = recalled(source, thinking, length=rng.choice((0, 0, 0, 0, 0, 0, 0, 0, 150, 300, 600, 1000)) or None)
+        out = recalled(source, thinking, length=rng.choice((0,) * 16 + (150, 300, 600, 1000)) or None)
     elif kind == "tools":
         out = called(source, thinking)
     elif kind == "wrapup":
         out = wrapped_up(source, thinking)
     else:
-        out = single(source, kind, thinking, before=rng.choice((0, 0, 0, 0, 0, 0, 1, 1, 2, 3)))
+        count = rng.choice((0, 0, 0, 0, 0, 1, 2) if thinking else (0, 0, 1, 2, 3, 3))
+        out = single(source, kind, thinking, before=rng.choices(list(SINGLE), [MIX[k] for k in SINGLE], k=count))
     if rng.random() < 0.1:
         out.system = filled(source, rng.choice(SYSTEMS))
     return out

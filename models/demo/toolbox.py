@@ -147,14 +147,12 @@ def task(source):
 
 
 def toolset(source):
-    """(the task, the schemas on offer in random order with the right one among them)"""
-    chosen = task(source)
-    schemas = {chosen.schema["function"]["name"]: chosen.schema}
-    for _ in range(source.rng.choice((0, 1, 1, 2))):
+    """One to four tasks whose tools are offered together: no two of one name, nor with the same first words."""
+    tasks = []
+    for _ in range(source.rng.choice((1, 2, 2, 3, 3, 4))):
         other = task(source)
-        if other.schema["function"]["description"].split()[:3] != chosen.schema["function"]["description"].split()[:3] or \
-                other.schema["function"]["name"] not in schemas:
-            schemas.setdefault(other.schema["function"]["name"], other.schema)
-    out = list(schemas.values())
-    source.rng.shuffle(out)
-    return chosen, out
+        seen = {(t.schema["function"]["name"], t.schema["function"]["description"]) for t in tasks}
+        function = other.schema["function"]
+        if all(function["name"] != name and function["description"] != description for name, description in seen):
+            tasks.append(other)
+    return tasks

@@ -27,9 +27,9 @@ import samples
 
 MATRIX_RATE, ADAM_RATE, DECAY = 0.006, 0.003, 0.05
 WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
-SHORT_FIRST, SHORT = 0.25, 224 # share of the run with conversations of at most so many tokens: copying is learnt there first
-MICRO_TOKENS, MICRO_PER_STEP = 1280, 5
-SCALE = 1.0 / 1600            # about one over the weighted answer tokens of a step
+SHORT_FIRST, SHORT = 0.25, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
+MICRO_TOKENS, MICRO_PER_STEP = 1280, 3
+SCALE = 1.0 / 1400            # about one over the weighted answer tokens of a step
 SAVE_EVERY = 240              # seconds
 LOG_EVERY = 20                # steps
 

@@ -1,14 +1,19 @@
-"""Train the tokenizer on generated conversations: vocabulary.py OUT [SIZE]."""
+"""Make the tokenizer's file.
+
+    vocabulary.py OUT                   trains it on generated conversations
+    vocabulary.py --from FILE.gguf OUT  takes it out of a model
+"""
+import argparse
 import random
-import sys
 
 import bpe
 import chat
 import dialogue
+import gguf
 import toolbox
 import words
 
-CONVERSATIONS = 25_000
+CONVERSATIONS, SIZE, JOINABLE = 25_000, 4096, 300
 
 
 def corpus(seed):
@@ -28,14 +33,20 @@ def corpus(seed):
             yield from [form] * 15
 
 
-def main():
-    size = int(sys.argv[2]) if len(sys.argv) > 2 else 4096
+def trained():
     texts = list(corpus(seed=1))
     items = {w.lower() for w in words.WORDS + words.COLOURS + words.NAMES + words.PLACES + words.PETS + toolbox.NOUNS}
     excluded = {form for w in items for form in (w, w.capitalize())}
-    joinable = bpe.frequent_words(texts, 300, excluded)
-    tokens, merges = bpe.train(texts, size, chat.SPECIALS, joinable)
-    bpe.Bpe(tokens, merges, chat.SPECIALS).save(sys.argv[1])
+    tokens, merges = bpe.train(texts, SIZE, chat.SPECIALS, bpe.frequent_words(texts, JOINABLE, excluded))
+    return bpe.Bpe(tokens, merges, chat.SPECIALS)
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--from", dest="source", help="a GGUF file")
+    a.add_argument("out")
+    o = a.parse_args()
+    (gguf.read_bpe(o.source) if o.source else trained()).save(o.out)
 
 
 if __name__ == "__main__":
