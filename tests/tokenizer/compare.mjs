@@ -1,11 +1,11 @@
 // Compares token ids with llama.cpp's (npm package node-llama-cpp, its prebuilt binary), chunk by chunk, under both
 // values of tokenizer.ggml.pre. --write-golden writes golden.txt from llama.cpp's ids: for machines without node.
 //
-//   node tests/tokenizer/compare.mjs --driver build/release/tokenizer_driver --vocabulary ../shared/data/llama-bpe-vocab.gguf
-//     [--write-golden] [--text FILE …]
+//   node tests/tokenizer/compare.mjs --driver build/release/tokenizer_driver [--write-golden] [--text FILE …]
 //
-// --text compares files of your own instead of the chunks. node-llama-cpp is looked for in $SMOLLM3_NODE_MODULES, then
-// where node looks. Exit status 77 says that it, or the vocabulary, is not there.
+// --text compares files of your own instead of the chunks. The vocabulary is $SMOLLM3_SHARED/data/llama-bpe-vocab.gguf,
+// by default of ../shared; node-llama-cpp is looked for in $SMOLLM3_NODE_MODULES, then where node looks. Exit status 77
+// says that one of them is not there.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -17,12 +17,13 @@ import { parseArgs } from 'node:util';
 const { values: options } = parseArgs({
   options: {
     driver: { type: 'string' },
-    vocabulary: { type: 'string' },
     'write-golden': { type: 'boolean', default: false },
     text: { type: 'string', multiple: true, default: [] },
   },
 });
 const here = import.meta.dirname;
+const shared = process.env.SMOLLM3_SHARED ?? path.join(here, '../../../shared');
+const vocabulary = path.join(shared, 'data/llama-bpe-vocab.gguf');
 
 function skip(why) {
   console.log(`skipped: ${why}`);
@@ -39,7 +40,7 @@ async function importPeer() {
   }
 }
 
-if (!fs.existsSync(options.vocabulary)) skip(`${options.vocabulary} is not there`);
+if (!fs.existsSync(vocabulary)) skip(`${vocabulary} is not there`);
 const { getLlama } = await importPeer();
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tokenizer-'));
 process.on('exit', () => fs.rmSync(scratch, { recursive: true, force: true }));
@@ -68,7 +69,7 @@ function writeTexts(file, texts) {
 }
 
 function vocabularyWith(pre) {
-  const bytes = fs.readFileSync(options.vocabulary);
+  const bytes = fs.readFileSync(vocabulary);
   const key = 'tokenizer.ggml.pre';
   const value = bytes.indexOf(key) + key.length + 12; // after the value's type and length
   if (!/^(llama|smaug)-bpe$/.test(bytes.toString('latin1', value, value + 9))) throw new Error('unexpected tokenizer.ggml.pre');
@@ -107,7 +108,7 @@ function loadChunks() {
     writeTexts(inScratch('texts'), texts);
     return options.text.map((file) => ({ name: file, count: 1 }));
   }
-  const listing = execFileSync(options.driver, ['chunks', options.vocabulary, inScratch('texts')], { encoding: 'utf8', maxBuffer: 1 << 24 });
+  const listing = execFileSync(options.driver, ['chunks', vocabulary, inScratch('texts')], { encoding: 'utf8', maxBuffer: 1 << 24 });
   return listing.trim().split('\n').map((line) => {
     const [name, count] = line.split(' ');
     return { name, count: Number(count) };
@@ -123,7 +124,7 @@ let differences = 0;
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
 for (const pre of ['smaug-bpe', 'llama-bpe']) {
   const model = await llama.loadModel({ modelPath: vocabularyWith(pre), vocabOnly: true });
-  execFileSync(options.driver, ['encode', options.vocabulary, pre, inScratch('texts'), inScratch('ids')]);
+  execFileSync(options.driver, ['encode', vocabulary, pre, inScratch('texts'), inScratch('ids')]);
   const ours = readIds(inScratch('ids'));
   let at = 0;
   let tokens = 0;
