@@ -170,12 +170,12 @@ struct Columns {
 };
 
 // 16 bytes of rows i and i+4.
-__m256i gather_rows(const std::uint8_t* p, std::size_t stride) {
+[[gnu::always_inline]] inline __m256i gather_rows(const std::uint8_t* p, std::size_t stride) {
   return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(p + 4 * stride), reinterpret_cast<const __m128i*>(p));
 }
 
 // 16 bytes at p of each of 8 rows.
-Columns load_columns(const std::uint8_t* p, std::size_t stride) {
+[[gnu::always_inline]] inline Columns load_columns(const std::uint8_t* p, std::size_t stride) {
   const __m256i z0 = gather_rows(p, stride);
   const __m256i z1 = gather_rows(p + stride, stride);
   const __m256i z2 = gather_rows(p + 2 * stride, stride);
@@ -203,9 +203,8 @@ int load32(const void* p) {
   return value;
 }
 
-// 8 rows × 256 columns of a K-quant.
-struct Panel {
-  __m256i q[64];      // lane r of q[k]: columns 4k to 4k+3 of row r, unsigned
+// The factors of 8 rows × 256 columns of a K-quant.
+struct Factors {
   __m256i scale[16];  // of each group, twice in 16 bits
   __m256i pairs[8];   // two 16-bit factors per lane, for the sums of two groups of activations: mins, or Q6_K's scales
   __m256 d;
@@ -220,10 +219,10 @@ __m256i widen_pair(__m256i x, int i) {
 }
 
 // The first 16 bytes of Q4_K and Q5_K: d, dmin, and 8 scales and mins in 12 bytes.
-void unpack_header(const std::uint8_t* p, std::size_t stride, Panel& panel) {
+[[gnu::always_inline]] inline void unpack_header(const std::uint8_t* p, std::size_t stride, Factors& f) {
   const Columns header = load_columns(p, stride);
-  panel.d = halves_to_floats(header.c[0]);
-  panel.dmin = halves_to_floats(_mm256_srli_epi32(header.c[0], 16));
+  f.d = halves_to_floats(header.c[0]);
+  f.dmin = halves_to_floats(_mm256_srli_epi32(header.c[0], 16));
   const __m256i low6 = bytes(0x3f);
   const __m256i low4 = bytes(0x0f);
   const __m256i top2 = bytes(0x30);
@@ -235,28 +234,38 @@ void unpack_header(const std::uint8_t* p, std::size_t stride, Panel& panel) {
                              _mm256_and_si256(_mm256_srli_epi32(header.c[1], 2), top2));
   min[1] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(header.c[3], 4), low4),
                            _mm256_and_si256(_mm256_srli_epi32(header.c[2], 2), top2));
+#pragma GCC unroll 8
   for (int g = 0; g < 8; ++g) {
     const __m256i one = _mm256_and_si256(_mm256_srli_epi32(scale[g / 4], g % 4 * 8), _mm256_set1_epi32(0xff));
-    panel.scale[g] = _mm256_or_si256(one, _mm256_slli_epi32(one, 16));
+    f.scale[g] = _mm256_or_si256(one, _mm256_slli_epi32(one, 16));
   }
-  for (int i = 0; i < 4; ++i) panel.pairs[i] = widen_pair(min[i / 2], i % 2);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) f.pairs[i] = widen_pair(min[i / 2], i % 2);
 }
 
+// Each format hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r, unsigned. All is
+// inlined and unrolled, so that a sink may keep what it makes of them in registers.
 struct Q4_K {
   static constexpr std::size_t block_bytes = 144;
   static constexpr std::size_t groups = 8;
-  static constexpr std::size_t steps_in_16_bits = 8;  // 8 · 2 · 15 · 127 < 2^15
+  static constexpr std::size_t steps = 8;  // whose sums fit in 16 bits: 8 · 2 · 15 · 127 < 2^15
   static constexpr bool has_mins = true;
 
-  static void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
-    unpack_header(p, stride, panel);
+  [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
+    unpack_header(p, stride, f);
+  }
+
+  template <typename Sink>
+  [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
     const __m256i low4 = bytes(0x0f);
+#pragma GCC unroll 8
     for (std::size_t chunk = 0; chunk < 8; ++chunk) {
       const Columns packed = load_columns(p + 16 + chunk * 16, stride);
-      __m256i* low = &panel.q[chunk / 2 * 16 + chunk % 2 * 4];
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i) {
-        low[i] = _mm256_and_si256(packed.c[i], low4);
-        low[i + 8] = _mm256_and_si256(_mm256_srli_epi32(packed.c[i], 4), low4);
+        const std::size_t k = chunk / 2 * 16 + chunk % 2 * 4 + i;
+        sink(k, _mm256_and_si256(packed.c[i], low4));
+        sink(k + 8, _mm256_and_si256(_mm256_srli_epi32(packed.c[i], 4), low4));
       }
     }
   }
@@ -265,25 +274,31 @@ struct Q4_K {
 struct Q5_K {
   static constexpr std::size_t block_bytes = 176;
   static constexpr std::size_t groups = 8;
-  static constexpr std::size_t steps_in_16_bits = 4;  // 4 · 2 · 31 · 127 < 2^15
+  static constexpr std::size_t steps = 4;  // whose sums fit in 16 bits: 4 · 2 · 31 · 127 < 2^15
   static constexpr bool has_mins = true;
 
-  static void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
-    unpack_header(p, stride, panel);
+  [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
+    unpack_header(p, stride, f);
+  }
+
+  template <typename Sink>
+  [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
     const __m256i low4 = bytes(0x0f);
     const __m256i fifth = bytes(0x10);
+#pragma GCC unroll 2
     for (std::size_t half = 0; half < 2; ++half) {
       const Columns high = load_columns(p + 16 + half * 16, stride);
+#pragma GCC unroll 4
       for (int pair = 0; pair < 4; ++pair) {
-        const auto at = static_cast<std::size_t>(pair);
-        const Columns packed = load_columns(p + 48 + at * 32 + half * 16, stride);
-        __m256i* low = &panel.q[at * 16 + half * 4];
+        const Columns packed = load_columns(p + 48 + static_cast<std::size_t>(pair) * 32 + half * 16, stride);
+#pragma GCC unroll 4
         for (std::size_t i = 0; i < 4; ++i) {
           // Bit 2·pair of the high bytes belongs to the low nibbles, the next one to the high nibbles.
           const __m256i bits = _mm256_srli_epi32(high.c[i], 2 * pair);
-          low[i] = _mm256_or_si256(_mm256_and_si256(packed.c[i], low4), _mm256_and_si256(_mm256_slli_epi32(bits, 4), fifth));
-          low[i + 8] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(packed.c[i], 4), low4),
-                                       _mm256_and_si256(_mm256_slli_epi32(bits, 3), fifth));
+          const std::size_t k = static_cast<std::size_t>(pair) * 16 + half * 4 + i;
+          sink(k, _mm256_or_si256(_mm256_and_si256(packed.c[i], low4), _mm256_and_si256(_mm256_slli_epi32(bits, 4), fifth)));
+          sink(k + 8, _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(packed.c[i], 4), low4),
+                                      _mm256_and_si256(_mm256_slli_epi32(bits, 3), fifth)));
         }
       }
     }
@@ -293,41 +308,95 @@ struct Q5_K {
 struct Q6_K {
   static constexpr std::size_t block_bytes = 210;
   static constexpr std::size_t groups = 16;
-  static constexpr std::size_t steps_in_16_bits = 2;  // 2 · 2 · 63 · 127 < 2^15
+  static constexpr std::size_t steps = 2;  // whose sums fit in 16 bits: 2 · 2 · 63 · 127 < 2^15
   static constexpr bool has_mins = false;
 
-  static void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
-    const __m256i low4 = bytes(0x0f);
-    const __m256i top2 = bytes(0x30);
-    for (std::size_t half = 0; half < 2; ++half) {
-      for (std::size_t chunk = 0; chunk < 2; ++chunk) {
-        const Columns a = load_columns(p + half * 64 + chunk * 16, stride);
-        const Columns b = load_columns(p + half * 64 + 32 + chunk * 16, stride);
-        const Columns high = load_columns(p + 128 + half * 32 + chunk * 16, stride);
-        __m256i* q = &panel.q[half * 32 + chunk * 4];
-        for (std::size_t i = 0; i < 4; ++i) {
-          q[i] = _mm256_or_si256(_mm256_and_si256(a.c[i], low4), _mm256_and_si256(_mm256_slli_epi32(high.c[i], 4), top2));
-          q[i + 8] = _mm256_or_si256(_mm256_and_si256(b.c[i], low4), _mm256_and_si256(_mm256_slli_epi32(high.c[i], 2), top2));
-          q[i + 16] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(a.c[i], 4), low4), _mm256_and_si256(high.c[i], top2));
-          q[i + 24] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(b.c[i], 4), low4),
-                                      _mm256_and_si256(_mm256_srli_epi32(high.c[i], 2), top2));
-        }
-      }
-    }
+  [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
     const Columns scales = load_columns(p + 192, stride);
+#pragma GCC unroll 16
     for (int g = 0; g < 16; ++g) {
       const __m256i one = _mm256_srai_epi32(_mm256_slli_epi32(scales.c[g / 4], 24 - g % 4 * 8), 24);
-      panel.scale[g] = _mm256_blend_epi16(one, _mm256_slli_epi32(one, 16), 0xaa);
+      f.scale[g] = _mm256_blend_epi16(one, _mm256_slli_epi32(one, 16), 0xaa);
     }
-    for (std::size_t i = 0; i < 8; ++i) panel.pairs[i] = _mm256_blend_epi16(panel.scale[2 * i], panel.scale[2 * i + 1], 0xaa);
-    panel.d = halves_to_floats(_mm256_srli_epi32(load_columns(p + 194, stride).c[3], 16));
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) {
+      f.pairs[i] = _mm256_blend_epi16(f.scale[2 * i], f.scale[2 * i + 1], 0xaa);
+    }
+    f.d = halves_to_floats(_mm256_srli_epi32(load_columns(p + 194, stride).c[3], 16));
   }
+
+  template <typename Sink>
+  [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
+    const __m256i low4 = bytes(0x0f);
+    const __m256i top2 = bytes(0x30);
+#pragma GCC unroll 4
+    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+      const std::size_t half = quarter / 2;
+      const std::size_t chunk = quarter % 2;
+      const Columns a = load_columns(p + half * 64 + chunk * 16, stride);
+      const Columns b = load_columns(p + half * 64 + 32 + chunk * 16, stride);
+      const Columns high = load_columns(p + 128 + half * 32 + chunk * 16, stride);
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t k = half * 32 + chunk * 4 + i;
+        sink(k, _mm256_or_si256(_mm256_and_si256(a.c[i], low4), _mm256_and_si256(_mm256_slli_epi32(high.c[i], 4), top2)));
+        sink(k + 8, _mm256_or_si256(_mm256_and_si256(b.c[i], low4), _mm256_and_si256(_mm256_slli_epi32(high.c[i], 2), top2)));
+        sink(k + 16, _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(a.c[i], 4), low4), _mm256_and_si256(high.c[i], top2)));
+        sink(k + 24, _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32(b.c[i], 4), low4),
+                                     _mm256_and_si256(_mm256_srli_epi32(high.c[i], 2), top2)));
+      }
+    }
+  }
+};
+
+// One superblock's part of the float chain: total = Σ scale · dot of the unsigned weights.
+template <typename Format>
+[[gnu::always_inline]] inline __m256 add_superblock(const Factors& f, const SuperRow& x, __m256i total, __m256 sum) {
+  const __m256 da = _mm256_set1_ps(x.d);
+  const __m256 d = _mm256_mul_ps(f.d, da);
+  const std::int16_t* group_sums = Format::has_mins ? x.sums32 : x.sums16;
+  __m256i offset = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < (Format::has_mins ? 4 : 8); ++i) {
+    offset = _mm256_add_epi32(offset, _mm256_madd_epi16(f.pairs[i], _mm256_set1_epi32(load32(group_sums + 2 * i))));
+  }
+  if constexpr (Format::has_mins) {
+    sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(total), sum);
+    return _mm256_fnmadd_ps(_mm256_mul_ps(f.dmin, da), _mm256_cvtepi32_ps(offset), sum);
+  } else {
+    const __m256i isum = _mm256_sub_epi32(total, _mm256_slli_epi32(offset, 5));
+    return _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), sum);
+  }
+}
+
+// A single activation row: weights go from the nibbles straight into the product, nothing is stored.
+template <typename Format>
+[[gnu::always_inline]] inline __m256 multiply_one(const std::uint8_t* p, std::size_t stride, const SuperRow& x, __m256 sum) {
+  constexpr std::size_t steps = Format::steps;
+  Factors f;
+  Format::factors(p, stride, f);
+  __m256i words[64 / steps];
+  __m256i total = _mm256_setzero_si256();
+  Format::each_column(p, stride, [&](std::size_t k, __m256i w) __attribute__((always_inline)) {
+    const __m256i pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(load32(x.q + k * 4)));
+    words[k / steps] = k % steps == 0 ? pairs : _mm256_add_epi16(words[k / steps], pairs);
+    if (k % steps == steps - 1) {
+      total = _mm256_add_epi32(total, _mm256_madd_epi16(words[k / steps], f.scale[k * Format::groups / 64]));
+    }
+  });
+  return add_superblock<Format>(f, x, total, sum);
+}
+
+// Several activation rows share 8 rows × 256 columns of weights, unpacked to the first-level cache.
+struct Panel {
+  __m256i q[64];
+  Factors f;
 };
 
 // Adds one panel's products with A activation rows to sums[a][8].
 template <typename Format, std::size_t A>
 void multiply_panel(const Panel& panel, const SuperRow* x, float* sums) {
-  constexpr std::size_t steps = Format::steps_in_16_bits;
+  constexpr std::size_t steps = Format::steps;
   constexpr std::size_t per_group = 64 / Format::groups;
   __m256i total[A];
   for (std::size_t a = 0; a < A; ++a) total[a] = _mm256_setzero_si256();
@@ -342,26 +411,12 @@ void multiply_panel(const Panel& panel, const SuperRow* x, float* sums) {
         words[a] = _mm256_add_epi16(words[a], _mm256_maddubs_epi16(w, _mm256_set1_epi32(load32(x[a].q + i * 4))));
       }
     }
-    const __m256i scale = panel.scale[k / per_group];
+    const __m256i scale = panel.f.scale[k / per_group];
     for (std::size_t a = 0; a < A; ++a) total[a] = _mm256_add_epi32(total[a], _mm256_madd_epi16(words[a], scale));
   }
   for (std::size_t a = 0; a < A; ++a) {
-    const __m256 da = _mm256_set1_ps(x[a].d);
-    const __m256 d = _mm256_mul_ps(panel.d, da);
-    const std::int16_t* group_sums = Format::has_mins ? x[a].sums32 : x[a].sums16;
-    __m256i offset = _mm256_setzero_si256();
-    for (std::size_t i = 0; i < (Format::has_mins ? 4 : 8); ++i) {
-      offset = _mm256_add_epi32(offset, _mm256_madd_epi16(panel.pairs[i], _mm256_set1_epi32(load32(group_sums + 2 * i))));
-    }
-    __m256 sum = _mm256_load_ps(sums + a * lanes);
-    if constexpr (Format::has_mins) {
-      sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(total[a]), sum);
-      sum = _mm256_fnmadd_ps(_mm256_mul_ps(panel.dmin, da), _mm256_cvtepi32_ps(offset), sum);
-    } else {
-      const __m256i isum = _mm256_sub_epi32(total[a], _mm256_slli_epi32(offset, 5));
-      sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), sum);
-    }
-    _mm256_store_ps(sums + a * lanes, sum);
+    const __m256 sum = _mm256_load_ps(sums + a * lanes);
+    _mm256_store_ps(sums + a * lanes, add_superblock<Format>(panel.f, x[a], total[a], sum));
   }
 }
 
@@ -385,25 +440,42 @@ void copy_rows(const std::uint8_t* from, std::size_t stride, std::size_t rows, s
 }
 
 template <typename Format>
+void multiply_block(const std::uint8_t* p, std::size_t stride, const SuperRow* x, std::size_t n, Panel& panel, float* sums) {
+  if (n == 1) {
+    _mm256_store_ps(sums, multiply_one<Format>(p, stride, *x, _mm256_load_ps(sums)));
+    return;
+  }
+  Format::each_column(p, stride, [&](std::size_t k, __m256i w) __attribute__((always_inline)) { panel.q[k] = w; });
+  Format::factors(p, stride, panel.f);
+  std::size_t a = 0;
+  for (; a + 4 <= n; a += 4) multiply_panel<Format, 4>(panel, x + a, sums + a * lanes);
+  for (; a < n; ++a) multiply_panel<Format, 1>(panel, x + a, sums + a * lanes);
+}
+
+// Left to itself the processor does not follow 8 rows at once. The kernels therefore ask for the next 8, which follow in
+// memory, in the order of addresses.
+[[gnu::always_inline]] inline void prefetch_bytes(const std::uint8_t* p, std::size_t count) {
+  for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
+}
+
+template <typename Format>
 void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+  const std::size_t blocks = w.cols / 256;
   alignas(64) float sums[max_block_rows * lanes];
   Panel panel;
   for (std::size_t r = 0; r < w.rows; r += lanes) {
     const std::size_t rows = w.rows - r < lanes ? w.rows - r : lanes;
     for (std::size_t i = 0; i < n * lanes; i += lanes) _mm256_store_ps(sums + i, _mm256_setzero_ps());
-    for (std::size_t b = 0; b < w.cols / 256; ++b) {
+    for (std::size_t b = 0; b < blocks; ++b) {
       const std::uint8_t* p = w.data + r * w.row_bytes + b * Format::block_bytes;
+      prefetch_bytes(w.data + (r + lanes) * w.row_bytes + b * lanes * Format::block_bytes, lanes * Format::block_bytes);
       if (rows == lanes) {
-        Format::unpack(p, w.row_bytes, panel);
+        multiply_block<Format>(p, w.row_bytes, x + b * n, n, panel, sums);
       } else {
         std::uint8_t copy[lanes * Format::block_bytes] = {};
         copy_rows(p, w.row_bytes, rows, Format::block_bytes, copy);
-        Format::unpack(copy, Format::block_bytes, panel);
+        multiply_block<Format>(copy, Format::block_bytes, x + b * n, n, panel, sums);
       }
-      const SuperRow* row = x + b * n;
-      std::size_t a = 0;
-      for (; a + 4 <= n; a += 4) multiply_panel<Format, 4>(panel, row + a, sums + a * lanes);
-      for (; a < n; ++a) multiply_panel<Format, 1>(panel, row + a, sums + a * lanes);
     }
     store_sums(sums, n, rows, out, out.y + r);
   }
@@ -420,6 +492,7 @@ void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const O
     for (std::size_t i = 0; i < n * lanes; i += lanes) _mm256_store_ps(sums + i, _mm256_setzero_ps());
     for (std::size_t b = 0; b < w.cols / 32; ++b) {
       const std::uint8_t* p = w.data + r * w.row_bytes + b * block_bytes;
+      prefetch_bytes(w.data + (r + lanes) * w.row_bytes + b * lanes * block_bytes, lanes * block_bytes);
       std::size_t stride = w.row_bytes;
       std::uint8_t copy[lanes * block_bytes];
       if (rows < lanes) {

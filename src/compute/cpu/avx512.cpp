@@ -130,7 +130,7 @@ struct Columns {
 __m128i load16(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 
 // Rows i, i+4, i+8, i+12.
-__m512i gather_rows(const std::uint8_t* p, std::size_t stride) {
+[[gnu::always_inline]] inline __m512i gather_rows(const std::uint8_t* p, std::size_t stride) {
   __m512i z = _mm512_castsi128_si512(load16(p));
   z = _mm512_inserti32x4(z, load16(p + 4 * stride), 1);
   z = _mm512_inserti32x4(z, load16(p + 8 * stride), 2);
@@ -138,7 +138,7 @@ __m512i gather_rows(const std::uint8_t* p, std::size_t stride) {
 }
 
 // 16 bytes at p of each of 16 rows.
-Columns load_columns(const std::uint8_t* p, std::size_t stride) {
+[[gnu::always_inline]] inline Columns load_columns(const std::uint8_t* p, std::size_t stride) {
   const __m512i z0 = gather_rows(p, stride);
   const __m512i z1 = gather_rows(p + stride, stride);
   const __m512i z2 = gather_rows(p + 2 * stride, stride);
@@ -161,9 +161,8 @@ int load32(const void* p) {
   return value;
 }
 
-// 16 rows × 256 columns of a K-quant.
-struct Panel {
-  __m512i q[64];      // lane r of q[k]: columns 4k to 4k+3 of row r, unsigned
+// The factors of 16 rows × 256 columns of a K-quant.
+struct Factors {
   __m512i scale[16];  // of each group
   __m512i pairs[8];   // two 16-bit factors per lane, for the sums of two groups of activations: mins, or Q6_K's scales
   __m512 d;
@@ -171,17 +170,17 @@ struct Panel {
 };
 
 // Bytes 2i and 2i+1 of each lane as two 16-bit integers.
-__m512i widen_pair(__m512i x, int i) {
-  const __m512i low = _mm512_and_si512(_mm512_srli_epi32(x, static_cast<unsigned>(16 * i)), _mm512_set1_epi32(0xff));
-  const __m512i high = _mm512_and_si512(_mm512_srli_epi32(x, static_cast<unsigned>(16 * i + 8)), _mm512_set1_epi32(0xff));
+__m512i widen_pair(__m512i x, unsigned i) {
+  const __m512i low = _mm512_and_si512(_mm512_srli_epi32(x, 16 * i), _mm512_set1_epi32(0xff));
+  const __m512i high = _mm512_and_si512(_mm512_srli_epi32(x, 16 * i + 8), _mm512_set1_epi32(0xff));
   return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
 // The first 16 bytes of Q4_K and Q5_K: d, dmin, and 8 scales and mins in 12 bytes.
-void unpack_header(const std::uint8_t* p, std::size_t stride, Panel& panel) {
+[[gnu::always_inline]] inline void unpack_header(const std::uint8_t* p, std::size_t stride, Factors& f) {
   const Columns header = load_columns(p, stride);
-  panel.d = halves_to_floats(header.c[0]);
-  panel.dmin = halves_to_floats(_mm512_srli_epi32(header.c[0], 16));
+  f.d = halves_to_floats(header.c[0]);
+  f.dmin = halves_to_floats(_mm512_srli_epi32(header.c[0], 16));
   const __m512i low6 = bytes(0x3f);
   const __m512i low4 = bytes(0x0f);
   const __m512i top2 = bytes(0x30);
@@ -193,26 +192,36 @@ void unpack_header(const std::uint8_t* p, std::size_t stride, Panel& panel) {
                              _mm512_and_si512(_mm512_srli_epi32(header.c[1], 2), top2));
   min[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(header.c[3], 4), low4),
                            _mm512_and_si512(_mm512_srli_epi32(header.c[2], 2), top2));
+#pragma GCC unroll 8
   for (unsigned g = 0; g < 8; ++g) {
-    panel.scale[g] = _mm512_and_si512(_mm512_srli_epi32(scale[g / 4], g % 4 * 8), _mm512_set1_epi32(0xff));
+    f.scale[g] = _mm512_and_si512(_mm512_srli_epi32(scale[g / 4], g % 4 * 8), _mm512_set1_epi32(0xff));
   }
-  for (int i = 0; i < 4; ++i) panel.pairs[i] = widen_pair(min[i / 2], i % 2);
+#pragma GCC unroll 4
+  for (unsigned i = 0; i < 4; ++i) f.pairs[i] = widen_pair(min[i / 2], i % 2);
 }
 
+// Each format hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r, unsigned. All is
+// inlined and unrolled, so that a sink may keep what it makes of them in registers.
 struct Q4_K {
   static constexpr std::size_t block_bytes = 144;
   static constexpr std::size_t groups = 8;
   static constexpr bool has_mins = true;
 
-  static void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
-    unpack_header(p, stride, panel);
+  [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
+    unpack_header(p, stride, f);
+  }
+
+  template <typename Sink>
+  [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
     const __m512i low4 = bytes(0x0f);
+#pragma GCC unroll 8
     for (std::size_t chunk = 0; chunk < 8; ++chunk) {
       const Columns packed = load_columns(p + 16 + chunk * 16, stride);
-      __m512i* low = &panel.q[chunk / 2 * 16 + chunk % 2 * 4];
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i) {
-        low[i] = _mm512_and_si512(packed.c[i], low4);
-        low[i + 8] = _mm512_and_si512(_mm512_srli_epi32(packed.c[i], 4), low4);
+        const std::size_t k = chunk / 2 * 16 + chunk % 2 * 4 + i;
+        sink(k, _mm512_and_si512(packed.c[i], low4));
+        sink(k + 8, _mm512_and_si512(_mm512_srli_epi32(packed.c[i], 4), low4));
       }
     }
   }
@@ -223,21 +232,28 @@ struct Q5_K {
   static constexpr std::size_t groups = 8;
   static constexpr bool has_mins = true;
 
-  static void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
-    unpack_header(p, stride, panel);
+  [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
+    unpack_header(p, stride, f);
+  }
+
+  template <typename Sink>
+  [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
     const __m512i low4 = bytes(0x0f);
     const __m512i fifth = bytes(0x10);
+#pragma GCC unroll 2
     for (std::size_t half = 0; half < 2; ++half) {
       const Columns high = load_columns(p + 16 + half * 16, stride);
+#pragma GCC unroll 4
       for (unsigned pair = 0; pair < 4; ++pair) {
         const Columns packed = load_columns(p + 48 + pair * 32 + half * 16, stride);
-        __m512i* low = &panel.q[pair * 16 + half * 4];
+#pragma GCC unroll 4
         for (std::size_t i = 0; i < 4; ++i) {
           // Bit 2·pair of the high bytes belongs to the low nibbles, the next one to the high nibbles.
           const __m512i bits = _mm512_srli_epi32(high.c[i], 2 * pair);
-          low[i] = _mm512_or_si512(_mm512_and_si512(packed.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(bits, 4), fifth));
-          low[i + 8] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(packed.c[i], 4), low4),
-                                       _mm512_and_si512(_mm512_slli_epi32(bits, 3), fifth));
+          const std::size_t k = pair * 16 + half * 4 + i;
+          sink(k, _mm512_or_si512(_mm512_and_si512(packed.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(bits, 4), fifth)));
+          sink(k + 8, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(packed.c[i], 4), low4),
+                                      _mm512_and_si512(_mm512_slli_epi32(bits, 3), fifth)));
         }
       }
     }
@@ -249,33 +265,88 @@ struct Q6_K {
   static constexpr std::size_t groups = 16;
   static constexpr bool has_mins = false;
 
-  static void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
+  [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
+    const Columns scales = load_columns(p + 192, stride);
+#pragma GCC unroll 16
+    for (unsigned g = 0; g < 16; ++g) {
+      f.scale[g] = _mm512_srai_epi32(_mm512_slli_epi32(scales.c[g / 4], 24 - g % 4 * 8), 24);
+    }
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) {
+      f.pairs[i] = _mm512_mask_blend_epi16(0xaaaaaaaa, f.scale[2 * i], _mm512_slli_epi32(f.scale[2 * i + 1], 16));
+    }
+    f.d = halves_to_floats(_mm512_srli_epi32(load_columns(p + 194, stride).c[3], 16));
+  }
+
+  template <typename Sink>
+  [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
     const __m512i low4 = bytes(0x0f);
     const __m512i top2 = bytes(0x30);
-    for (std::size_t half = 0; half < 2; ++half) {
-      for (std::size_t chunk = 0; chunk < 2; ++chunk) {
-        const Columns a = load_columns(p + half * 64 + chunk * 16, stride);
-        const Columns b = load_columns(p + half * 64 + 32 + chunk * 16, stride);
-        const Columns high = load_columns(p + 128 + half * 32 + chunk * 16, stride);
-        __m512i* q = &panel.q[half * 32 + chunk * 4];
-        for (std::size_t i = 0; i < 4; ++i) {
-          q[i] = _mm512_or_si512(_mm512_and_si512(a.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(high.c[i], 4), top2));
-          q[i + 8] = _mm512_or_si512(_mm512_and_si512(b.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(high.c[i], 2), top2));
-          q[i + 16] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(a.c[i], 4), low4), _mm512_and_si512(high.c[i], top2));
-          q[i + 24] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(b.c[i], 4), low4),
-                                      _mm512_and_si512(_mm512_srli_epi32(high.c[i], 2), top2));
-        }
+#pragma GCC unroll 4
+    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+      const std::size_t half = quarter / 2;
+      const std::size_t chunk = quarter % 2;
+      const Columns a = load_columns(p + half * 64 + chunk * 16, stride);
+      const Columns b = load_columns(p + half * 64 + 32 + chunk * 16, stride);
+      const Columns high = load_columns(p + 128 + half * 32 + chunk * 16, stride);
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t k = half * 32 + chunk * 4 + i;
+        sink(k, _mm512_or_si512(_mm512_and_si512(a.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(high.c[i], 4), top2)));
+        sink(k + 8, _mm512_or_si512(_mm512_and_si512(b.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(high.c[i], 2), top2)));
+        sink(k + 16, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(a.c[i], 4), low4), _mm512_and_si512(high.c[i], top2)));
+        sink(k + 24, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(b.c[i], 4), low4),
+                                     _mm512_and_si512(_mm512_srli_epi32(high.c[i], 2), top2)));
       }
     }
-    const Columns scales = load_columns(p + 192, stride);
-    for (unsigned g = 0; g < 16; ++g) {
-      panel.scale[g] = _mm512_srai_epi32(_mm512_slli_epi32(scales.c[g / 4], 24 - g % 4 * 8), 24);
-    }
-    for (std::size_t i = 0; i < 8; ++i) {
-      panel.pairs[i] = _mm512_mask_blend_epi16(0xaaaaaaaa, panel.scale[2 * i], _mm512_slli_epi32(panel.scale[2 * i + 1], 16));
-    }
-    panel.d = halves_to_floats(_mm512_srli_epi32(load_columns(p + 194, stride).c[3], 16));
   }
+};
+
+// One superblock's part of the float chain: total = Σ scale · dot of the unsigned weights.
+template <typename Format>
+[[gnu::always_inline]] inline __m512 add_superblock(const Factors& f, const SuperRow& x, __m512i total, __m512 sum) {
+  const __m512 da = _mm512_set1_ps(x.d);
+  const __m512 d = _mm512_mul_ps(f.d, da);
+  __m512i offset = _mm512_setzero_si512();
+  if constexpr (Format::has_mins) {
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) {
+      offset = _mm512_dpwssd_epi32(offset, f.pairs[i], _mm512_set1_epi32(load32(x.sums32 + 2 * i)));
+    }
+    sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(total), sum);
+    return _mm512_fnmadd_ps(_mm512_mul_ps(f.dmin, da), _mm512_cvtepi32_ps(offset), sum);
+  } else {
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) {
+      offset = _mm512_dpwssd_epi32(offset, f.pairs[i], _mm512_set1_epi32(load32(x.sums16 + 2 * i)));
+    }
+    const __m512i isum = _mm512_sub_epi32(total, _mm512_slli_epi32(offset, 5));
+    return _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(isum), sum);
+  }
+}
+
+// A single activation row: weights go from the nibbles straight into the product, nothing is stored.
+template <typename Format>
+[[gnu::always_inline]] inline __m512 multiply_one(const std::uint8_t* p, std::size_t stride, const SuperRow& x, __m512 sum) {
+  __m512i dot[Format::groups];
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < Format::groups; ++g) dot[g] = _mm512_setzero_si512();
+  Format::each_column(p, stride, [&](std::size_t k, __m512i w) __attribute__((always_inline)) {
+    const std::size_t g = k * Format::groups / 64;
+    dot[g] = _mm512_dpbusd_epi32(dot[g], w, _mm512_set1_epi32(load32(x.q + k * 4)));
+  });
+  Factors f;
+  Format::factors(p, stride, f);
+  __m512i total = _mm512_mullo_epi32(dot[0], f.scale[0]);
+#pragma GCC unroll 16
+  for (std::size_t g = 1; g < Format::groups; ++g) total = _mm512_add_epi32(total, _mm512_mullo_epi32(dot[g], f.scale[g]));
+  return add_superblock<Format>(f, x, total, sum);
+}
+
+// Several activation rows share 16 rows × 256 columns of weights, unpacked to the first-level cache.
+struct Panel {
+  __m512i q[64];
+  Factors f;
 };
 
 // Adds one panel's products with A activation rows to sums[a][16].
@@ -293,28 +364,12 @@ void multiply_panel(const Panel& panel, const SuperRow* x, float* sums) {
         dot[a] = _mm512_dpbusd_epi32(dot[a], w, _mm512_set1_epi32(load32(x[a].q + (g * steps + k) * 4)));
       }
     }
-    const __m512i scale = panel.scale[g];
+    const __m512i scale = panel.f.scale[g];
     for (std::size_t a = 0; a < A; ++a) total[a] = _mm512_add_epi32(total[a], _mm512_mullo_epi32(dot[a], scale));
   }
   for (std::size_t a = 0; a < A; ++a) {
-    const __m512 da = _mm512_set1_ps(x[a].d);
-    const __m512 d = _mm512_mul_ps(panel.d, da);
-    __m512i offset = _mm512_setzero_si512();
-    __m512 sum = _mm512_load_ps(sums + a * lanes);
-    if constexpr (Format::has_mins) {
-      for (std::size_t i = 0; i < 4; ++i) {
-        offset = _mm512_dpwssd_epi32(offset, panel.pairs[i], _mm512_set1_epi32(load32(x[a].sums32 + 2 * i)));
-      }
-      sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(total[a]), sum);
-      sum = _mm512_fnmadd_ps(_mm512_mul_ps(panel.dmin, da), _mm512_cvtepi32_ps(offset), sum);
-    } else {
-      for (std::size_t i = 0; i < 8; ++i) {
-        offset = _mm512_dpwssd_epi32(offset, panel.pairs[i], _mm512_set1_epi32(load32(x[a].sums16 + 2 * i)));
-      }
-      const __m512i isum = _mm512_sub_epi32(total[a], _mm512_slli_epi32(offset, 5));
-      sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(isum), sum);
-    }
-    _mm512_store_ps(sums + a * lanes, sum);
+    const __m512 sum = _mm512_load_ps(sums + a * lanes);
+    _mm512_store_ps(sums + a * lanes, add_superblock<Format>(panel.f, x[a], total[a], sum));
   }
 }
 
@@ -334,26 +389,43 @@ void copy_rows(const std::uint8_t* from, std::size_t stride, std::size_t rows, s
 }
 
 template <typename Format>
+void multiply_block(const std::uint8_t* p, std::size_t stride, const SuperRow* x, std::size_t n, Panel& panel, float* sums) {
+  if (n == 1) {
+    _mm512_store_ps(sums, multiply_one<Format>(p, stride, *x, _mm512_load_ps(sums)));
+    return;
+  }
+  Format::each_column(p, stride, [&](std::size_t k, __m512i w) __attribute__((always_inline)) { panel.q[k] = w; });
+  Format::factors(p, stride, panel.f);
+  std::size_t a = 0;
+  for (; a + 8 <= n; a += 8) multiply_panel<Format, 8>(panel, x + a, sums + a * lanes);
+  for (; a + 4 <= n; a += 4) multiply_panel<Format, 4>(panel, x + a, sums + a * lanes);
+  for (; a < n; ++a) multiply_panel<Format, 1>(panel, x + a, sums + a * lanes);
+}
+
+// Left to itself the processor does not follow 16 rows at once. The kernels therefore ask for the next 16, which follow in
+// memory, in the order of addresses.
+[[gnu::always_inline]] inline void prefetch_bytes(const std::uint8_t* p, std::size_t count) {
+  for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
+}
+
+template <typename Format>
 void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+  const std::size_t blocks = w.cols / 256;
   alignas(64) float sums[max_block_rows * lanes];
   Panel panel;
   for (std::size_t r = 0; r < w.rows; r += lanes) {
     const std::size_t rows = w.rows - r < lanes ? w.rows - r : lanes;
     for (std::size_t i = 0; i < n * lanes; i += lanes) _mm512_store_ps(sums + i, _mm512_setzero_ps());
-    for (std::size_t b = 0; b < w.cols / 256; ++b) {
+    for (std::size_t b = 0; b < blocks; ++b) {
       const std::uint8_t* p = w.data + r * w.row_bytes + b * Format::block_bytes;
+      prefetch_bytes(w.data + (r + lanes) * w.row_bytes + b * lanes * Format::block_bytes, lanes * Format::block_bytes);
       if (rows == lanes) {
-        Format::unpack(p, w.row_bytes, panel);
+        multiply_block<Format>(p, w.row_bytes, x + b * n, n, panel, sums);
       } else {
         std::uint8_t copy[lanes * Format::block_bytes] = {};
         copy_rows(p, w.row_bytes, rows, Format::block_bytes, copy);
-        Format::unpack(copy, Format::block_bytes, panel);
+        multiply_block<Format>(copy, Format::block_bytes, x + b * n, n, panel, sums);
       }
-      const SuperRow* row = x + b * n;
-      std::size_t a = 0;
-      for (; a + 8 <= n; a += 8) multiply_panel<Format, 8>(panel, row + a, sums + a * lanes);
-      for (; a + 4 <= n; a += 4) multiply_panel<Format, 4>(panel, row + a, sums + a * lanes);
-      for (; a < n; ++a) multiply_panel<Format, 1>(panel, row + a, sums + a * lanes);
     }
     store_sums(sums, n, rows, out, out.y + r);
   }
@@ -368,6 +440,7 @@ void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const O
     for (std::size_t i = 0; i < n * lanes; i += lanes) _mm512_store_ps(sums + i, _mm512_setzero_ps());
     for (std::size_t b = 0; b < w.cols / 32; ++b) {
       const std::uint8_t* p = w.data + r * w.row_bytes + b * block_bytes;
+      prefetch_bytes(w.data + (r + lanes) * w.row_bytes + b * lanes * block_bytes, lanes * block_bytes);
       std::size_t stride = w.row_bytes;
       std::uint8_t copy[lanes * block_bytes];
       if (rows < lanes) {

@@ -13,6 +13,7 @@
 #include "compute/cpu/attention.h"
 #include "compute/cpu/isa.h"
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/ranges.h"
 #include "quant/decode.h"
 
 namespace compute {
@@ -21,7 +22,7 @@ namespace {
 
 constexpr std::size_t panel_rows = 16;      // weight rows that vector kernels take together
 constexpr std::size_t max_part_rows = 64;   // weight rows in a part where many activation rows share them
-constexpr std::size_t part_bytes = 1 << 16;  // bytes of weights in a part where few do
+constexpr std::size_t part_bytes = 1 << 15;  // bytes of weights in a part where few do
 constexpr std::size_t parts_per_thread = 16;
 
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
@@ -64,6 +65,7 @@ class CpuDevice : public Device {
   CpuDevice(int threads, const Kernels& kernels)
       : kernels_(kernels),
         pool_(threads),
+        ranges_(pool_),
         attention_(kernels_, pool_),
         scratch_(static_cast<std::size_t>(threads) * 2 * max_block_rows * max_part_rows) {}
 
@@ -148,8 +150,7 @@ class CpuDevice : public Device {
       slices.push_back({parts, rows});
       parts += (product.weight.rows + rows - 1) / rows * x.blocks();
     }
-    pool_.run(static_cast<int>(parts), [&](int number, int) {
-      const auto part = static_cast<std::size_t>(number);
+    ranges_.run(parts, [&](std::size_t part, int) {
       std::size_t p = products.size() - 1;
       while (slices[p].first_part > part) --p;
       const Product& product = products[p];
@@ -172,9 +173,9 @@ class CpuDevice : public Device {
     CpuActivations& to = reset(hidden, x.rows(), gate.rows);
     const std::size_t rows = std::min(max_part_rows, rows_per_part(gate, x, gate.data.size() + up.data.size()));
     const std::size_t parts = (gate.rows + rows - 1) / rows * x.blocks();
-    pool_.run(static_cast<int>(parts), [&](int number, int thread) {
-      const std::size_t block = static_cast<std::size_t>(number) % x.blocks();
-      const std::size_t first = static_cast<std::size_t>(number) / x.blocks() * rows;
+    ranges_.run(parts, [&](std::size_t part, int thread) {
+      const std::size_t block = part % x.blocks();
+      const std::size_t first = part / x.blocks() * rows;
       const std::size_t count = std::min(rows, gate.rows - first);
       float* gated = &scratch_[static_cast<std::size_t>(thread) * 2 * max_block_rows * max_part_rows];
       float* linear = gated + max_block_rows * max_part_rows;
@@ -279,6 +280,7 @@ class CpuDevice : public Device {
 
   const Kernels& kernels_;
   base::ThreadPool pool_;
+  Ranges ranges_;
   Attention attention_;
   base::AlignedBuffer<float> scratch_;  // for each thread, the gate and up products of one part
 };

@@ -82,7 +82,11 @@ struct FloatKernels {
     }
     for (std::size_t i = 0; i < cols; i += 16) {
       Reg weights[R];
-      for (std::size_t r = 0; r < R; ++r) weights[r] = Element::load(w + r * row_bytes + i * Element::bytes);
+      for (std::size_t r = 0; r < R; ++r) {
+        const std::uint8_t* p = w + r * row_bytes + i * Element::bytes;
+        weights[r] = Element::load(p);
+        if (A == 1) __builtin_prefetch(p + R * row_bytes, 0, 2);  // the next R rows, which follow in memory
+      }
       for (std::size_t a = 0; a < A; ++a) {
         const Reg values = V::load(x + a * cols + i);
         for (std::size_t r = 0; r < R; ++r) sum[r][a] = V::fma(weights[r], values, sum[r][a]);
