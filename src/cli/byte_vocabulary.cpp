@@ -19,8 +19,10 @@ std::vector<std::string> byte_tokens() {
   std::vector<std::string> others;
   for (unsigned byte = 0; byte < 256; ++byte) {
     const bool own = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
-    if (own) printable.push_back(utf8(byte));
-    else others.push_back(utf8(256 + static_cast<unsigned>(others.size())));
+    if (own)
+      printable.push_back(utf8(byte));
+    else
+      others.push_back(utf8(256 + static_cast<unsigned>(others.size())));
   }
   printable.insert(printable.end(), others.begin(), others.end());
   return printable;
@@ -46,13 +48,11 @@ struct Special {
 };
 
 constexpr Special specials[] = {
-    {0, "<|begin_of_text|>", Control},  {1, "<|end_of_text|>", Control},
-    {2, "<think>", UserDefined},        {3, "</think>", UserDefined},
-    {4, "<|finetune_right_pad_id|>", Control},
-    {11, "<|im_start|>", Control},      {12, "<|im_end|>", Control},
-    {13, "<tool_response>", UserDefined}, {14, "</tool_response>", UserDefined},
-    {15, "<tool_call>", UserDefined},   {16, "</tool_call>", UserDefined},
-    {17, "<code>", UserDefined},        {18, "</code>", UserDefined},
+    {0, "<|begin_of_text|>", Control}, {1, "<|end_of_text|>", Control},           {2, "<think>", UserDefined},
+    {3, "</think>", UserDefined},      {4, "<|finetune_right_pad_id|>", Control}, {11, "<|im_start|>", Control},
+    {12, "<|im_end|>", Control},       {13, "<tool_response>", UserDefined},      {14, "</tool_response>", UserDefined},
+    {15, "<tool_call>", UserDefined},  {16, "</tool_call>", UserDefined},         {17, "<code>", UserDefined},
+    {18, "</code>", UserDefined},
 };
 
 }  // namespace
@@ -60,7 +60,8 @@ constexpr Special specials[] = {
 Vocabulary byte_vocabulary(std::size_t size) {
   Vocabulary vocabulary;
   vocabulary.tokens = byte_tokens();
-  for (std::size_t i = 0; vocabulary.tokens.size() < size - special_tokens; ++i) vocabulary.tokens.push_back(made_up_word(i));
+  for (std::size_t i = 0; vocabulary.tokens.size() < size - special_tokens; ++i)
+    vocabulary.tokens.push_back(made_up_word(i));
   vocabulary.kinds.assign(vocabulary.tokens.size(), Normal);
   for (std::size_t i = 0; i < special_tokens; ++i) {
     vocabulary.tokens.push_back("<|reserved_special_token_" + std::to_string(i) + "|>");

@@ -30,7 +30,8 @@ constexpr const char* root_notes =
 
 // CLI11 reads numbers with strtoull, which takes "-1" for a very large one.
 CLI::Validator not_negative() {
-  return CLI::Validator([](std::string& text) { return text.starts_with('-') ? "is negative: " + text : std::string{}; }, "");
+  return CLI::Validator(
+      [](std::string& text) { return text.starts_with('-') ? "is negative: " + text : std::string{}; }, "");
 }
 
 template <typename T>
@@ -85,7 +86,8 @@ Option& Option::between(double least, double most) {
   return *this;
 }
 
-Option Command::option(const std::string& names, const std::string& label, const std::string& help, std::string& value) {
+Option Command::option(const std::string& names, const std::string& label, const std::string& help,
+                       std::string& value) {
   return Option(add_option(app_, names, label, help, value));
 }
 
@@ -119,11 +121,15 @@ Option Command::option(const std::string& names, const std::string& label, const
 
 Option Command::option(const std::string& names, const std::string& label, const std::string& help,
                        std::vector<std::string>& value) {
-  return Option(app_->add_option(names, value, help)->option_text(label)->expected(1)->multi_option_policy(
-      CLI::MultiOptionPolicy::TakeAll));
+  return Option(app_->add_option(names, value, help)
+                    ->option_text(label)
+                    ->expected(1)
+                    ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll));
 }
 
-void Command::flag(const std::string& names, const std::string& help, bool& value) { app_->add_flag(names, value, help); }
+void Command::flag(const std::string& names, const std::string& help, bool& value) {
+  app_->add_flag(names, value, help);
+}
 
 Option Command::argument(const std::string& label, const std::string& help, std::string& value) {
   return Option(add_option(app_, label, label, help, value));
@@ -144,7 +150,8 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(about, "smollm3")) 
   app_->footer(root_notes);
   Command root(app_.get());
   root.option("-m,--model", "FILE", "The model, a GGUF file", globals_.model);
-  root.option("-t,--threads", "N", "Threads to compute with (default: as many as there are processors)", globals_.threads)
+  root.option("-t,--threads", "N", "Threads to compute with (default: as many as there are processors)",
+              globals_.threads)
       .between(1, 1024);
   root.option("-c,--ctx", "N",
               "Positions a conversation may have; more than the model was trained for turns YaRN on (default: what the "

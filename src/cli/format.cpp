@@ -76,9 +76,12 @@ std::string printable(std::string_view text) {
     const auto first = static_cast<unsigned char>(text[0]);
     const bool control = (first < 0x20 && first != '\n' && first != '\t') || first == 0x7F ||
                          (first == 0xC2 && length == 2 && static_cast<unsigned char>(text[1]) < 0xA0);
-    if (length == 0) out += replacement;
-    else if (control) out += ' ';
-    else out += text.substr(0, length);
+    if (length == 0)
+      out += replacement;
+    else if (control)
+      out += ' ';
+    else
+      out += text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;

@@ -8,8 +8,8 @@
 
 namespace cli {
 
-std::string grouped(std::uint64_t value);   // 128256 as "128,256"
-std::string byte_size(std::uint64_t bytes);  // "1.92 GB", "340 kB": powers of 1000, three figures
+std::string grouped(std::uint64_t value);     // 128256 as "128,256"
+std::string byte_size(std::uint64_t bytes);   // "1.92 GB", "340 kB": powers of 1000, three figures
 std::string count_size(std::uint64_t count);  // "3.08 B" (10⁹), "5.2 M"
 std::string duration(double seconds);         // "0.4 s", "2 min 05 s"
 

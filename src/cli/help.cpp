@@ -1,5 +1,7 @@
 #include "cli/help.h"
 
+#include <algorithm>
+#include <string_view>
 #include <vector>
 
 namespace cli {
@@ -8,11 +10,16 @@ namespace {
 constexpr std::size_t width = 100;
 constexpr std::size_t column = 30;  // where the texts begin
 
+// Characters of UTF-8 text, as columns of a terminal.
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 // "  name    text, wrapped at `width` with its further lines below the first".
 std::string entry(const std::string& name, const std::string& text) {
   std::string out = "  " + name;
-  if (out.size() + 2 > column) out += "\n" + std::string(column, ' ');
-  else out.resize(column, ' ');
+  if (columns(out) + 2 > column) out += "\n";
+  out.append(column - std::min(column, out.back() == '\n' ? 0 : columns(out)), ' ');
   std::size_t at = column;
   std::size_t begin = 0;
   while (begin < text.size()) {
@@ -59,8 +66,10 @@ std::string usage(const CLI::App* app) {
   std::string arguments;
   for (const CLI::Option* option : app->get_options()) {
     const std::string& label = option->get_option_text();
-    if (option->get_positional()) arguments += option->get_required() ? " " + label : " [" + label + "]";
-    else if (option->get_required() && !root) line += " " + option->get_name(false, false) + " " + label;
+    if (option->get_positional())
+      arguments += option->get_required() ? " " + label : " [" + label + "]";
+    else if (option->get_required() && !root)
+      line += " " + option->get_name(false, false) + " " + label;
   }
   return line + (root ? "" : " [OPTIONS]") + arguments + "\n";
 }

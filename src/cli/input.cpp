@@ -67,7 +67,8 @@ std::vector<std::int32_t> parse_tokens(std::string_view text) {
     std::int32_t token = 0;
     const auto [stop, error] = std::from_chars(&text[at], &text[at] + (end - at), token);
     if (error != std::errc{} || stop != &text[at] + (end - at) || token < 0) {
-      throw base::Error("token ids", "'" + printable(text.substr(at, std::min<std::size_t>(end - at, 40))) + "' is none",
+      throw base::Error("token ids",
+                        "'" + printable(text.substr(at, std::min<std::size_t>(end - at, 40))) + "' is none",
                         "write whole numbers separated by blanks or commas");
     }
     tokens.push_back(token);

@@ -17,7 +17,8 @@ std::string read_standard_input();
 // Throws base::Error naming the file if it cannot be read or is not JSON.
 nlohmann::ordered_json read_json(const std::string& path);
 
-// Token ids separated by blanks, commas or line breaks, in brackets or not. Throws base::Error naming what is not a number.
+// Token ids separated by blanks, commas or line breaks, in brackets or not. Throws base::Error naming what is not a
+// number.
 std::vector<std::int32_t> parse_tokens(std::string_view text);
 
 }  // namespace cli

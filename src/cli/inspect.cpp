@@ -54,8 +54,10 @@ std::vector<std::pair<std::string, TypeCount>> count_types(const gguf::File& fil
 
 // JSON, written as it goes: an array of 280,000 merges as a tree of values would take longer than all the rest.
 void append_number(std::string& out, double value) {
-  if (std::isfinite(value)) fmt::format_to(std::back_inserter(out), "{}", value);
-  else out += "null";
+  if (std::isfinite(value))
+    fmt::format_to(std::back_inserter(out), "{}", value);
+  else
+    out += "null";
 }
 
 void append_array(std::string& out, const gguf::Array& array) {
@@ -68,10 +70,14 @@ void append_array(std::string& out, const gguf::Array& array) {
     const bool floats = array.type == gguf::ValueType::F32 || array.type == gguf::ValueType::F64;
     for (std::uint64_t i = 0; i < array.count; ++i) {
       next();
-      if (floats) append_number(out, array.number(i));
-      else if (array.type == gguf::ValueType::Bool) out += array.integer(i) != 0 ? "true" : "false";
-      else if (array.type == gguf::ValueType::U64) fmt::format_to(std::back_inserter(out), "{}", static_cast<std::uint64_t>(array.integer(i)));
-      else fmt::format_to(std::back_inserter(out), "{}", array.integer(i));
+      if (floats)
+        append_number(out, array.number(i));
+      else if (array.type == gguf::ValueType::Bool)
+        out += array.integer(i) != 0 ? "true" : "false";
+      else if (array.type == gguf::ValueType::U64)
+        fmt::format_to(std::back_inserter(out), "{}", static_cast<std::uint64_t>(array.integer(i)));
+      else
+        fmt::format_to(std::back_inserter(out), "{}", array.integer(i));
     }
   }
   out += ']';
@@ -173,11 +179,13 @@ class Report {
     if (!own("block_count")) return;
     row("architecture", architecture_);
     row("layers", whole(own("block_count")));
-    row("hidden size", fmt::format("{} · feed-forward {}", whole(own("embedding_length")), whole(own("feed_forward_length"))));
+    row("hidden size",
+        fmt::format("{} · feed-forward {}", whole(own("embedding_length")), whole(own("feed_forward_length"))));
     row("attention", attention());
     row("context", whole(own("context_length")) + " positions");
     row("positions", positions());
-    if (const auto epsilon = own("attention.layer_norm_rms_epsilon")) row("norm", fmt::format("RMS, epsilon {:g}", *epsilon));
+    if (const auto epsilon = own("attention.layer_norm_rms_epsilon"))
+      row("norm", fmt::format("RMS, epsilon {:g}", *epsilon));
     if (file_.tensor("token_embd.weight") != nullptr) {
       row("output head", file_.tensor("output.weight") ? "of its own" : "tied to the embedding");
     }
@@ -188,8 +196,10 @@ class Report {
     const auto hidden = own("embedding_length");
     const auto key_length = own("attention.key_length");
     std::string line = whole(heads) + " heads";
-    if (key_length) line += " of " + whole(key_length);
-    else if (heads && hidden && *heads > 0) line += " of " + whole(*hidden / *heads);
+    if (key_length)
+      line += " of " + whole(key_length);
+    else if (heads && hidden && *heads > 0)
+      line += " of " + whole(*hidden / *heads);
     return line + fmt::format(" · {} key/value heads", whole(own("attention.head_count_kv")));
   }
 
@@ -210,7 +220,8 @@ class Report {
     if (tokens == 0) return;
     std::string kind = text("tokenizer.ggml.model");
     if (const std::string pre = text("tokenizer.ggml.pre"); !pre.empty()) kind += "/" + pre;
-    row("tokenizer", fmt::format("{} · {} tokens · {} merges", kind, grouped(tokens), grouped(array_size("tokenizer.ggml.merges"))));
+    row("tokenizer",
+        fmt::format("{} · {} tokens · {} merges", kind, grouped(tokens), grouped(array_size("tokenizer.ggml.merges"))));
     const std::string source = text("tokenizer.chat_template");
     row("chat template", source.empty() ? "none" : fmt::format("yes, {} characters", grouped(source.size())));
   }
@@ -221,8 +232,9 @@ class Report {
     for (const auto& [name, count] : counts) bytes += count.bytes;
     row("tensors", fmt::format("{} · {}", grouped(file_.tensors().size()), byte_size(bytes)));
     for (const auto& [name, count] : counts) {
-      out_ += fmt::format("    {:<9} {:>8}  {:>9}  {:>5.1f} %\n", name, grouped(count.tensors), byte_size(count.bytes),
-                          100.0 * static_cast<double>(count.bytes) / static_cast<double>(std::max<std::uint64_t>(bytes, 1)));
+      out_ += fmt::format(
+          "    {:<9} {:>8}  {:>9}  {:>5.1f} %\n", name, grouped(count.tensors), byte_size(count.bytes),
+          100.0 * static_cast<double>(count.bytes) / static_cast<double>(std::max<std::uint64_t>(bytes, 1)));
     }
   }
 
@@ -258,7 +270,8 @@ int inspect(const Options& options) {
 
 void add_inspect(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  Command command = line.add("Models", "inspect", "Show what a GGUF file holds", [options] { return inspect(*options); });
+  Command command =
+      line.add("Models", "inspect", "Show what a GGUF file holds", [options] { return inspect(*options); });
   command.argument("FILE", "A GGUF file, of any architecture", options->file).required();
   command.flag("--tensors", "A line for each tensor, too", options->tensors);
   command.flag("--json", "The whole header, as JSON", options->json);

@@ -8,10 +8,13 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "cli/bench.h"
 #include "cli/command_line.h"
 #include "cli/inspect.h"
+#include "cli/logits.h"
 #include "cli/output.h"
 #include "cli/synth.h"
+#include "cli/tokenize.h"
 
 namespace {
 
@@ -26,6 +29,10 @@ int run(int argc, const char* const* argv) {
   cli::CommandLine line;
   cli::add_inspect(line);
   cli::add_synth(line);
+  cli::add_tokenize(line);
+  cli::add_detokenize(line);
+  cli::add_bench(line);
+  cli::add_logits(line);
   const int code = line.run(argc, argv);
   cli::standard_output().flush();
   return code;

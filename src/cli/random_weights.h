@@ -1,5 +1,5 @@
-// Random weights of any type, at the speed of memory: normally distributed ones are encoded once into a stock of pieces,
-// and tensors are put together from randomly chosen pieces of it.
+// Random weights of any type, at the speed of memory: normally distributed ones are encoded once into a stock of
+// pieces, and tensors are put together from randomly chosen pieces of it.
 #pragma once
 
 #include <cstddef>

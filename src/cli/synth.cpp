@@ -46,14 +46,14 @@ const std::map<std::string, Shape> shapes = {
 struct Recipe {
   Type most;
   Type embedding;
-  Type important;          // attn_v and ffn_down of the layers that quantisation harms most
+  Type important;           // attn_v and ffn_down of the layers that quantisation harms most
   std::uint32_t file_type;  // general.file_type
 };
 
 const std::map<std::string, Recipe> recipes = {
-    {"F32", {Type::F32, Type::F32, Type::F32, 0}},         {"F16", {Type::F16, Type::F16, Type::F16, 1}},
-    {"BF16", {Type::BF16, Type::BF16, Type::BF16, 32}},    {"Q8_0", {Type::Q8_0, Type::Q8_0, Type::Q8_0, 7}},
-    {"Q4_K_M", {Type::Q4_K, Type::Q6_K, Type::Q6_K, 15}},  {"Q5_K_M", {Type::Q5_K, Type::Q6_K, Type::Q6_K, 17}},
+    {"F32", {Type::F32, Type::F32, Type::F32, 0}},        {"F16", {Type::F16, Type::F16, Type::F16, 1}},
+    {"BF16", {Type::BF16, Type::BF16, Type::BF16, 32}},   {"Q8_0", {Type::Q8_0, Type::Q8_0, Type::Q8_0, 7}},
+    {"Q4_K_M", {Type::Q4_K, Type::Q6_K, Type::Q6_K, 15}}, {"Q5_K_M", {Type::Q5_K, Type::Q6_K, Type::Q6_K, 17}},
     {"Q6_K", {Type::Q6_K, Type::Q6_K, Type::Q6_K, 18}},
 };
 
@@ -109,24 +109,32 @@ void write_built_in_vocabulary(gguf::Writer& writer, std::size_t size) {
 // A vocabulary that lacks SmolLM3's markers is that of Llama 3, in whose reserved tokens SmolLM3 has them.
 void copy_vocabulary(gguf::Writer& writer, const gguf::File& file) {
   Vocabulary vocabulary;
-  for (const std::string_view token : file.array("tokenizer.ggml.tokens").strings()) vocabulary.tokens.emplace_back(token);
+  for (const std::string_view token : file.array("tokenizer.ggml.tokens").strings())
+    vocabulary.tokens.emplace_back(token);
   const gguf::Array& kinds = file.array("tokenizer.ggml.token_type");
   if (kinds.count != vocabulary.tokens.size()) {
     throw base::Error(file.name(), "its tokens and their types differ in number", "name another file to --vocab");
   }
-  for (std::uint64_t i = 0; i < kinds.count; ++i) vocabulary.kinds.push_back(static_cast<std::int32_t>(kinds.integer(i)));
+  for (std::uint64_t i = 0; i < kinds.count; ++i)
+    vocabulary.kinds.push_back(static_cast<std::int32_t>(kinds.integer(i)));
   const bool complete = std::ranges::find(vocabulary.tokens, "<|im_end|>") != vocabulary.tokens.end();
   if (!complete && !name_special_tokens(vocabulary)) {
-    throw base::Error(file.name(), "its vocabulary has no room for SmolLM3's special tokens", "name another file to --vocab");
+    throw base::Error(file.name(), "its vocabulary has no room for SmolLM3's special tokens",
+                      "name another file to --vocab");
   }
   const std::size_t size = vocabulary.tokens.size();
   for (const gguf::Entry& entry : file.metadata()) {
     if (!entry.key.starts_with("tokenizer.") || entry.key == "tokenizer.chat_template") continue;
-    if (entry.key == "tokenizer.ggml.tokens") writer.add(entry.key, vocabulary.tokens);
-    else if (entry.key == "tokenizer.ggml.token_type") writer.add(entry.key, vocabulary.kinds);
-    else if (complete) writer.add(entry);
-    else if (entry.key == "tokenizer.ggml.pre") writer.add(entry.key, "smaug-bpe");
-    else if (entry.key == "tokenizer.ggml.model" || entry.key == "tokenizer.ggml.merges") writer.add(entry);
+    if (entry.key == "tokenizer.ggml.tokens")
+      writer.add(entry.key, vocabulary.tokens);
+    else if (entry.key == "tokenizer.ggml.token_type")
+      writer.add(entry.key, vocabulary.kinds);
+    else if (complete)
+      writer.add(entry);
+    else if (entry.key == "tokenizer.ggml.pre")
+      writer.add(entry.key, "smaug-bpe");
+    else if (entry.key == "tokenizer.ggml.model" || entry.key == "tokenizer.ggml.merges")
+      writer.add(entry);
   }
   if (complete) return;
   writer.add("tokenizer.ggml.bos_token_id", begin_of_text(size));
@@ -143,7 +151,8 @@ struct Planned {
   float spread;
 };
 
-// Whether the recipes with two types give this layer the better one: the first and last eighth, and every third between.
+// Whether the recipes with two types give this layer the better one: the first and last eighth, and every third
+// between.
 bool is_important(std::uint32_t layer, std::uint32_t layers) {
   return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
 }
@@ -212,9 +221,12 @@ void write_model(const Options& options) {
 
   gguf::Writer writer;
   write_architecture(writer, options, shape, vocab);
-  if (source) copy_vocabulary(writer, *source);
-  else write_built_in_vocabulary(writer, vocab);
-  if (!options.chat_template.empty()) writer.add("tokenizer.chat_template", read_file(options.chat_template));
+  if (source)
+    copy_vocabulary(writer, *source);
+  else
+    write_built_in_vocabulary(writer, vocab);
+  if (!options.chat_template.empty())
+    writer.add("tokenizer.chat_template", read_file(options.chat_template));
   else if (source && source->find("tokenizer.chat_template")) {
     writer.add("tokenizer.chat_template", source->string("tokenizer.chat_template"));
   }
@@ -263,13 +275,15 @@ void add_synth(CommandLine& line) {
                              [options, &globals] { return synth(*options, globals); });
   command.option("--shape", "3b|tiny|micro", "Size of the model (default: 3b)", options->shape).one_of(names(shapes));
   command.option("--out", "FILE", "The file to write", options->out).required();
-  command.option("--vocab", "GGUF", "Copy the vocabulary of this file (default: bytes and made-up words)", options->vocabulary);
+  command.option("--vocab", "GGUF", "Copy the vocabulary of this file (default: bytes and made-up words)",
+                 options->vocabulary);
   command.option("--template", "FILE", "The chat template to put in", options->chat_template);
   command.option("--type", "TYPE", "F32, F16, BF16, Q8_0, Q4_K_M, Q5_K_M or Q6_K (default: Q4_K_M)", options->type)
       .one_of(names(recipes));
   command.option("--seed", "N", "Another seed gives another model (default: 1)", options->seed);
   command.option("--layers", "N", "Other than the shape's number of layers", options->layers).between(1, 1000);
-  command.option("--yarn", "FACTOR", "Stretch the context by YaRN, as the file's metadata", options->yarn).between(1, 64);
+  command.option("--yarn", "FACTOR", "Stretch the context by YaRN, as the file's metadata", options->yarn)
+      .between(1, 64);
   command.notes(
       "The weights are random, so what the model writes means nothing; its speed and its use of memory\n"
       "are those of a real one.\n"

@@ -1,0 +1,257 @@
+#include "cli/chat.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "cli/answer.h"
+#include "cli/format.h"
+#include "cli/line_editor.h"
+#include "cli/output.h"
+
+namespace cli {
+namespace {
+
+using nlohmann::ordered_json;
+using Kind = smollm3::OutputEvent::Kind;
+
+struct Options {
+  std::string system;
+  bool no_think = false;
+  SamplingOptions sampling;
+};
+
+constexpr const char* help_text =
+    "  /think [MESSAGE]      think before answering, from here on\n"
+    "  /no_think [MESSAGE]   answer at once, from here on\n"
+    "  /reset                forget the conversation and begin a new one\n"
+    "  /exit                 leave; so does Ctrl-D\n"
+    "  Ctrl-C                stops the answer, or clears the line; twice on an empty line leaves\n"
+    "  \\ at the end          continues the message on the next line\n";
+
+// Messages from standard input: typed by a person, or lines of a pipe.
+class Input {
+ public:
+  explicit Input(bool interactive) {
+    if (interactive) editor_.emplace();
+  }
+
+  // The next message, its continued lines joined; nothing when there are no more.
+  std::optional<std::string> next() {
+    std::string message;
+    for (;;) {
+      const std::optional<std::string> line = editor_ ? typed(message.empty()) : piped();
+      if (!line) return message.empty() ? std::nullopt : std::optional(message);
+      if (given_up_) {
+        message.clear();
+        continue;
+      }
+      if (!line->ends_with('\\')) return message + *line;
+      message += line->substr(0, line->size() - 1) + "\n";
+    }
+  }
+
+ private:
+  std::optional<std::string> typed(bool first) {
+    const bool colour = has_colour(STDOUT_FILENO);
+    const TypedLine line = editor_->read(colour ? (first ? "\1\x1b[1m\1> \1\x1b[0m\1" : "\1\x1b[2m\1… \1\x1b[0m\1")
+                                                : (first ? "> " : "… "));
+    given_up_ = line.kind == TypedLine::Kind::Interrupted;
+    if (line.kind == TypedLine::Kind::End) {
+      write_error("\n");
+      return std::nullopt;
+    }
+    if (given_up_) {
+      const bool nothing_typed = first && line.text.empty();
+      if (nothing_typed && ++empty_interrupts_ == 2) return std::nullopt;
+      if (nothing_typed) write_error(dim(STDERR_FILENO, "Ctrl-C again, or Ctrl-D, leaves.") + "\n");
+      return "";
+    }
+    empty_interrupts_ = 0;
+    if (line.text.find_first_not_of(' ') != std::string::npos) editor_->remember(line.text);
+    return line.text;
+  }
+
+  static std::optional<std::string> piped() {
+    std::string line;
+    if (!std::getline(std::cin, line)) return std::nullopt;
+    if (line.ends_with('\r')) line.pop_back();
+    return line;
+  }
+
+  std::optional<LineEditor> editor_;
+  bool given_up_ = false;     // the last line was, by Ctrl-C
+  int empty_interrupts_ = 0;  // Ctrl-C on an empty line, one after another
+};
+
+// Shows an answer on standard output; thinking is for people only, and dimmed.
+class Display {
+ public:
+  void show(const smollm3::OutputEvent& event) {
+    if (event.kind == Kind::Thinking) return think(event.text);
+    const std::string& piece = event.kind == Kind::Answer ? event.text : event.call.raw;
+    if (piece.empty()) return;
+    end_thinking();
+    answer_ += piece;
+    standard_output().write(terminal_ ? printable(piece) : piece);
+    standard_output().flush();
+  }
+
+  // Ends the line; what was answered.
+  std::string end() {
+    end_thinking();
+    if (!answer_.ends_with('\n')) standard_output().write("\n");
+    standard_output().flush();
+    return answer_;
+  }
+
+ private:
+  void think(const std::string& piece) {
+    if (!terminal_) return;
+    if (!thinking_ && !has_colour(STDOUT_FILENO)) standard_output().write("(thinking) ");
+    thinking_ = true;
+    standard_output().write(dim(STDOUT_FILENO, printable(piece)));
+    standard_output().flush();
+  }
+
+  void end_thinking() {
+    if (!thinking_) return;
+    thinking_ = false;
+    standard_output().write("\n\n");
+  }
+
+  bool terminal_ = is_terminal(STDOUT_FILENO);
+  bool thinking_ = false;
+  std::string answer_;
+};
+
+class Conversation {
+ public:
+  Conversation(engine::Engine& engine, const Options& options, bool interactive)
+      : engine_(engine), options_(options), interactive_(interactive), thinking_(!options.no_think) {
+    reset();
+  }
+
+  // Does what a line asks for; false to leave. A turn that fails costs that turn alone.
+  bool take(const std::string& line) {
+    const std::size_t begin = line.find_first_not_of(" \t");
+    if (begin == std::string::npos) return true;
+    const std::string word = line.substr(begin, line.find_first_of(" \t\n", begin) - begin);
+    if (word == "/exit" || word == "/quit") return false;
+    if (word == "/help")
+      standard_output().write(help_text);
+    else if (word == "/reset")
+      say("A new conversation."), reset();
+    else if (word == "/think" || word == "/no_think")
+      set_thinking(word == "/think", line.substr(begin + word.size()));
+    else if (is_unknown_command(line.substr(begin), word))
+      report_error("chat: there is no command " + word + "; /help lists them");
+    else
+      answer(line);
+    standard_output().flush();
+    return true;
+  }
+
+ private:
+  // Paths and fractions begin with a slash too, so only a lone word of letters counts.
+  static bool is_unknown_command(const std::string& line, const std::string& word) {
+    const bool alone = line.find_last_not_of(" \t") + 1 == word.size();
+    return alone && word.size() > 1 && word.starts_with('/') &&
+           word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", 1) == std::string::npos;
+  }
+
+  void reset() {
+    messages_ = ordered_json::array();
+    if (!options_.system.empty()) messages_.push_back({{"role", "system"}, {"content", options_.system}});
+  }
+
+  void set_thinking(bool thinking, const std::string& rest) {
+    thinking_ = thinking;
+    const std::size_t begin = rest.find_first_not_of(" \t\n");
+    if (begin != std::string::npos)
+      answer(rest.substr(begin));
+    else
+      say(thinking ? "Thinking before each answer." : "Answering at once.");
+  }
+
+  void say(const std::string& text) const {
+    if (interactive_) standard_output().write(dim(STDOUT_FILENO, text) + "\n");
+  }
+
+  void answer(const std::string& message) {
+    const ordered_json before = messages_;
+    try {
+      require_utf8("message", message);
+      messages_.push_back({{"role", "user"}, {"content", message}});
+      engine::Turn turn{.sampling = options_.sampling.choose(), .max_tokens = options_.sampling.max_tokens};
+      turn.input.messages = messages_;
+      turn.input.enable_thinking = thinking_;
+      Display display;
+      const engine::Done done = follow(engine_, turn, [&](const smollm3::OutputEvent& event) { display.show(event); });
+      messages_.push_back({{"role", "assistant"}, {"content", display.end()}});
+      const bool stopped = done.finish == engine::Finish::Cancelled;
+      say((stopped ? "stopped · " : "") + figures(done.usage));
+    } catch (const base::Error& error) {
+      messages_ = before;
+      failed_ = true;
+      report_error(error.what());
+    }
+  }
+
+ public:
+  bool failed() const { return failed_; }
+
+ private:
+  engine::Engine& engine_;
+  const Options& options_;
+  bool interactive_;
+  bool thinking_;
+  bool failed_ = false;
+  ordered_json messages_;
+};
+
+int chat(const Options& options, const Globals& globals) {
+  options.sampling.choose();
+  require_utf8("--system", options.system);
+  const auto engine = load_engine(globals);
+  const bool interactive = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
+  if (interactive && !globals.quiet) {
+    standard_output().write(printable(engine->model_name()) + "\n");
+    standard_output().write(dim(STDOUT_FILENO, fmt::format("{} · {} threads · {} · {} positions · /help lists commands",
+                                                           engine->device_name(), engine->threads(), engine->mode(),
+                                                           grouped(engine->context()))) +
+                            "\n");
+    standard_output().flush();
+  }
+  Input input(interactive);
+  Conversation conversation(*engine, options, interactive && !globals.quiet);
+  while (const std::optional<std::string> line = input.next()) {
+    if (!conversation.take(*line)) break;
+  }
+  return conversation.failed() && !interactive ? exit_failed : 0;
+}
+
+}  // namespace
+
+void add_chat(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  const Globals& globals = line.globals();
+  Command command = line.add("Talking", "chat", "Have a conversation in this terminal",
+                             [options, &globals] { return chat(*options, globals); });
+  command.option("--system", "TEXT", "What the model shall be and heed", options->system);
+  command.flag("--no-think", "Answer without thinking first", options->no_think);
+  options->sampling.declare(command);
+  command.notes(
+      fmt::format("While you chat:\n{}"
+                  "\n"
+                  "Through a pipe every line is a message, and standard output holds the answers alone:\n"
+                  "  printf 'My name is Ada.\\nWhat is my name?\\n' | smollm3 chat --no-think",
+                  help_text));
+}
+
+}  // namespace cli

@@ -1,0 +1,202 @@
+// Each kernel is a loop of one instruction, or one pattern of loads, at the highest rate it can have: a compiler's
+// version of the same loop measures the compiler. Hence assembly; processors without a version here run the portable
+// loops.
+//   products   12 independent accumulators, enough to hide the latency of any processor's dot product or FMA
+//   reading    two lines each at four places, a stride apart: next to each other, or in four streams
+#include "cli/limits.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <span>
+
+#include "base/memory.h"
+#include "compute/compute.h"
+
+namespace cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One processor's kernels. A product loop does `rounds` rounds of so many operations; reading takes `lines` pairs of
+// lines at each of the four places.
+struct Kernels {
+  const char* name;
+  void (*int8_products)(std::uint64_t rounds);
+  double int8_operations;  // in a round
+  void (*float_products)(std::uint64_t rounds);
+  double float_operations;
+  void (*read)(const std::byte* begin, std::size_t stride, std::size_t step, std::size_t rounds);
+};
+
+#if defined(__x86_64__)
+
+#define SMOLLM3_TWELVE(instruction)                                                                     \
+  instruction("0") instruction("1") instruction("2") instruction("3") instruction("4") instruction("5") \
+      instruction("6") instruction("7") instruction("8") instruction("9") instruction("10") instruction("11")
+#define SMOLLM3_ALL_VECTORS                                                                                           \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
+      "xmm14", "xmm15"
+#define SMOLLM3_LOOP(zero, body)                                                                                     \
+  asm volatile(SMOLLM3_TWELVE(zero) zero("14") zero("15") "1:\n" SMOLLM3_TWELVE(body) "dec %0\n jnz 1b\n vzeroupper" \
+               : "+r"(rounds)                                                                                        \
+               :                                                                                                     \
+               : "cc", SMOLLM3_ALL_VECTORS)
+#define SMOLLM3_READ(load, r)                                                                                          \
+  asm volatile("1:\n" load " (%[p]), %%" r "0\n" load " 64(%[p]), %%" r "1\n" load " (%[p],%[s]), %%" r "2\n" load     \
+               " 64(%[p],%[s]), %%" r "3\n" load " (%[p],%[s],2), %%" r "4\n" load " 64(%[p],%[s],2), %%" r "5\n" load \
+               " (%[p],%[s3]), %%" r "6\n" load " 64(%[p],%[s3]), %%" r                                                \
+               "7\n"                                                                                                   \
+               "add %[step], %[p]\n dec %[n]\n jnz 1b\n vzeroupper"                                                    \
+               : [p] "+r"(begin), [n] "+r"(rounds)                                                                     \
+               : [s] "r"(stride), [s3] "r"(3 * stride), [step] "r"(step)                                               \
+               : "cc", "memory", SMOLLM3_ALL_VECTORS)
+
+#define SMOLLM3_ZERO_512(n) "vpxord %%zmm" n ", %%zmm" n ", %%zmm" n "\n"
+#define SMOLLM3_DOT_512(n) "vpdpbusd %%zmm15, %%zmm14, %%zmm" n "\n"
+#define SMOLLM3_FMA_512(n) "vfmadd231ps %%zmm15, %%zmm14, %%zmm" n "\n"
+#define SMOLLM3_ZERO_256(n) "vpxor %%ymm" n ", %%ymm" n ", %%ymm" n "\n"
+#define SMOLLM3_DOT_256(n) \
+  "vpmaddubsw %%ymm15, %%ymm14, %%ymm13\n vpmaddwd %%ymm13, %%ymm15, %%ymm13\n vpaddd %%ymm13, %%ymm" n ", %%ymm" n "\n"
+#define SMOLLM3_FMA_256(n) "vfmadd231ps %%ymm15, %%ymm14, %%ymm" n "\n"
+
+void int8_avx512(std::uint64_t rounds) { SMOLLM3_LOOP(SMOLLM3_ZERO_512, SMOLLM3_DOT_512); }
+void float_avx512(std::uint64_t rounds) { SMOLLM3_LOOP(SMOLLM3_ZERO_512, SMOLLM3_FMA_512); }
+void int8_avx2(std::uint64_t rounds) { SMOLLM3_LOOP(SMOLLM3_ZERO_256, SMOLLM3_DOT_256); }
+void float_avx2(std::uint64_t rounds) { SMOLLM3_LOOP(SMOLLM3_ZERO_256, SMOLLM3_FMA_256); }
+void read_avx512(const std::byte* begin, std::size_t stride, std::size_t step, std::size_t rounds) {
+  SMOLLM3_READ("vmovups", "zmm");
+}
+// Half of each line: the other half comes with it.
+void read_avx2(const std::byte* begin, std::size_t stride, std::size_t step, std::size_t rounds) {
+  SMOLLM3_READ("vmovups", "ymm");
+}
+
+constexpr Kernels avx512 = {"AVX-512 VNNI", int8_avx512, 12 * 64 * 2, float_avx512, 12 * 16 * 2, read_avx512};
+constexpr Kernels avx2 = {"AVX2", int8_avx2, 12 * 32 * 2, float_avx2, 12 * 8 * 2, read_avx2};
+
+#endif
+
+// Keeps a value from being optimised away.
+void use(const void* value) { asm volatile("" : : "r"(value) : "memory"); }
+
+constexpr std::size_t portable_width = 1024;
+
+void int8_portable(std::uint64_t rounds) {
+  std::array<std::int8_t, portable_width> a{};
+  std::array<std::int8_t, portable_width> b{};
+  for (; rounds > 0; --rounds) {
+    use(a.data());
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < portable_width; ++i) sum += a[i] * b[i];
+    use(&sum);
+  }
+}
+
+void float_portable(std::uint64_t rounds) {
+  std::array<float, portable_width> sum{};
+  std::array<float, portable_width> a{};
+  for (; rounds > 0; --rounds) {
+    use(a.data());
+    for (std::size_t i = 0; i < portable_width; ++i) sum[i] += a[i] * a[i];
+    use(sum.data());
+  }
+}
+
+void read_portable(const std::byte* begin, std::size_t stride, std::size_t step, std::size_t rounds) {
+  std::uint64_t sum = 0;
+  for (; rounds > 0; --rounds, begin += step) {
+    for (std::size_t place = 0; place < 4; ++place) {
+      std::array<std::uint64_t, 16> lines;
+      std::memcpy(lines.data(), begin + place * stride, sizeof lines);
+      for (const std::uint64_t word : lines) sum ^= word;
+    }
+  }
+  use(&sum);
+}
+
+constexpr Kernels portable = {"portable loops", int8_portable,      2 * portable_width,
+                              float_portable,   2 * portable_width, read_portable};
+
+const Kernels& best_kernels() {
+#if defined(__x86_64__)
+  if (compute::supported(compute::Isa::Avx512)) return avx512;
+  if (compute::supported(compute::Isa::Avx2)) return avx2;
+#endif
+  return portable;
+}
+
+// The best of several runs of `body` on all threads, in seconds.
+double best_time(base::ThreadPool& pool, double least_total, const std::function<void(int part)>& body) {
+  double best = 1e30;
+  double total = 0;
+  for (int run = 0; run < 3 || (total < least_total && run < 10'000); ++run) {
+    const auto start = Clock::now();
+    pool.run(pool.size(), [&](int part, int) { body(part); });
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::min(best, seconds);
+    total += seconds;
+  }
+  return best;
+}
+
+double product_rate(base::ThreadPool& pool, void (*products)(std::uint64_t), double operations) {
+  std::uint64_t rounds = 1024;
+  while (best_time(pool, 0, [&](int) { products(rounds); }) < 0.02) rounds *= 2;
+  const double seconds = best_time(pool, 0.2, [&](int) { products(rounds); });
+  return operations * static_cast<double>(rounds) * pool.size() / seconds;
+}
+
+// Memory in large pages, where the system gives them, so that address translation is no part of the figure.
+class LargePages {
+ public:
+  explicit LargePages(std::size_t size) : size_(size) {
+    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, size, MADV_HUGEPAGE);
+    memory_ = static_cast<std::byte*>(memory);
+  }
+  ~LargePages() { munmap(memory_, size_); }
+  LargePages(const LargePages&) = delete;
+  LargePages& operator=(const LargePages&) = delete;
+  std::span<std::byte> bytes() const { return {memory_, size_}; }
+
+ private:
+  std::byte* memory_;
+  std::size_t size_;
+};
+
+double read_rate(base::ThreadPool& pool, const Kernels& kernels, std::uint64_t model_bytes) {
+  constexpr std::size_t pair = 128;  // two lines
+  const std::uint64_t wanted = std::min({model_bytes, base::available_memory() / 2, std::uint64_t{4} << 30});
+  const auto threads = static_cast<std::size_t>(pool.size());
+  const std::size_t rounds = std::max<std::size_t>(static_cast<std::size_t>(wanted) / threads / (4 * pair), 1);
+  const std::size_t share = rounds * 4 * pair;  // of each thread
+  const LargePages memory(share * threads);
+  const auto part_of = [&](int part) { return memory.bytes().subspan(static_cast<std::size_t>(part) * share, share); };
+  pool.run(pool.size(),
+           [&](int part, int) { std::ranges::fill(part_of(part), std::byte{1}); });  // else all is one page of zeros
+  const double one_stream =
+      best_time(pool, 0.3, [&](int part) { kernels.read(part_of(part).data(), pair, 4 * pair, rounds); });
+  const double four_streams =
+      best_time(pool, 0.3, [&](int part) { kernels.read(part_of(part).data(), share / 4, pair, rounds); });
+  return static_cast<double>(share * threads) / std::min(one_stream, four_streams);
+}
+
+}  // namespace
+
+Limits measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes) {
+  const Kernels& kernels = best_kernels();
+  return {.bytes_per_second = read_rate(pool, kernels, model_bytes),
+          .int8_per_second = product_rate(pool, kernels.int8_products, kernels.int8_operations),
+          .float_per_second = product_rate(pool, kernels.float_products, kernels.float_operations),
+          .instructions = kernels.name};
+}
+
+}  // namespace cli

@@ -1,0 +1,111 @@
+#include "cli/logits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <new>
+#include <memory>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/thread_pool.h"
+#include "cli/input.h"
+#include "cli/model_choice.h"
+#include "cli/output.h"
+#include "compute/compute.h"
+#include "smollm3/model.h"
+
+namespace cli {
+namespace {
+
+struct Options {
+  std::string tokens;
+  std::string out;
+  std::string kv = "f16";
+  std::uint32_t chunk = 128;  // rows of logits in memory: 66 MB with the real vocabulary
+};
+
+static_assert(std::endian::native == std::endian::little, "logits are written as they lie in memory");
+
+void check(std::ofstream& file, const std::string& path) {
+  if (!file)
+    throw base::Error(path, std::string("cannot be written: ") + std::strerror(errno),
+                      "check the path and the free space");
+}
+
+std::vector<smollm3::Token> read_tokens(const std::string& argument) {
+  if (argument == "-") return parse_tokens(read_standard_input());
+  try {
+    return parse_tokens(argument);
+  } catch (const base::Error& error) {
+    throw UsageError("--tokens: " + error.why());
+  }
+}
+
+int logits(const Options& options, const Globals& globals) {
+  const std::vector<smollm3::Token> tokens = read_tokens(options.tokens);
+  if (tokens.empty()) throw UsageError("--tokens: there are none");
+  const gguf::File file = open_model(globals);
+  const auto device = compute::make_cpu_device(globals.threads > 0 ? globals.threads : base::usable_processors());
+  smollm3::Model model(file, *device, globals.context);
+  for (const smollm3::Token token : tokens) {
+    if (static_cast<std::uint32_t>(token) < model.config().vocab) continue;
+    throw base::Error("token ids", fmt::format("the vocabulary has no token {}", token),
+                      fmt::format("use ids below {}", model.config().vocab));
+  }
+  if (tokens.size() > model.config().context) {
+    throw base::Error(
+        "token ids",
+        fmt::format("there are {} and the model was made for {} positions", tokens.size(), model.config().context),
+        "give fewer, or raise --ctx");
+  }
+  const quant::Type kv_type = options.kv == "f32" ? quant::Type::F32 : quant::Type::F16;
+  smollm3::PagePool pool(model.kv_shape(kv_type), tokens.size(), base::available_memory());
+  smollm3::Sequence sequence(pool);
+  if (!sequence.reserve(tokens.size())) throw std::bad_alloc();
+
+  errno = 0;
+  std::ofstream out(options.out, std::ios::binary | std::ios::trunc);
+  check(out, options.out);
+  announce_model(globals, file);
+  const std::span<const smollm3::Token> all(tokens);
+  for (std::size_t at = 0; at < all.size(); at += options.chunk) {
+    const smollm3::Chunk chunk{.sequence = &sequence,
+                               .tokens = all.subspan(at, std::min<std::size_t>(options.chunk, all.size() - at)),
+                               .logits = smollm3::Chunk::Logits::All};
+    const std::span<const float> rows = model.forward({&chunk, 1}, pool.shape());
+    out.write(reinterpret_cast<const char*>(rows.data()), static_cast<std::streamsize>(rows.size_bytes()));
+    check(out, options.out);
+  }
+  out.close();
+  check(out, options.out);
+  return 0;
+}
+
+}  // namespace
+
+void add_logits(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  const Globals& globals = line.globals();
+  Command command = line.add("Measuring", "logits", "Write the logits that follow each of given tokens",
+                             [options, &globals] { return logits(*options, globals); });
+  command.option("--tokens", "IDS", "Token ids separated by commas; - reads them from standard input", options->tokens)
+      .required();
+  command.option("--out", "FILE", "Receives tokens × vocabulary float32 numbers, little-endian", options->out)
+      .required();
+  command.option("--kv", "f16|f32", "Numbers the keys and values are kept as (default: f16)", options->kv)
+      .one_of({"f16", "f32"});
+  command
+      .option("--chunk", "N", "Tokens computed at a time; the results do not depend on it (default: 128)",
+              options->chunk)
+      .between(1, smollm3::Model::max_batch);
+  command.notes(
+      "Example:\n"
+      "  smollm3 logits --tokens 1,2,3 --out logits.f32");
+}
+
+}  // namespace cli
