@@ -47,19 +47,59 @@ class Config:
         return out
 
 
+EMBEDDING_STD, CONSTANT = 0.05, 0.2  # of the initial embedding; the constant is what stands in every token's first place
+
+
 def initial_weights(config, seed):
-    """Normal matrices, the two that write to the residual stream smaller; norms at one."""
+    """Random matrices, those that write to the residual stream zero, and a copying circuit put in by hand (see below)."""
     generator = torch.Generator().manual_seed(seed)
+    normal = lambda *shape: torch.randn(shape, generator=generator)
     weights = {}
     for name, shape in config.shapes().items():
         if len(shape) == 1:
             weights[name] = torch.ones(shape)
-            continue
-        std = 0.02 if name.startswith("token_embd") else shape[1] ** -0.5
-        if "output" in name or "down" in name:
-            std *= (2 * config.layers) ** -0.5
-        weights[name] = torch.randn(shape, generator=generator) * std
+        elif "attn_output" in name or "ffn_down" in name:
+            weights[name] = torch.zeros(shape)
+        else:
+            weights[name] = normal(*shape) * (EMBEDDING_STD if name.startswith("token_embd") else shape[1] ** -0.5)
+    weights["token_embd.weight"][:, 0] = CONSTANT
+    put_in_copying(weights, config, torch.linalg.qr(normal(config.hidden - 1, config.hidden - 1))[0])
     return weights
+
+
+def put_in_copying(weights, config, basis):
+    """Start with what small models take long to find: "after the token that I am at came, last time, this one".
+
+    A head of layer 0 looks at the previous token, by its position, and writes what it was (projected to 64 directions, `before`)
+    into 64 others (`mark`). Heads of layer 3, which has no positions, look for the place whose mark is the present
+    token and write that place's own token (directions `copied`) to the output. `basis`: orthonormal rows that leave the
+    constant first place alone.
+    """
+    size, match_layer = config.head_size, 3
+    direction = torch.cat([torch.zeros(config.hidden - 1, 1), basis], 1)
+    before, mark, *copied = (direction[i * size:(i + 1) * size] for i in range(4))
+    blk = lambda i, name: weights[f"blk.{i}.{name}.weight"]
+
+    # score at distance d: sum over the four fastest pairs of |a|^2 cos(frequency * (d - 1)), largest for d = 1
+    frequency = config.rope_base ** (-torch.arange(4, dtype=torch.float64) / (size // 2))
+    amplitude = 2.0
+    query, key = torch.zeros(size), torch.zeros(size)
+    query[0:8:2] = amplitude
+    key[0:8:2], key[1:8:2] = amplitude * frequency.cos().float(), amplitude * frequency.sin().float()
+    blk(0, "attn_q")[:size] = 0
+    blk(0, "attn_q")[:size, 0] = query
+    blk(0, "attn_k")[:size] = 0
+    blk(0, "attn_k")[:size, 0] = key
+    blk(0, "attn_v")[:size] = before
+    blk(0, "attn_output")[:, :size] = 2 * EMBEDDING_STD * mark.t()
+
+    group = config.heads // config.kv_heads
+    for kv, what in enumerate(copied[:config.kv_heads]):
+        head = kv * group
+        blk(match_layer, "attn_q")[head * size:(head + 1) * size] = 1.2 * before
+        blk(match_layer, "attn_k")[kv * size:(kv + 1) * size] = 1.2 * mark
+        blk(match_layer, "attn_v")[kv * size:kv * size + len(what)] = what
+        blk(match_layer, "attn_output")[:, head * size:head * size + len(what)] = 6 * EMBEDDING_STD * what.t()
 
 
 class RmsNorm(torch.autograd.Function):
