@@ -13,30 +13,42 @@
 namespace smollm3 {
 namespace {
 
+// Ranks by the bytes of both parts.
+using Ranks = std::map<std::pair<std::string, std::string>, int>;
+
 // The definition: again and again the leftmost of the pairs of lowest rank, found by looking at all of them.
-std::vector<std::string> merged_by_definition(const std::string& word,
-                                              const std::map<std::pair<std::string, std::string>, int>& ranks) {
-  std::vector<std::string> symbols;
-  for (const char c : word) symbols.emplace_back(1, c);
+std::vector<std::string> merged_by_definition(const std::string& word, const Ranks& ranks) {
+  struct Symbol {
+    std::string bytes;
+    int rank;  // of the pair with the next symbol; -1 if there is none
+  };
+  std::vector<Symbol> symbols;
+  const auto update = [&](std::size_t i) {
+    const auto found = i + 1 < symbols.size() ? ranks.find({symbols[i].bytes, symbols[i + 1].bytes}) : ranks.end();
+    symbols[i].rank = found == ranks.end() ? -1 : found->second;
+  };
+  for (const char c : word) symbols.push_back({std::string(1, c), -1});
+  for (std::size_t i = 0; i < symbols.size(); ++i) update(i);
   for (;;) {
     std::size_t best = symbols.size();
-    int lowest = 0;
-    for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
-      const auto found = ranks.find({symbols[i], symbols[i + 1]});
-      if (found == ranks.end() || (best < symbols.size() && found->second >= lowest)) continue;
-      best = i;
-      lowest = found->second;
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      if (symbols[i].rank >= 0 && (best == symbols.size() || symbols[i].rank < symbols[best].rank)) best = i;
     }
-    if (best == symbols.size()) return symbols;
-    symbols[best] += symbols[best + 1];
+    if (best == symbols.size()) break;
+    symbols[best].bytes += symbols[best + 1].bytes;
     symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    update(best);
+    if (best > 0) update(best - 1);
   }
+  std::vector<std::string> result;
+  for (const Symbol& symbol : symbols) result.push_back(symbol.bytes);
+  return result;
 }
 
 // Merges of random pairs of random tokens, in random order: also such whose result is used before it is made.
 struct RandomMerges {
   test::VocabularyFile file;
-  std::map<std::pair<std::string, std::string>, int> ranks;
+  Ranks ranks;
 
   RandomMerges(std::mt19937& random, const std::string& letters, std::size_t count) {
     std::vector<std::string> made;
@@ -89,7 +101,7 @@ TEST(Merges, AreThoseOfTheDefinitionWhateverTheLength) {
 // Pairs of ever lower rank from left to right: the last letter decides which pairs merge, back to the first.
 TEST(Merges, ReachBackAsFarAsASeamNeeds) {
   test::VocabularyFile file;
-  std::map<std::pair<std::string, std::string>, int> ranks;
+  Ranks ranks;
   std::string word;
   for (int i = 0; i < 250; ++i) word += static_cast<char>(i);
   for (std::size_t i = word.size() - 1; i > 0; --i) {
