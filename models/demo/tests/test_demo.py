@@ -174,11 +174,21 @@ class Network(unittest.TestCase):
         got, = torch.autograd.grad(model.RmsNorm.apply(a, gain, 1e-6).sin().sum(), a)
         self.assertTrue(torch.allclose(expected, got, atol=1e-5))
 
+    def test_copying_circuit(self):
+        import model
+        config = model.Config()
+        weights = model.initial_weights(config, 1)
+        once = torch.randperm(4000, generator=torch.Generator().manual_seed(2))[:60].view(2, 30)
+        twice = torch.cat([once, once], 1)
+        hidden = model.forward(weights, config, twice, torch.arange(120), torch.float32).view(2, 60, -1)
+        guess = model.logits(weights, hidden).argmax(-1)
+        self.assertGreater((guess[:, 31:59] == twice[:, 32:60]).float().mean().item(), 0.95)
+
     def test_file_round_trip(self):
         import bpe
         import gguf
         import model
-        config = model.Config(vocab=300, hidden=64, layers=2, ffn=64, heads=2, kv_heads=1, head_size=32)
+        config = model.Config(vocab=300, layers=4, ffn=64)
         weights = model.initial_weights(config, 1)
         tokens, merges = bpe.train(["hello world " * 3, "a b c d"], 256 + len(chat.SPECIALS) + 5, chat.SPECIALS, frozenset())
         small = bpe.Bpe(tokens, merges, chat.SPECIALS)
