@@ -69,34 +69,37 @@ Distance distance(const Rows& expected, std::span<const float> got) {
   if (got.size() != expected.data.size()) throw std::runtime_error("not as many logits as the reference has");
   Distance d;
   const std::size_t vocab = expected.cols;
-  std::vector<double> column_error(vocab);  // sums of squares
-  std::vector<double> column_power(vocab);
-  double error = 0;
+  std::vector<double> errors;  // of each position
+  double error = 0;            // sum of squares, as the next
   double power = 0;
   for (std::size_t t = 0; t < expected.count; ++t) {
     const std::span<const double> want = expected[t];
-    const std::vector<double> have(got.begin() + static_cast<std::ptrdiff_t>(t * vocab),
-                                   got.begin() + static_cast<std::ptrdiff_t>((t + 1) * vocab));
-    const auto [low, high] = std::ranges::minmax(want);
+    const std::span<const float> row = got.subspan(t * vocab, vocab);
+    const std::vector<double> have(row.begin(), row.end());
+    if (!std::ranges::all_of(have, [](double value) { return std::isfinite(value); })) return {INFINITY, INFINITY, INFINITY, INFINITY};
+
     double mean = 0;
     for (const double value : want) mean += value / static_cast<double>(vocab);
+    double worst = 0;
+    double row_error = 0;
+    double row_power = 0;
     for (std::size_t i = 0; i < vocab; ++i) {
       const double difference = have[i] - want[i];
-      // Written so that a NaN counts as infinitely far.
-      if (!(std::abs(difference) / (high - low) <= d.worst_of_range)) {
-        d.worst_of_range = std::isnan(difference) ? INFINITY : std::abs(difference) / (high - low);
-      }
-      column_error[i] += difference * difference;
-      column_power[i] += want[i] * want[i];
-      power += (want[i] - mean) * (want[i] - mean);
+      worst = std::max(worst, std::abs(difference));
+      row_error += difference * difference;
+      row_power += (want[i] - mean) * (want[i] - mean);
     }
+    const auto [low, high] = std::ranges::minmax(want);
+    d.worst_of_range = std::max(d.worst_of_range, worst / (high - low));
     d.mean_kl += divergence(want, have) / static_cast<double>(expected.count);
-  }
-  for (std::size_t i = 0; i < vocab; ++i) {
-    error += column_error[i];
-    d.worst_column = std::max(d.worst_column, std::sqrt(column_error[i] / column_power[i]));
+    errors.push_back(std::sqrt(row_error / row_power));
+    error += row_error;
+    power += row_power;
   }
   d.relative_error = std::sqrt(error / power);
+  const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
+  std::ranges::nth_element(errors, middle);
+  d.median_error = *middle;
   return d;
 }
 

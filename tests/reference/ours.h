@@ -32,7 +32,7 @@ std::vector<std::uint32_t> random_tokens(std::size_t count, std::uint32_t vocab,
 struct Distance {
   double worst_of_range = 0;  // largest difference of a logit, as a share of the range of its position's logits
   double relative_error = 0;  // root mean square of the differences, as a share of that of the logits about their mean
-  double worst_column = 0;    // the same for the token of the vocabulary where it is largest
+  double median_error = 0;    // the same of the middlemost position, so that a few odd ones do not count
   double mean_kl = 0;         // mean Kullback-Leibler divergence from the reference's distribution, in nats
 };
 Distance distance(const Rows& expected, std::span<const float> got);

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <ostream>
 
 #include "reference/ours.h"
 #include "reference/random_model.h"
@@ -21,6 +23,8 @@ struct Subject {
   std::function<Type(std::string_view)> type;
 };
 
+void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
+
 const Subject subjects[] = {
     {"F32", [](std::string_view) { return Type::F32; }},
     {"F16", [](std::string_view) { return Type::F16; }},
@@ -36,7 +40,7 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 
 class SameBits : public testing::TestWithParam<Subject> {
  protected:
-  const RandomModel shape_{.layers = 4, .kv_heads = 2, .vocab = 500, .outliers = true, .type = GetParam().type};
+  const RandomModel shape_{.layers = 4, .ffn = 256, .kv_heads = 2, .vocab = 300, .outliers = true, .type = GetParam().type};
   const TemporaryModel model_{shape_};
   const std::vector<std::uint32_t> tokens_ = random_tokens(positions, shape_.vocab);
 };
@@ -52,15 +56,15 @@ TEST_P(SameBits, HoweverTheTokensAreCut) {
 }
 
 TEST_P(SameBits, OnEveryInstructionSetAndNumberOfThreads) {
+  const std::span<const std::uint32_t> tokens = std::span(tokens_).first(70);  // the scalar kernels are slow
   for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
-    const std::vector<float> expected = run_ours(model_.file(), tokens_, {.kv = kv, .threads = 1, .isa = compute::Isa::Scalar});
+    const std::vector<float> expected = run_ours(model_.file(), tokens, {.kv = kv, .threads = 1, .isa = compute::Isa::Scalar});
     for (const compute::Isa isa : runnable_isas()) {
       for (const int threads : {1, 2, 3}) {
-        for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{}, {1, 40, 3, 9}}) {
-          EXPECT_TRUE(same_bits(expected, run_ours(model_.file(), tokens_, {.kv = kv, .threads = threads, .isa = isa, .chunks = chunks})))
-              << "instruction set " << static_cast<int>(isa) << ", " << threads << " threads, cache type "
-              << static_cast<int>(kv) << ", batches of " << testing::PrintToString(chunks);
-        }
+        if (isa == compute::Isa::Scalar && (threads != 3 || kv != quant::Type::F16)) continue;
+        const std::vector<std::size_t> chunks = threads == 1 ? std::vector<std::size_t>{} : std::vector<std::size_t>{1, 40, 3, 9};
+        EXPECT_TRUE(same_bits(expected, run_ours(model_.file(), tokens, {.kv = kv, .threads = threads, .isa = isa, .chunks = chunks})))
+            << "instruction set " << static_cast<int>(isa) << ", " << threads << " threads, cache type " << static_cast<int>(kv);
       }
     }
   }

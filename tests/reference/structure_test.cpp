@@ -2,9 +2,8 @@
 // of floats separates the program from the reference: a mistake in structure shows as a difference a hundred times larger.
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <random>
 #include <string>
+#include <utility>
 
 #include "reference/ours.h"
 #include "reference/random_model.h"
@@ -19,7 +18,9 @@ constexpr std::size_t positions = 200;
 double worst(const RandomModel& shape, std::size_t count, const Run& run = {}, const Options& options = {}) {
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(count, shape.vocab);
-  return distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
+  const double share = distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
+  testing::Test::RecordProperty("largest_share_of_range", testing::PrintToString(share));
+  return share;
 }
 
 TEST(Structure, EqualsTheReference) { EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions), bound); }
@@ -68,7 +69,7 @@ TEST(Structure, EqualsTheReferenceInEveryShape) {
   };
   for (RandomModel shape : shapes) {
     for (shape.seed = 1; shape.seed <= 2; ++shape.seed) {
-      EXPECT_LT(worst(shape, 100), bound) << "hidden " << shape.hidden << ", heads " << shape.heads << ", key/value heads "
+      EXPECT_LT(worst(shape, 70), bound) << "hidden " << shape.hidden << ", heads " << shape.heads << ", key/value heads "
                                           << shape.kv_heads << ", seed " << shape.seed;
     }
   }
@@ -83,22 +84,22 @@ TEST(Structure, EveryInstructionSetEqualsTheReference) {
 
 // Each of these, put into one of the two sides, must make the comparison above fail, and by far.
 TEST(Structure, NoticesEachFault) {
-  const RandomModel shape{.layers = 8, .heads = 4, .kv_heads = 2, .yarn_factor = 2};
+  const RandomModel shape{.layers = 8, .hidden = 128, .ffn = 256, .heads = 4, .kv_heads = 2, .yarn_factor = 2};
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
   const std::vector<float> ours = run_ours(model.file(), tokens);
   ASSERT_LT(distance(logits(model.file(), tokens), ours).worst_of_range, bound);
 
   const std::pair<const char*, Faults> faults[] = {
-      {"RoPE on the NoPE layers", {.rope_on_nope_layers = true}},
-      {"NoPE on layers 0, 4, … instead of 3, 7, …", {.nope_on_first_of_four = true}},
-      {"RoPE's pairs taken as halves", {.rope_pairs_as_halves = true}},
-      {"YaRN ignored", {.yarn_ignored = true}},
-      {"YaRN without its magnitude", {.yarn_without_magnitude = true}},
-      {"heads mapped to the wrong group", {.kv_heads_interleaved = true}},
-      {"the first layer skipped", {.skipped_layer = 0}},
-      {"a NoPE layer skipped", {.skipped_layer = 3}},
-      {"the last layer skipped", {.skipped_layer = 7}},
+      {"rope_on_the_nope_layers", {.rope_on_nope_layers = true}},
+      {"nope_on_layers_0_and_4", {.nope_on_first_of_four = true}},
+      {"rope_pairs_as_halves", {.rope_pairs_as_halves = true}},
+      {"yarn_ignored", {.yarn_ignored = true}},
+      {"yarn_without_magnitude", {.yarn_without_magnitude = true}},
+      {"heads_of_the_wrong_group", {.kv_heads_interleaved = true}},
+      {"first_layer_skipped", {.skipped_layer = 0}},
+      {"nope_layer_skipped", {.skipped_layer = 3}},
+      {"last_layer_skipped", {.skipped_layer = 7}},
   };
   for (const auto& [name, fault] : faults) {
     const double with_fault = distance(logits(model.file(), tokens, {.faults = fault}), ours).worst_of_range;
