@@ -27,7 +27,7 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.4  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 22, "sums": 16, "repeat": 5, "reverse": 8, "count": 5, "talk": 8, "unknown": 5, "markdown": 8, "recall": 10, "tools": 16, "wrapup": 6}
+MIX = {"facts": 22, "sums": 16, "repeat": 5, "reverse": 8, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 10, "tools": 16, "wrapup": 6}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 
@@ -93,12 +93,11 @@ def recalled(source, thinking, turns=None, length=None):
 
 def _call_turns(source, task, thinking, answered, last):
     """The request and the call; with `answered` also the tool's result and what the model says about it."""
-    name, arguments = task.call["name"], ", ".join(f"{k} = {v}" for k, v in task.call["arguments"].items())
     weight = 1.0 if not thinking or last and not answered else 0.5
     request = vary(source, task.request) if source.rng.random() < 0.3 else task.request
     if any(str(v) not in request for v in task.call["arguments"].values()):  # lower case has changed what is to be copied
         request = task.request
-    turns = [Turn("user", request), Turn("assistant", "", f"I call the tool {name} with {arguments}.", call=task.call, weight=weight)]
+    turns = [Turn("user", request), Turn("assistant", "", f"I call the tool {task.call['name']}.", call=task.call, weight=weight)]
     if answered:
         turns += [Turn("tool", task.result), Turn("assistant", task.answer, "The tool answered.", weight=1.0)]
     return turns

@@ -24,23 +24,23 @@ def digits(n):
 
 
 def addition_steps(a, b):
-    """'ones: 5 + 8 = 13, carry 1' for every column, each step small enough to be known by heart."""
-    lines, carry = [f"{a:03d} + {b:03d}"], 0
+    """'ones 8+8+0=16' for every column: the digits, the carry, two digits of sum; each small enough to be known by heart."""
+    lines, carry = [f"{a:03d}+{b:03d}"], 0
     for column, x, y in zip(COLUMNS, digits(a), digits(b)):
         total = x + y + carry
-        lines.append(f"{column}: {x} + {y} + {carry} = {total:02d}, carry {total // 10}")
+        lines.append(f"{column} {x}+{y}+{carry}={total:02d}")
         carry = total // 10
     return "\n".join(lines)
 
 
 def subtraction_steps(a, b):
-    """The larger number first; a negative result is said in the first line."""
+    """'ones 10+6-8-0=08' for every column, the last number what was borrowed; the larger number first, a minus for the result."""
     big, small = max(a, b), min(a, b)
-    lines, borrow = [f"{big:03d} - {small:03d}" + (", minus sign" if a < b else "")], 0
+    lines, borrowed = [f"{big:03d}-{small:03d}" + (" minus" if a < b else "")], 0
     for column, x, y in zip(COLUMNS, digits(big), digits(small)):
-        total = 10 + x - y - borrow
-        lines.append(f"{column}: 10 + {x} - {y} - {borrow} = {total:02d}, borrow {1 - total // 10}")
-        borrow = 1 - total // 10
+        total = 10 + x - y - borrowed
+        lines.append(f"{column} 10+{x}-{y}-{borrowed}={total:02d}")
+        borrowed = 1 - total // 10
     return "\n".join(lines)
 
 
