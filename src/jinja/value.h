@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -23,11 +24,13 @@ class Value;
 
 __extension__ typedef __int128 Int;
 
-using List = std::vector<Value>;
+using Values = std::vector<Value>;
+
+constexpr std::size_t max_nesting = 200;
 
 class Value {
  public:
-  enum class Kind { Undefined, None, Bool, Int, Float, String, List, Tuple, Dict, Object };
+  enum class Kind { Undefined, None, Bool, Integer, Float, String, List, Tuple, Dict, Object };
 
   Value() = default;  // undefined
   Value(bool b) : data_(b) {}
@@ -39,18 +42,20 @@ class Value {
   Value(Text text, bool safe = false);
   // A C string would otherwise become a bool; say which provenance a string has.
   Value(const char*) = delete;
-  Value(std::shared_ptr<Object> object) : data_(std::move(object)) {}
+  template <class T>
+    requires std::is_convertible_v<T*, Object*>
+  Value(std::shared_ptr<T> object) : data_(std::shared_ptr<Object>(std::move(object))) {}
 
   static Value none() { return Value(None{}); }
   // An undefined value whose use fails with this reason.
   static Value undefined(std::string why);
   static Value input(std::string_view s) { return Text::from_input(std::string(s)); }
   static Value own(std::string_view s) { return Text::from_template(std::string(s)); }
-  // Lists, tuples and dicts nested deeper than 200 are an Error.
-  static Value list(List items);
-  static Value tuple(List items);
+  // Values nested deeper than max_nesting are an Error.
+  static Value list(Values items);
+  static Value tuple(Values items);
   static Value dict(Dict items);
-  // All strings become input. An Error on nesting deeper than 200.
+  // All strings become input. An Error on nesting deeper than max_nesting.
   static Value from_json(const nlohmann::ordered_json& json);
 
   Kind kind() const { return static_cast<Kind>(data_.index()); }
@@ -60,8 +65,8 @@ class Value {
   bool is_string() const { return is(Kind::String); }
   bool is_sequence() const { return is(Kind::List) || is(Kind::Tuple); }
   // int, float or bool, which Python counts as an int.
-  bool is_number() const { return is(Kind::Int) || is(Kind::Float) || is(Kind::Bool); }
-  bool is_integer() const { return is(Kind::Int) || is(Kind::Bool); }
+  bool is_number() const { return is(Kind::Integer) || is(Kind::Float) || is(Kind::Bool); }
+  bool is_integer() const { return is(Kind::Integer) || is(Kind::Bool); }
 
   // Each requires the kind it names.
   bool boolean() const { return std::get<bool>(data_); }
@@ -69,7 +74,7 @@ class Value {
   double number() const { return is(Kind::Float) ? std::get<double>(data_) : static_cast<double>(integer()); }
   const Text& text() const { return std::get<String>(data_)->text; }
   bool safe() const { return is_string() && std::get<String>(data_)->safe; }  // markup that autoescape leaves alone
-  const List& items() const;  // of a list or tuple
+  const Values& items() const;  // of a list or tuple
   const Dict& dict() const { return *std::get<std::shared_ptr<const Dict>>(data_); }
   const std::shared_ptr<Object>& object() const { return std::get<std::shared_ptr<Object>>(data_); }
   const std::string& undefined_reason() const;
@@ -87,7 +92,7 @@ class Value {
     bool safe;
   };
   struct SequenceData {
-    List items;
+    Values items;
     std::size_t depth;
   };
   struct ListRef {
@@ -100,9 +105,11 @@ class Value {
   using Data = std::variant<Undefined, None, bool, Int, double, String, ListRef, TupleRef, std::shared_ptr<const Dict>,
                             std::shared_ptr<Object>>;  // in the order of Kind
 
-  template <class T>
-    requires std::is_constructible_v<Data, T>
-  explicit Value(T&& data) : data_(std::forward<T>(data)) {}
+  explicit Value(Undefined data) : data_(std::move(data)) {}
+  explicit Value(None data) : data_(data) {}
+  explicit Value(ListRef data) : data_(std::move(data)) {}
+  explicit Value(TupleRef data) : data_(std::move(data)) {}
+  explicit Value(std::shared_ptr<const Dict> data) : data_(std::move(data)) {}
 
   Data data_;
 };
@@ -130,7 +137,8 @@ class Dict {
   std::size_t depth() const { return depth_; }
 
  private:
-  const Item* lookup(const Value& key, std::size_t hash) const;
+  std::size_t position(const Value& key, std::size_t hash) const;  // size() if absent
+  void place(std::size_t i);                                       // puts items_[i] into a slot
 
   std::vector<Item> items_;
   std::vector<std::uint32_t> slots_;  // open addressing: index of items_ + 1, or 0

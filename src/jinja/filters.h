@@ -1,0 +1,28 @@
+// Filters (`x | upper`) and tests (`x is defined`) by name.
+#pragma once
+
+#include <string_view>
+
+#include "jinja/object.h"
+#include "jinja/value.h"
+
+namespace jinja {
+
+using FilterFunction = Value (*)(Interpreter&, const Value& input, const Args& args);
+using TestFunction = bool (*)(Interpreter&, const Value& input, const Args& args);
+
+// nullptr if there is none of that name.
+FilterFunction find_filter(std::string_view name);
+TestFunction find_test(std::string_view name);
+
+// Parts of find_filter's table, by what the filters work on.
+FilterFunction find_text_filter(std::string_view name);
+FilterFunction find_sequence_filter(std::string_view name);
+FilterFunction find_selection_filter(std::string_view name);
+
+// Follows "a.b.0" from item to item; `path` may be an integer or none.
+Value look_up(const Value& item, const Value& path, const Value* fallback = nullptr);
+// A string in lower case, unless case counts; anything else itself.
+Value sort_key(const Value& value, bool case_sensitive);
+
+}  // namespace jinja

@@ -1,0 +1,321 @@
+#include "jinja/parser.h"
+
+#include <algorithm>
+
+#include "jinja/failure.h"
+
+namespace jinja {
+namespace {
+
+constexpr std::size_t max_depth = 200;
+
+std::string any_of(std::initializer_list<std::string_view> names) {
+  std::string out;
+  for (const std::string_view name : names) out.append(out.empty() ? "" : " or ").append(concat("{% ", name, " %}"));
+  return out;
+}
+
+}  // namespace
+
+Parser::Parser(std::vector<Token> tokens, std::string name)
+    : tokens_(std::move(tokens)), program_(std::make_shared<Program>()) {
+  program_->name = std::move(name);
+}
+
+std::shared_ptr<const Program> Parser::run() {
+  program_->body = block_until({}, {}, {});
+  return std::move(program_);
+}
+
+void Parser::fail(Position at, std::string_view why, std::string_view remedy) const {
+  fail_at(program_->name, at, why, remedy);
+}
+
+void Parser::unexpected(std::string_view wanted) const {
+  fail(current().position, concat("unexpected ", describe(current())), concat("expected ", wanted));
+}
+
+bool Parser::skip(std::string_view op) {
+  if (!current().is(op)) return false;
+  take();
+  return true;
+}
+
+bool Parser::skip_name(std::string_view name) {
+  if (!current().is_name(name)) return false;
+  take();
+  return true;
+}
+
+void Parser::expect(std::string_view op) {
+  if (!skip(op)) unexpected(concat("'", op, "'"));
+}
+
+void Parser::expect_name(std::string_view name) {
+  if (!skip_name(name)) unexpected(concat("'", name, "'"));
+}
+
+std::string Parser::expect_identifier() {
+  if (current().kind != TokenKind::Name) unexpected("a name");
+  return take().text;
+}
+
+void Parser::expect_tag_end() {
+  if (current().kind != TokenKind::TagEnd) unexpected("%}");
+  take();
+}
+
+void Parser::bound_depth(Position at, std::size_t depth) const {
+  if (depth > max_depth) fail(at, concat("this is nested more than ", max_depth, " deep"), "write it flatter");
+}
+
+// Up to a tag that starts with one of `ends`, which becomes the current token; without ends, the whole template.
+Block Parser::block_until(std::initializer_list<std::string_view> ends, Position opened, std::string_view tag) {
+  Nesting nesting(*this);
+  Block block;
+  for (;;) {
+    switch (current().kind) {
+      case TokenKind::Data: {
+        const Position at = current().position;
+        block.push_back({Data{Text::from_template(take().text)}, at});
+        break;
+      }
+      case TokenKind::PrintBegin: print(block); break;
+      case TokenKind::TagBegin:
+        take();
+        if (std::any_of(ends.begin(), ends.end(), [&](auto end) { return current().is_name(end); })) return block;
+        statement(block);
+        expect_tag_end();
+        break;
+      default:
+        if (ends.size() > 0) fail(opened, concat("the tag ", tag, " is not closed"), concat("write ", any_of(ends)));
+        return block;
+    }
+  }
+}
+
+// The rest of an opening tag and what it encloses.
+Block Parser::body(std::initializer_list<std::string_view> ends, Position opened, std::string_view tag) {
+  skip(":");
+  expect_tag_end();
+  return block_until(ends, opened, tag);
+}
+
+void Parser::print(Block& block) {
+  const Position at = take().position;
+  block.push_back({Print{tuple(true, false, {})}, at});
+  if (current().kind != TokenKind::PrintEnd) unexpected("}}");
+  take();
+}
+
+void Parser::statement(Block& block) {
+  const Token& tag = current();
+  const Position at = tag.position;
+  if (tag.kind != TokenKind::Name) unexpected("the name of a tag");
+  const std::string name = take().text;
+  if (name == "for") return parse_for(block, at);
+  if (name == "if") return parse_if(block, at);
+  if (name == "set") return parse_set(block, at);
+  if (name == "with") return parse_with(block, at);
+  if (name == "call") return parse_call(block, at);
+  if (name == "macro") return parse_macro(block, at);
+  if (name == "block") return parse_block(block, at);
+  if (name == "include") return parse_include(block, at);
+  if (name == "filter") {
+    ExpressionPtr applied = filter(nullptr);
+    applied = filter_chain(std::move(applied));
+    Block inner = body({"endfilter"}, at, name);
+    take();
+    block.push_back({FilterBlock{std::move(applied), std::move(inner)}, at});
+  } else if (name == "generation") {
+    Block inner = body({"endgeneration"}, at, name);
+    take();
+    block.push_back({Scoped{std::move(inner)}, at});
+  } else if (name == "autoescape") {
+    ExpressionPtr enabled = expression();
+    Block inner = body({"endautoescape"}, at, name);
+    take();
+    block.push_back({Autoescape{std::move(enabled), std::move(inner)}, at});
+  } else if (name == "print") {
+    do block.push_back({Print{expression()}, at});
+    while (skip(","));
+  } else if (name == "break" || name == "continue") {
+    if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"));
+    if (name == "break") {
+      block.push_back({Break{}, at});
+    } else {
+      block.push_back({Continue{}, at});
+    }
+  } else if (name == "extends" || name == "import" || name == "from") {
+    fail(at, concat("the tag ", name, " is not part of the language here"), "put everything into one template");
+  } else {
+    fail(at, concat("there is no tag ", name), "expected one such as if, for, set or macro");
+  }
+}
+
+void Parser::parse_for(Block& block, Position at) {
+  For loop;
+  loop.target = target(true, false);
+  expect_name("in");
+  loop.iterable = tuple(false, false, "recursive");
+  if (skip_name("if")) loop.condition = expression();
+  loop.recursive = skip_name("recursive");
+  ++loops_;
+  loop.body = body({"endfor", "else"}, at, "for");
+  --loops_;
+  if (take().text == "else") {
+    loop.otherwise = body({"endfor"}, at, "for");
+    take();
+  }
+  block.push_back({std::move(loop), at});
+}
+
+void Parser::parse_if(Block& block, Position at) {
+  If branches;
+  std::string end = "elif";
+  while (end == "elif") {
+    ExpressionPtr condition = tuple(false, false, {});
+    Block inner = body({"elif", "else", "endif"}, at, "if");
+    branches.branches.emplace_back(std::move(condition), std::move(inner));
+    end = take().text;
+  }
+  if (end == "else") {
+    branches.otherwise = body({"endif"}, at, "if");
+    take();
+  }
+  block.push_back({std::move(branches), at});
+}
+
+void Parser::parse_set(Block& block, Position at) {
+  Target stored = target(false, true);
+  if (skip("=")) {
+    block.push_back({Set{std::move(stored), tuple(true, false, {})}, at});
+    return;
+  }
+  ExpressionPtr applied = current().is("|") ? filter_chain(nullptr) : nullptr;
+  Block inner = body({"endset"}, at, "set");
+  take();
+  block.push_back({SetBlock{std::move(stored), std::move(applied), std::move(inner)}, at});
+}
+
+void Parser::parse_with(Block& block, Position at) {
+  With with;
+  while (current().kind != TokenKind::TagEnd && !current().is(":")) {
+    if (!with.values.empty()) expect(",");
+    Target stored = target(false, false);
+    expect("=");
+    with.values.emplace_back(std::move(stored), expression());
+  }
+  with.body = body({"endwith"}, at, "with");
+  take();
+  block.push_back({std::move(with), at});
+}
+
+std::vector<Parameter> Parser::parameters() {
+  std::vector<Parameter> out;
+  expect("(");
+  while (!current().is(")")) {
+    if (!out.empty()) expect(",");
+    const Position at = current().position;
+    Parameter parameter{expect_identifier(), nullptr};
+    if (skip("=")) {
+      parameter.fallback = expression();
+    } else if (!out.empty() && out.back().fallback != nullptr) {
+      fail(at, "a parameter without a default follows one that has one", "swap them");
+    }
+    out.push_back(std::move(parameter));
+  }
+  expect(")");
+  return out;
+}
+
+Block Parser::macro_body(MacroDefinition& macro, std::string_view end, Position at, std::string_view tag) {
+  macros_.push_back(&macro);
+  const std::size_t loops = std::exchange(loops_, 0);
+  Block inner = body({end}, at, tag);
+  loops_ = loops;
+  macros_.pop_back();
+  take();
+  return inner;
+}
+
+void Parser::parse_call(Block& block, Position at) {
+  CallBlock call_block;
+  call_block.caller.name = "caller";
+  if (current().is("(")) call_block.caller.parameters = parameters();
+  call_block.call = expression();
+  if (!std::holds_alternative<Call>(call_block.call->node)) fail(at, "a call block calls nothing", "expected a call");
+  call_block.caller.body = macro_body(call_block.caller, "endcall", at, "call");
+  block.push_back({std::move(call_block), at});
+}
+
+void Parser::parse_macro(Block& block, Position at) {
+  auto macro = std::make_shared<MacroDefinition>();
+  macro->name = expect_identifier();
+  macro->parameters = parameters();
+  macro->body = macro_body(*macro, "endmacro", at, "macro");
+  block.push_back({std::move(macro), at});
+}
+
+void Parser::parse_block(Block& block, Position at) {
+  const std::string name = expect_identifier();
+  skip_name("scoped");
+  Block inner = body({"endblock"}, at, "block");
+  take();
+  skip_name(name);
+  block.push_back({Scoped{std::move(inner)}, at});
+}
+
+void Parser::parse_include(Block& block, Position at) {
+  Include include{expression(), false, true};
+  if (current().is_name("ignore") && ahead().is_name("missing")) {
+    take();
+    take();
+    include.ignore_missing = true;
+  }
+  if ((current().is_name("with") || current().is_name("without")) && ahead().is_name("context")) {
+    include.with_context = take().text == "with";
+    take();
+  }
+  block.push_back({std::move(include), at});
+}
+
+Target Parser::single_target() {
+  Nesting nesting(*this);
+  if (skip("(")) {
+    Target inner = target(false, false);
+    expect(")");
+    return inner;
+  }
+  const Position at = current().position;
+  const std::string name = expect_identifier();
+  for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
+    if (name == constant) fail(at, concat("nothing can be stored in ", name), "expected a name");
+  }
+  return {name, {}, {}};
+}
+
+// `stop_at_in`: a tuple may end before the word in, of a loop.
+Target Parser::target(bool stop_at_in, bool may_be_attribute) {
+  if (may_be_attribute && ahead().is(".")) {
+    Target stored;
+    stored.name = expect_identifier();
+    expect(".");
+    stored.attribute = expect_identifier();
+    return stored;
+  }
+  Target first = single_target();
+  if (!current().is(",")) return first;
+  Target all;
+  all.parts.push_back(std::move(first));
+  while (skip(",")) {
+    if ((stop_at_in && current().is_name("in")) || current().is("=") || current().is(")") ||
+        current().kind == TokenKind::TagEnd) {
+      break;
+    }
+    all.parts.push_back(single_target());
+  }
+  return all;
+}
+
+}  // namespace jinja

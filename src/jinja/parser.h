@@ -1,0 +1,105 @@
+// Tokens to a tree. The grammar is jinja2's; cost is linear in the source, and nesting is bounded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "jinja/ast.h"
+#include "jinja/lexer.h"
+
+namespace jinja {
+
+class Parser {
+ public:
+  Parser(std::vector<Token> tokens, std::string name);
+
+  std::shared_ptr<const Program> run();
+
+ private:
+  // parser.cpp: statements
+  Block block_until(std::initializer_list<std::string_view> ends, Position opened, std::string_view tag);
+  Block body(std::initializer_list<std::string_view> ends, Position opened, std::string_view tag);
+  void print(Block& block);
+  void statement(Block& block);
+  void parse_for(Block& block, Position at);
+  void parse_if(Block& block, Position at);
+  void parse_set(Block& block, Position at);
+  void parse_with(Block& block, Position at);
+  void parse_call(Block& block, Position at);
+  void parse_macro(Block& block, Position at);
+  void parse_block(Block& block, Position at);
+  void parse_include(Block& block, Position at);
+  std::vector<Parameter> parameters();
+  Block macro_body(MacroDefinition& macro, std::string_view end, Position at, std::string_view tag);
+  Target target(bool stop_at_in, bool may_be_attribute);
+  Target single_target();
+
+  // parser_expressions.cpp: each reads one level of precedence, loosest first
+  ExpressionPtr expression();
+  ExpressionPtr tuple(bool with_condition, bool explicit_parentheses, std::string_view end_name);
+  ExpressionPtr disjunction();
+  ExpressionPtr conjunction();
+  ExpressionPtr negation();
+  ExpressionPtr comparison();
+  ExpressionPtr sum();
+  ExpressionPtr concatenation();
+  ExpressionPtr product();
+  ExpressionPtr power();
+  ExpressionPtr unary(bool with_filters);
+  ExpressionPtr primary();
+  ExpressionPtr list();
+  ExpressionPtr dict();
+  ExpressionPtr number();
+  ExpressionPtr postfix(ExpressionPtr operand);
+  ExpressionPtr filters_and_tests(ExpressionPtr operand);
+  ExpressionPtr filter(ExpressionPtr input);
+  ExpressionPtr filter_chain(ExpressionPtr input);
+  ExpressionPtr test(ExpressionPtr input);
+  ExpressionPtr subscript(ExpressionPtr object);
+  ExpressionPtr subscripted(ExpressionPtr object, Position at);
+  ExpressionPtr call(ExpressionPtr callee);
+  CallArguments call_arguments();
+  bool at_tuple_end(std::string_view end_name) const;
+
+  // Makes a node out of its parts; its depth is one more than the deepest's.
+  template <class Node>
+  ExpressionPtr make(Position at, Node node);
+  void bound_depth(Position at, std::size_t depth) const;
+
+  const Token& current() const { return tokens_[at_]; }
+  const Token& ahead() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
+  Token take() { return std::move(tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]); }
+  bool skip(std::string_view op);
+  bool skip_name(std::string_view name);
+  void expect(std::string_view op);
+  void expect_name(std::string_view name);
+  std::string expect_identifier();
+  void expect_tag_end();
+  [[noreturn]] void unexpected(std::string_view wanted) const;
+  [[noreturn]] void fail(Position at, std::string_view why, std::string_view remedy = {}) const;
+
+  class Nesting;
+
+  std::vector<Token> tokens_;
+  std::size_t at_ = 0;
+  std::size_t nesting_ = 0;
+  std::size_t loops_ = 0;  // around this place, within the same macro
+  std::shared_ptr<Program> program_;
+  std::vector<MacroDefinition*> macros_;  // being defined, outermost first
+};
+
+// Counts one level for as long as it lives.
+class Parser::Nesting {
+ public:
+  explicit Nesting(Parser& parser) : parser_(parser) { parser.bound_depth(parser.current().position, ++parser.nesting_); }
+  ~Nesting() { --parser_.nesting_; }
+  Nesting(const Nesting&) = delete;
+  Nesting& operator=(const Nesting&) = delete;
+
+ private:
+  Parser& parser_;
+};
+
+}  // namespace jinja

@@ -1,0 +1,122 @@
+#include "jinja/unicode.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace jinja::unicode {
+namespace {
+
+struct ClassRange {
+  CodePoint first, last;
+  std::uint16_t flags;
+};
+struct CaseRun {
+  CodePoint first, last;
+  std::uint8_t step;
+  std::int32_t delta;
+};
+struct CaseSpecial {
+  CodePoint code, to0, to1, to2;
+};
+
+#include "jinja/unicode_tables.inc"
+
+bool has(CodePoint c, Flag flag) {
+  const auto* range = std::upper_bound(std::begin(class_ranges), std::end(class_ranges), c,
+                                       [](CodePoint code, const ClassRange& r) { return code < r.first; });
+  if (range == std::begin(class_ranges)) return false;
+  --range;
+  return c <= range->last && (range->flags & flag) != 0;
+}
+
+template <std::size_t R, std::size_t S>
+Mapped map(CodePoint c, const CaseRun (&runs)[R], const CaseSpecial (&special)[S]) {
+  const auto* exact = std::lower_bound(std::begin(special), std::end(special), c,
+                                       [](const CaseSpecial& s, CodePoint code) { return s.code < code; });
+  if (exact != std::end(special) && exact->code == c) return {{exact->to0, exact->to1, exact->to2}};
+  const auto* run = std::upper_bound(std::begin(runs), std::end(runs), c,
+                                     [](CodePoint code, const CaseRun& r) { return code < r.first; });
+  if (run != std::begin(runs)) {
+    --run;
+    if (c <= run->last && (c - run->first) % run->step == 0) {
+      return {{static_cast<CodePoint>(static_cast<std::int64_t>(c) + run->delta), 0, 0}};
+    }
+  }
+  return {{c, 0, 0}};
+}
+
+bool continues(std::string_view s, std::size_t at) { return at < s.size() && (s[at] & 0xC0) == 0x80; }
+
+CodePoint bits(char byte, unsigned mask) { return static_cast<unsigned char>(byte) & mask; }
+
+}  // namespace
+
+Char decode(std::string_view s, std::size_t at) {
+  const auto lead = static_cast<unsigned char>(s[at]);
+  if (lead < 0x80) return {lead, 1};
+  if (lead >= 0xC2 && lead < 0xE0 && continues(s, at + 1)) return {bits(s[at], 0x1F) << 6 | bits(s[at + 1], 0x3F), 2};
+  if (lead >= 0xE0 && lead < 0xF0 && continues(s, at + 1) && continues(s, at + 2)) {
+    const CodePoint code = bits(s[at], 0x0F) << 12 | bits(s[at + 1], 0x3F) << 6 | bits(s[at + 2], 0x3F);
+    if (code >= 0x800 && (code < 0xD800 || code > 0xDFFF)) return {code, 3};
+  }
+  if (lead >= 0xF0 && lead < 0xF5 && continues(s, at + 1) && continues(s, at + 2) && continues(s, at + 3)) {
+    const CodePoint code =
+        bits(s[at], 0x07) << 18 | bits(s[at + 1], 0x3F) << 12 | bits(s[at + 2], 0x3F) << 6 | bits(s[at + 3], 0x3F);
+    if (code >= 0x10000 && code <= 0x10FFFF) return {code, 4};
+  }
+  return {invalid, 1};
+}
+
+void append(std::string& out, CodePoint code) {
+  const auto put = [&out](CodePoint byte) { out.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xC0 | code >> 6);
+    put(0x80 | (code & 0x3F));
+  } else if (code < 0x10000) {
+    put(0xE0 | code >> 12);
+    put(0x80 | (code >> 6 & 0x3F));
+    put(0x80 | (code & 0x3F));
+  } else {
+    put(0xF0 | code >> 18);
+    put(0x80 | (code >> 12 & 0x3F));
+    put(0x80 | (code >> 6 & 0x3F));
+    put(0x80 | (code & 0x3F));
+  }
+}
+
+std::size_t length(std::string_view s) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < s.size(); at += decode(s, at).size) ++count;
+  return count;
+}
+
+std::vector<std::size_t> offsets(std::string_view s) {
+  std::vector<std::size_t> out;
+  out.reserve(s.size() + 1);
+  for (std::size_t at = 0; at < s.size(); at += decode(s, at).size) out.push_back(at);
+  out.push_back(s.size());
+  return out;
+}
+
+bool is_printable(CodePoint c) { return has(c, Printable); }
+bool is_alpha(CodePoint c) { return has(c, Alpha); }
+bool is_decimal(CodePoint c) { return has(c, Decimal); }
+bool is_digit(CodePoint c) { return has(c, Digit); }
+bool is_numeric(CodePoint c) { return has(c, Numeric); }
+bool is_lower(CodePoint c) { return has(c, Lower); }
+bool is_upper(CodePoint c) { return has(c, Upper); }
+bool is_title(CodePoint c) { return has(c, Title); }
+bool is_space(CodePoint c) { return has(c, Space); }
+bool is_cased(CodePoint c) { return has(c, Cased); }
+bool is_case_ignorable(CodePoint c) { return has(c, CaseIgnorable); }
+bool is_identifier_start(CodePoint c) { return has(c, IdStart); }
+bool is_identifier_part(CodePoint c) { return has(c, IdContinue); }
+
+Mapped upper(CodePoint c) { return map(c, upper_runs, upper_special); }
+Mapped lower(CodePoint c) { return map(c, lower_runs, lower_special); }
+Mapped title(CodePoint c) { return map(c, title_runs, title_special); }
+Mapped fold(CodePoint c) { return map(c, fold_runs, fold_special); }
+
+}  // namespace jinja::unicode
