@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -60,6 +61,13 @@ void append_number(std::string& out, double value) {
     out += "null";
 }
 
+// Array::integer() has no room for the upper half of the 64-bit numbers.
+void append_natural(std::string& out, const gguf::Array& array, std::uint64_t i) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, &array.bytes[i * sizeof value], sizeof value);
+  fmt::format_to(std::back_inserter(out), "{}", value);
+}
+
 void append_array(std::string& out, const gguf::Array& array) {
   out += '[';
   const char* separator = "";
@@ -75,7 +83,7 @@ void append_array(std::string& out, const gguf::Array& array) {
       else if (array.type == gguf::ValueType::Bool)
         out += array.integer(i) != 0 ? "true" : "false";
       else if (array.type == gguf::ValueType::U64)
-        fmt::format_to(std::back_inserter(out), "{}", static_cast<std::uint64_t>(array.integer(i)));
+        append_natural(out, array, i);
       else
         fmt::format_to(std::back_inserter(out), "{}", array.integer(i));
     }

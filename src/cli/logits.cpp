@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <new>
 #include <memory>
+#include <new>
 
 #include "base/error.h"
 #include "base/memory.h"

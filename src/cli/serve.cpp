@@ -1,0 +1,60 @@
+#include "cli/serve.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "cli/answer.h"
+#include "cli/format.h"
+#include "cli/output.h"
+#include "server/server.h"
+
+namespace cli {
+namespace {
+
+struct Options {
+  std::string host = "127.0.0.1";
+  std::uint32_t port = 3000;
+  std::vector<std::string> names;
+};
+
+int serve(const Options& options, const Globals& globals) {
+  const auto engine = load_engine(globals);
+  server::Server server(
+      *engine, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
+  Output& out = standard_output();
+  out.write(fmt::format("{} is at {}\n", printable(engine->model_name()), server.url()));
+  out.flush();
+  if (!globals.quiet) {
+    write_error(dim(STDERR_FILENO, fmt::format("{}, {} threads, {}, {} positions; the API is at {}/v1; Ctrl-C stops",
+                                               engine->device_name(), engine->threads(), engine->mode(),
+                                               grouped(engine->context()), server.url())) +
+                "\n");
+  }
+  server.run();
+  return 0;
+}
+
+}  // namespace
+
+void add_serve(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  const Globals& globals = line.globals();
+  Command command = line.add("Talking", "serve", "Serve the chat to browsers, and the HTTP API",
+                             [options, &globals] { return serve(*options, globals); });
+  command.option("--host", "ADDRESS", "Where to listen (default: 127.0.0.1, this machine alone)", options->host);
+  command.option("--port", "PORT", "Default: 3000; 0 takes any that is free", options->port).between(0, 65535);
+  command.option("--name", "NAME", "A further name the server is called by, as behind a proxy; may be repeated",
+                 options->names);
+  command.notes(
+      "The chat is at /, the API in OpenAI's form at /v1, and /health tells how the server is.\n"
+      "\n"
+      "Examples:\n"
+      "  smollm3 serve\n"
+      "  smollm3 --model SmolLM3-3B-Q4_K_M.gguf --ctx 8192 serve --port 8080\n"
+      "  curl http://127.0.0.1:3000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": "
+      "\"Hi\"}]}'");
+}
+
+}  // namespace cli

@@ -1,0 +1,54 @@
+"""Runs the program under test in an environment of its own: no model, no history, no settings of the user."""
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+
+PROGRAM = os.environ["SMOLLM3_PROGRAM"]
+folder = tempfile.mkdtemp(prefix="smollm3-cli-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def path(name):
+    return os.path.join(folder, name)
+
+
+def environment(**changes):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "SMOLLM3_MODEL"))}
+    env.update(HOME=folder, LC_ALL="C.UTF-8", TERM="xterm")
+    env.update(changes)
+    return env
+
+
+def run(*arguments, input=b"", env=None, **options):
+    """The finished program: returncode, stdout and stderr in bytes."""
+    if "stdin" not in options:
+        options["input"] = input
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run([PROGRAM, *arguments], stderr=subprocess.PIPE, env=env or environment(), timeout=120, **options)
+
+
+def start(*arguments, **options):
+    return subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), **options)
+
+
+_micro = None
+
+
+def micro():
+    """A small random model, made once."""
+    global _micro
+    if _micro is None:
+        _micro = path("micro.gguf")
+        run("--quiet", "synth", "--shape", "micro", "--out", _micro).check_returncode()
+    return _micro
+
+
+def expect_error(test, result, code, *words):
+    """The contract for every failure: the code, and one line that begins with the program's name."""
+    text = result.stderr.decode()
+    test.assertEqual(result.returncode, code, text)
+    test.assertRegex(text, r"\Asmollm3: [^\n]+\n\Z")
+    for word in words:
+        test.assertIn(word, text)
