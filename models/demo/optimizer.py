@@ -19,7 +19,7 @@ def orthogonalised(m, steps=4):
 
 
 class Optimizer:
-    """The state of every weight, in shared memory; each process steps the weights that are its own."""
+    """The state of every weight, in shared memory, for processes that step in turn."""
 
     def __init__(self, weights, state=None, count=0):
         self.weights = weights
@@ -28,7 +28,10 @@ class Optimizer:
         for tensors in self.state.values():
             for t in tensors.values():
                 t.share_memory_()
-        self.count = count
+        self.count = torch.tensor(count).share_memory_()
+
+    def steps(self):
+        return int(self.count)
 
     def is_matrix(self, name):
         return name.startswith("blk.") and self.weights[name].dim() == 2
@@ -36,6 +39,7 @@ class Optimizer:
     @torch.no_grad()
     def step(self, gradients, matrix_rate, adam_rate, decay):
         self.count += 1
+        count = self.steps()
         for n, g in gradients.items():
             w, s = self.weights[n], self.state[n]
             if self.is_matrix(n):
@@ -46,6 +50,6 @@ class Optimizer:
             else:
                 s["m"].mul_(BETA1).add_(g, alpha=1 - BETA1)
                 s["v"].mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
-                m = s["m"] / (1 - BETA1 ** self.count)
-                v = s["v"] / (1 - BETA2 ** self.count)
+                m = s["m"] / (1 - BETA1 ** count)
+                v = s["v"] / (1 - BETA2 ** count)
                 w.add_(m / (v.sqrt() + 1e-10), alpha=-adam_rate)

@@ -6,9 +6,9 @@
 The schedule runs on time, not on steps, so that a run ends when it was asked to however busy the machine is: a short
 warm-up, a plateau, then a linear decay to zero. DIR holds vocab.json, checkpoint.pt and train.log.
 
-Each worker is a process with one thread that takes the step's next micro-batch when it is done with the last: on a busy
-machine this loses far less than threads that wait for each other in every operation. Weights, gradients and the
-optimizer's state lie in shared memory; each worker updates its share of the weights.
+Each worker is a process with one thread that takes a copy of the weights, finds the gradient of its own micro-batches and
+steps the shared weights with it, waiting for nobody: on a busy machine this loses far less than threads that wait for
+each other in every operation, and a gradient that is one step old does no harm.
 """
 import argparse
 import os
@@ -30,7 +30,8 @@ WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
 SHORT_FIRST, SHORT = 0.25, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
 MICRO_TOKENS, MICRO_PER_STEP = 1280, 3
 SCALE = 1.0 / 1400            # about one over the weighted answer tokens of a step
-SAVE_EVERY = 240              # seconds
+OVER = -1.0                   # the rate that ends the workers
+SAVE_EVERY = 180              # seconds
 LOG_EVERY = 20                # steps
 
 
@@ -41,57 +42,39 @@ def rate_at(share):
 
 
 class Worker:
-    """One process's part in every step."""
+    """One process's steps. Weights, optimizer state and counts lie in shared memory."""
 
-    def __init__(self, rank, shared, seed):
-        self.rank, self.shared = rank, shared
-        self.weights = {n: w.detach().requires_grad_(True) for n, w in shared["weights"].items()}
+    def __init__(self, shared, seed):
+        self.shared = shared
         self.batches = samples.Batches(shared["bpe"], seed, MICRO_TOKENS)
-        self.mine = [n for i, n in enumerate(self.weights) if i % shared["workers"] == rank]
 
-    def gradients(self):
-        """Micro-batches until the step has its number; their gradient into the shared place, their loss into the counts."""
-        counts = self.shared["counts"][self.rank]
-        while True:
-            with self.shared["taken"].get_lock():
-                if self.shared["taken"].value >= MICRO_PER_STEP:
-                    break
-                self.shared["taken"].value += 1
+    def copied_weights(self):
+        """Leaves to differentiate: the matrices in bfloat16, the norms as they are."""
+        return {n: (w.bfloat16() if w.dim() == 2 else w.clone()).requires_grad_(True) for n, w in self.shared["weights"].items()}
+
+    def step(self):
+        with self.shared["lock"]:
+            weights = self.copied_weights()
+        counts = torch.zeros(3, dtype=torch.float64)  # loss, weight, tokens
+        for _ in range(MICRO_PER_STEP):
             ids, target, at, weight = self.batches.take(self.shared["longest"].value)
-            hidden = model.forward(self.weights, self.shared["config"], ids, at)
-            losses = F.cross_entropy(model.logits(self.weights, hidden).float(), target, reduction="none")
+            hidden = model.forward(weights, self.shared["config"], ids, at)
+            losses = F.cross_entropy(model.logits(weights, hidden).float(), target, reduction="none")
             loss = (losses * weight).sum()
             (loss * SCALE).backward()
             counts += torch.tensor([loss.item(), weight.sum().item(), ids.numel()])
-        for n, w in self.weights.items():
-            place = self.shared["gradients"][self.rank][n]
-            if w.grad is None:
-                place.zero_()
-            else:
-                place.copy_(w.grad)
-                w.grad = None
-
-    @torch.no_grad()
-    def update(self):
-        gradients = {n: sum(g[n] for g in self.shared["gradients"]) for n in self.mine}
-        rate = self.shared["rate"].value
-        self.shared["optimizer"].step(gradients, MATRIX_RATE * rate, ADAM_RATE * rate, DECAY)
-
-    def step(self):
-        self.gradients()
-        self.shared["barrier"].wait()
-        self.update()
-        self.shared["barrier"].wait()
+        gradients = {n: w.grad.float() for n, w in weights.items()}
+        with self.shared["lock"]:
+            rate = max(0.0, self.shared["rate"].value)
+            self.shared["optimizer"].step(gradients, MATRIX_RATE * rate, ADAM_RATE * rate, DECAY)
+            self.shared["counts"] += counts
 
 
-def helper(rank, shared, seed):
-    """A worker beside the first: steps until the rate is negative."""
+def helper(shared, seed):
+    """A worker beside the first: steps until the run is over."""
     prepare()
-    worker = Worker(rank, shared, seed)
-    while True:
-        shared["barrier"].wait()
-        if shared["rate"].value < 0:
-            return
+    worker = Worker(shared, seed)
+    while shared["rate"].value != OVER:
         worker.step()
 
 
@@ -127,42 +110,37 @@ def main():
     weights = stored.get("weights") or (gguf.read_weights(o.start, config) if o.start else model.initial_weights(config, o.seed))
     weights = {n: w.detach().share_memory_() for n, w in weights.items()}
     opt = optimizer.Optimizer(weights, stored["optimizer"], stored["steps"])
-    shared = {
-        "config": config, "bpe": bpe, "weights": weights, "optimizer": opt, "workers": o.workers,
-        "gradients": [{n: torch.zeros_like(w).share_memory_() for n, w in weights.items()} for _ in range(o.workers)],
-        "counts": torch.zeros(o.workers, 3, dtype=torch.float64).share_memory_(),  # loss, weight, tokens
-        "barrier": mp.Barrier(o.workers), "taken": mp.Value("i", 0), "rate": mp.Value("d", 0.0),
-        "longest": mp.Value("i", SHORT),
-    }
-    seeds = [o.seed * 1_000_003 + opt.count * o.workers + rank for rank in range(o.workers)]
-    helpers = [mp.Process(target=helper, args=(rank, shared, seeds[rank]), daemon=True) for rank in range(1, o.workers)]
-    for p in helpers:
-        p.start()
-    worker = Worker(0, shared, seeds[0])
+    shared = {"config": config, "bpe": bpe, "weights": weights, "optimizer": opt, "lock": mp.Lock(), "rate": mp.Value("d", 0.0),
+              "longest": mp.Value("i", SHORT), "counts": torch.zeros(3, dtype=torch.float64).share_memory_()}
+    seeds = [o.seed * 1_000_003 + opt.steps() * o.workers + rank for rank in range(o.workers)]
+    helpers = [mp.Process(target=helper, args=(shared, seed), daemon=True) for seed in seeds[1:]]
+    worker = Worker(shared, seeds[0])
     log = open(os.path.join(o.work, "train.log"), "a", buffering=1)
     begun = time.time() - stored["elapsed"]
     saved = evaluated = shown = time.time()
 
     def state():
-        return {"weights": weights, "optimizer": opt.state, "steps": opt.count, "tokens": stored["tokens"] + int(counted[2]),
-                "elapsed": time.time() - begun}
+        with shared["lock"]:
+            return {"weights": {n: w.clone() for n, w in weights.items()}, "steps": opt.steps(), "elapsed": time.time() - begun,
+                    "optimizer": {n: {k: t.clone() for k, t in s.items()} for n, s in opt.state.items()},
+                    "tokens": stored["tokens"] + int(shared["counts"][2])}
 
-    counted = torch.zeros(3, dtype=torch.float64)
+    for p in helpers:
+        p.start()
+    counted, logged = torch.zeros(3, dtype=torch.float64), opt.steps()
     while True:
         share = (time.time() - begun) / (o.minutes * 60)
-        shared["rate"].value = rate_at(share) * o.rate if share < 1 else -1.0
+        shared["rate"].value = rate_at(share) * o.rate if share < 1 else OVER
         shared["longest"].value = SHORT if share < SHORT_FIRST and not o.start else samples.MAX_LENGTH
-        shared["taken"].value = 0
-        shared["barrier"].wait()
         if share >= 1:
             break
         worker.step()
         now = time.time()
-        if opt.count % LOG_EVERY == 0:
-            total = shared["counts"].sum(0)
+        if opt.steps() >= logged + LOG_EVERY:
+            logged, total = opt.steps(), shared["counts"].clone()
             loss, weight, tokens = (total - counted).tolist()
-            counted = total.clone()
-            print(f"step {opt.count} {(now - begun) / 60:.1f} min {(stored['tokens'] + counted[2]) / 1e6:.2f} M tokens "
+            counted = total
+            print(f"step {opt.steps()} {(now - begun) / 60:.1f} min {(stored['tokens'] + counted[2]) / 1e6:.2f} M tokens "
                   f"loss {loss / weight:.4f} rate {shared['rate'].value:.3f} {tokens / (now - shown):.0f} tokens/s", file=log)
             shown = now
         if now - saved > SAVE_EVERY:
