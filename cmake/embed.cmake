@@ -1,4 +1,4 @@
-# smollm3_embed_file(TARGET FILE path SYMBOL name): puts a file into a program's read-only data, on a cache line of its own.
+# smollm3_embed(TARGET FILE path SYMBOL name): puts a file into a program's read-only data, on a cache line of its own.
 # C++ sees it as
 #   extern "C" const std::byte name[];      // the first byte
 #   extern "C" const std::byte name_end[];  // the byte after the last
