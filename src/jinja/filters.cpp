@@ -108,10 +108,7 @@ Value file_size(Interpreter&, const Value& input, const Args& args) {
   std::size_t i = 0;
   do unit *= base;
   while (bytes >= unit && ++i < letters.size());
-  if (i == letters.size()) {
-    --i;
-    unit /= base;
-  }
+  if (i == letters.size()) --i;
   const char letter = binary && i == 0 ? 'K' : letters[i];
   return Value::input(concat(format_float(base * bytes / unit, 'f', 1), " ", std::string(1, letter), binary ? "iB" : "B"));
 }

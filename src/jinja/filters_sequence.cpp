@@ -176,10 +176,8 @@ Value join(Interpreter& interpreter, const Value& input, const Args& args) {
   const bool markup = interpreter.autoescape() && (separator.safe() || std::any_of(items.begin(), items.end(), [](const Value& v) {
                                                      return v.safe();
                                                    }));
-  // With markup only as the items, these are joined as they are.
-  const bool escape_items = markup && separator.safe();
   std::vector<Text> parts;
-  for (const Value& item : items) parts.push_back(escape_items ? escape_html(item) : str(item));
+  for (const Value& item : items) parts.push_back(markup ? escape_html(item) : str(item));
   return Value(strings::join(markup ? escape_html(separator) : str(separator), parts), markup);
 }
 

@@ -94,8 +94,8 @@ Value replace(Interpreter& interpreter, const Value& input, const Args& args) {
   if (!interpreter.autoescape()) return Value(strings::replace(str(input), str(bound[0]), str(bound[1]), count));
   const bool markup = input.safe() || bound[0].safe() || bound[1].safe();
   const Text s = markup ? escape_html(input) : str(input);
-  const Text to = markup ? escape_html(bound[1]) : str(bound[1]);
-  return Value(strings::replace(s, str(bound[0]), to, count), markup);
+  const auto part = [markup](const Value& v) { return markup ? escape_html(v) : str(v); };
+  return Value(strings::replace(s, part(bound[0]), part(bound[1]), count), markup);
 }
 
 // Words begin after whitespace and after -({[<.

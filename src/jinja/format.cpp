@@ -110,6 +110,7 @@ Text percent_number(const Value& v, NumberSpec spec, bool zero, char conversion)
 
 struct FieldSpec {
   std::string fill = " ";
+  bool zeros = false;  // a 0 before the width: numbers are filled after their sign
   NumberSpec number;
 };
 
@@ -117,9 +118,11 @@ FieldSpec parse_spec(std::string_view s) {
   FieldSpec spec;
   const auto is_align = [](char c) { return c == '<' || c == '>' || c == '=' || c == '^'; };
   std::size_t at = 0;
+  bool has_fill = false;
   const std::size_t first = s.empty() ? 0 : unicode::decode(s, 0).size;
   if (first < s.size() && is_align(s[first])) {
     spec.fill = std::string(s.substr(0, first));
+    has_fill = true;
     spec.number.align = s[first];
     at = first + 1;
   } else if (!s.empty() && is_align(s[0])) {
@@ -130,9 +133,9 @@ FieldSpec parse_spec(std::string_view s) {
   };
   if (const char sign = take("+- "); sign != 0) spec.number.sign = sign;
   spec.number.alternate = take("#") != 0;
-  if (take("0") != 0 && spec.number.align == 0) {
-    spec.fill = "0";
-    spec.number.align = '=';
+  if (take("0") != 0 && !has_fill) {
+    spec.fill.assign(1, '0');
+    spec.zeros = true;
   }
   spec.number.width = static_cast<std::size_t>(read_number(s, at, 0));
   spec.number.grouping = take(",_");
@@ -169,7 +172,7 @@ Text format_number(const Value& v, const FieldSpec& spec) {
   }
   digits = group_digits(digits, n.grouping);
   const std::string sign = sign_of(negative, n.sign);
-  if (n.align == '=') {
+  if (n.align == '=' || (n.align == 0 && spec.zeros)) {
     std::string inner;
     for (std::size_t have = unicode::length(digits) + sign.size(); have < n.width; ++have) inner += spec.fill;
     return Text::from_input(sign + inner + digits);
@@ -383,11 +386,11 @@ Text format_value(const Value& v, std::string_view s) {
   const FieldSpec spec = parse_spec(s);
   if (v.is_number()) return format_number(v, spec);
   const NumberSpec& n = spec.number;
-  if ((n.type != 0 && n.type != 's') || n.sign != '-' || n.alternate || n.grouping != 0 || (n.align == '=' && spec.fill != "0")) {
+  if ((n.type != 0 && n.type != 's') || n.sign != '-' || n.alternate || n.grouping != 0 || n.align == '=') {
     throw Failure(concat("the format ", s, " does not fit a string"));
   }
   const Text text = n.precision >= 0 ? first_characters(v.text(), static_cast<std::size_t>(n.precision)) : v.text();
-  return padded(text, n.width, spec.fill, n.align == 0 || n.align == '=' ? '<' : n.align);
+  return padded(text, n.width, spec.fill, n.align == 0 ? '<' : n.align);
 }
 
 }  // namespace jinja

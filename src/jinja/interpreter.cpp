@@ -198,14 +198,16 @@ void Interpreter::run_loop(const For& n, const Value& iterable, std::size_t leve
   }
   const auto loop = std::make_shared<Loop>(iterate(iterable), std::move(wanted), level);
   if (n.recursive) loop->allow_recursion(&n, around);
+  // As jinja2 has it, `else` also runs where break or continue cut every iteration short.
   bool any = false;
   while (auto item = loop->next()) {
-    any = true;
     Budget::spend(1);
     const Inner inner(*this, around);
     scope_->set("loop", Value(loop));
     store(n.target, *std::move(item));
-    if (execute(n.body) == Flow::Break) break;
+    const Flow flow = execute(n.body);
+    if (flow == Flow::Break) break;
+    any = any || flow == Flow::Normal;
   }
   if (!any && !n.otherwise.empty()) {
     const Inner inner(*this);

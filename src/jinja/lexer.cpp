@@ -151,7 +151,14 @@ class Lexer {
     }
   }
 
+  // As jinja2 has it, a comment or a raw block opened at the very end need not be closed.
+  bool ends_source(std::size_t at) {
+    if (at == source_.size()) at_ = at;
+    return at_ == source_.size();
+  }
+
   void comment(std::size_t open) {
+    if (ends_source(at_)) return;
     const std::size_t end = source_.find("#}", at_);
     if (end == std::string::npos) fail(open, "a comment is not closed", "write #} at its end");
     // A sign before the closing belongs to it, unless it is that of the opening: {#-#}.
@@ -170,6 +177,7 @@ class Lexer {
   void raw(std::size_t open) {
     const std::size_t word_end = skip_space(skip_space(at_) + 3);
     const std::size_t begin = source_[word_end] == '-' ? skip_space(word_end + 3) : word_end + 2;
+    if (ends_source(begin)) return;
     for (std::size_t end = source_.find("{%", begin); end != std::string::npos; end = source_.find("{%", end + 2)) {
       const char control = control_at(end + 2);
       std::size_t at = skip_space(end + 2 + (control != '\0' ? 1 : 0));

@@ -241,7 +241,7 @@ Value slice_of(const Value& object, const Value& start, const Value& stop, const
                                                     : nullptr;
   if (items == nullptr) {
     if (object.is_undefined()) throw Failure(object.undefined_reason());
-    return Value::undefined(concat("a value of type ", type_name(object), " cannot be sliced"));
+    throw Failure(concat("a value of type ", type_name(object), " cannot be sliced"));
   }
   Values out;
   pick(items->size(), [&](std::size_t i) { out.push_back((*items)[i]); });

@@ -77,8 +77,12 @@ Value splitlines(const Value& self, const Args& args) {
 
 Value replace(const Value& self, const Args& args) {
   Bound bound("replace", args, {"old", "new", "count"}, 2);
-  const Text to = bound[1].is_string() && self.safe() ? escape_html(bound[1]) : bound.text(1, "");
-  return like(self, strings::replace(self.text(), bound.text(0, ""), to, bound.integer(2, -1)));
+  Text from = bound.text(0, ""), to = bound.text(1, "");
+  if (self.safe()) {
+    from = escape_html(bound[0]);
+    to = escape_html(bound[1]);
+  }
+  return like(self, strings::replace(self.text(), from, to, bound.integer(2, -1)));
 }
 
 Value join(const Value& self, const Args& args) {

@@ -219,7 +219,7 @@ std::vector<Text> split(const Text& s, const std::optional<Text>& separator, Int
     if (at == b.size()) break;
     const std::size_t begin = at;
     if (limit-- == 0) {
-      out.push_back(strip(s.substr(begin), std::nullopt, Right));
+      out.push_back(s.substr(begin));
       break;
     }
     while (at < b.size() && !space_at(at)) at = step(at);
@@ -250,7 +250,7 @@ std::vector<Text> split_from_right(const Text& s, const std::optional<Text>& sep
       while (end > 0 && space_before(end)) end = previous(b, end);
       if (end == 0) break;
       if (limit-- == 0) {
-        out.push_back(strip(s.substr(0, end), std::nullopt, Left));
+        out.push_back(s.substr(0, end));
         break;
       }
       std::size_t begin = end;

@@ -83,7 +83,7 @@ def compare(renderer, cases):
     if run.returncode != 0:
         print(run.stderr.decode(errors="replace"))
         sys.exit(f"{renderer} ended with {run.returncode}")
-    got = [json.loads(line) for line in run.stdout.decode().splitlines()]
+    got = [json.loads(line) for line in run.stdout.decode().split("\n")[:-1]]
     if len(got) != len(cases):
         sys.exit(f"{renderer} answered {len(got)} of {len(cases)} lines")
     env, cache, wrong, refused = environment(), {}, 0, 0
@@ -115,7 +115,7 @@ def conversation_cases(count):
 def expression_cases():
     """expressions.txt: a template a line, with \\n for a line's end; # starts a comment, a line "= {json}" a context."""
     context = {}
-    for number, line in enumerate((HERE / "expressions.txt").read_text().splitlines(), 1):
+    for number, line in enumerate((HERE / "expressions.txt").read_text().split("\n"), 1):
         if line.startswith("= "):
             context = json.loads(line[2:])
         elif line and not line.startswith("#"):
