@@ -23,8 +23,10 @@ std::optional<Token> token_id(const gguf::File& file, const char* key, std::size
   if (!file.find(key)) return std::nullopt;
   const std::uint64_t id = file.integer(key);
   if (id >= vocab_size) {
-    throw Error(file.name(), std::string(key) + " is " + std::to_string(id) + ", but there are only " +
-                                 std::to_string(vocab_size) + " tokens", "convert the model again");
+    throw Error(file.name(),
+                std::string(key) + " is " + std::to_string(id) + ", but there are only " + std::to_string(vocab_size) +
+                    " tokens",
+                "convert the model again");
   }
   return static_cast<Token>(id);
 }
@@ -50,11 +52,11 @@ struct Tokenizer::Tables {
   // Whether a token is what the merges make of its own bytes.
   enum class Whole : std::uint8_t { Unknown, Yes, No };
 
+  bool whole_words;  // a word that is a token is taken without merging
   Vocabulary vocabulary;
   Merges merges;
   SpecialNames names;
-  bool whole_words = false;  // a word that is a token is taken without merging
-  bool add_bos = false;
+  bool add_bos;
   std::optional<Token> bos;
   std::optional<Token> eos;
   std::vector<Token> ends;
@@ -70,10 +72,10 @@ struct Tokenizer::Tables {
 };
 
 Tokenizer::Tables::Tables(const gguf::File& file)
-    : vocabulary((is_llama_bpe(file), Vocabulary::load(file))),
+    : whole_words(is_llama_bpe(file)),
+      vocabulary(Vocabulary::load(file)),
       merges(vocabulary.load_merges(file)),
       names(vocabulary, file.name()),
-      whole_words(is_llama_bpe(file)),
       add_bos(file.boolean("tokenizer.ggml.add_bos_token", whole_words)),
       bos(token_id(file, "tokenizer.ggml.bos_token_id", vocabulary.size())),
       eos(token_id(file, "tokenizer.ggml.eos_token_id", vocabulary.size())),
@@ -100,9 +102,12 @@ void Tokenizer::Tables::encode_word(std::string_view word, Merges::Scratch& scra
 
   std::atomic<Whole>& known = whole[static_cast<std::size_t>(token)];
   switch (known.load(std::memory_order_relaxed)) {
-    case Whole::Yes: return out.push_back(token);
-    case Whole::No: return merges.apply(word, scratch, out);
-    case Whole::Unknown: break;
+    case Whole::Yes:
+      return out.push_back(token);
+    case Whole::No:
+      return merges.apply(word, scratch, out);
+    case Whole::Unknown:
+      break;
   }
   const std::size_t before = out.size();
   merges.apply(word, scratch, out);

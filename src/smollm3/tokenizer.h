@@ -1,6 +1,7 @@
-// Text to tokens and back: byte-level BPE as SmolLM3's files have it (`tokenizer.ggml.model` = gpt2 with `pre` smaug-bpe
-// or llama-bpe). Text is cut into words by Llama-3's rule (tokenizer_words.h) and each word's bytes are merged pair by
-// pair, lowest rank first (tokenizer_merges.h); with llama-bpe a word that is a token as a whole is taken as it is.
+// Text to tokens and back: byte-level BPE as SmolLM3's files have it (`tokenizer.ggml.model` = gpt2 with `pre`
+// smaug-bpe or llama-bpe). Text is cut into words by Llama-3's rule (tokenizer_words.h) and each word's bytes are
+// merged pair by pair, lowest rank first (tokenizer_merges.h); with llama-bpe a word that is a token as a whole is
+// taken as it is.
 //
 // On valid UTF-8 the ids are llama.cpp's. Two differences are meant: special tokens are recognised only where the
 // caller says so (llama.cpp also takes user-defined ones, such as <think>, in plain text), and bytes that are not

@@ -36,7 +36,8 @@ class Merges::Block {
 
   void merge() {
     for (;;) {
-      const std::uint64_t best = *std::min_element(memory_.lowest.begin(), memory_.lowest.begin() + static_cast<std::ptrdiff_t>(groups_));
+      const std::uint64_t best =
+          *std::min_element(memory_.lowest.begin(), memory_.lowest.begin() + static_cast<std::ptrdiff_t>(groups_));
       const auto rank = static_cast<std::uint32_t>(best >> 32);
       if (rank == kNoRank) return;
       merge_at(best & UINT32_MAX, rank);

@@ -56,7 +56,7 @@ class Merges {
   }
   std::size_t home(std::uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> shift_; }
 
-  std::uint32_t rank(Token left, Token right) const;  // kNoRank if they do not merge
+  std::uint32_t rank(Token left, Token right) const;                    // kNoRank if they do not merge
   std::uint32_t byte_rank(std::string_view word, std::size_t i) const;  // of bytes i and i + 1
   Token byte_token(char byte) const { return byte_tokens_[static_cast<unsigned char>(byte)]; }
   std::size_t length(Token token) const { return lengths_[static_cast<std::size_t>(token)]; }

@@ -11,7 +11,8 @@ namespace smollm3 {
 
 SpecialNames::SpecialNames(const Vocabulary& vocabulary, const std::string& file) {
   const auto fail = [&](Token first, Token second) {
-    throw base::Error(file, "tokens " + std::to_string(first) + " and " + std::to_string(second) + " have the same name",
+    throw base::Error(file,
+                      "tokens " + std::to_string(first) + " and " + std::to_string(second) + " have the same name",
                       "convert the model again or download another file");
   };
   for (Token token = 0; token < static_cast<Token>(vocabulary.size()); ++token) {

@@ -39,7 +39,7 @@ class SpecialNames {
 
   void all_matches(std::string_view text, std::size_t begin, std::size_t end, std::vector<SpecialMatch>& out) const;
 
-  std::vector<Name> names_;               // by text
+  std::vector<Name> names_;                // by text
   std::array<bool, 256> starts_a_name_{};  // by first byte
 };
 

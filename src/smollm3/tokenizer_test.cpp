@@ -34,8 +34,8 @@ struct Chat : VocabularyFile {
 
 std::string random_bytes(std::mt19937& random, std::size_t longest) {
   static const std::vector<std::string> kParts = {
-      "<|im_end|>", "<think>", "<|im_", "end|>", "user", "Hello", "é", "\n", " ", "\xC3", "\xA9", "\xE2\x82", "\xF0\x9F",
-      "🙂", "ll", "<", "|>", "\xED\xA0\x80", "\xFF", "'s"};
+      "<|im_end|>", "<think>",  "<|im_",    "end|>", "user", "Hello", "é",  "\n",           " ",    "\xC3",
+      "\xA9",       "\xE2\x82", "\xF0\x9F", "🙂",  "ll",   "<",     "|>", "\xED\xA0\x80", "\xFF", "'s"};
   std::string text;
   for (std::size_t parts = random() % longest; parts > 0; --parts) {
     text += random() % 3 == 0 ? std::string(1, static_cast<char>(random())) : kParts[random() % kParts.size()];
@@ -72,8 +72,8 @@ TEST(Tokenizer, RecognisesSpecialTokensOnlyWhereAsked) {
   const Chat file;
   const Tokenizer tokenizer = Tokenizer::load(file.open());
   const std::string text = "<|im_start|>user\nHello<|im_end|>\n<think>";
-  EXPECT_THAT(tokenizer.encode(text, true), ElementsAre(file.im_start, file.user, '\n', file.hello, file.im_end, '\n',
-                                                        file.think));
+  EXPECT_THAT(tokenizer.encode(text, true),
+              ElementsAre(file.im_start, file.user, '\n', file.hello, file.im_end, '\n', file.think));
   for (const Token token : tokenizer.encode(text)) EXPECT_FALSE(tokenizer.is_special(token));
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
 }
@@ -81,8 +81,8 @@ TEST(Tokenizer, RecognisesSpecialTokensOnlyWhereAsked) {
 TEST(Tokenizer, TokenizesFragmentsAsOneText) {
   const Chat file;
   const Tokenizer tokenizer = Tokenizer::load(file.open());
-  const std::vector<Fragment> fragments{{"<|im_start|>user\n", true}, {"Hel", false}, {"lo\n", true}, {"\n", false},
-                                        {"<|im_end|>", true}};
+  const std::vector<Fragment> fragments{
+      {"<|im_start|>user\n", true}, {"Hel", false}, {"lo\n", true}, {"\n", false}, {"<|im_end|>", true}};
   EXPECT_THAT(tokenizer.encode(fragments),
               ElementsAre(file.im_start, file.user, '\n', file.hello, file.newlines, file.im_end));
 
@@ -124,7 +124,9 @@ TEST(Tokenizer, NeverTakesAUsersTextForPartOfASpecialToken) {
     for (const Token token : tokens) {
       const std::size_t end = at + tokenizer.bytes(token).size();
       if (tokenizer.is_special(token)) {
-        ASSERT_TRUE(end <= before.size() || at >= before.size() + text.size()) << before << '\n' << text << '\n' << after;
+        ASSERT_TRUE(end <= before.size() || at >= before.size() + text.size()) << before << '\n'
+                                                                               << text << '\n'
+                                                                               << after;
       }
       at = end;
     }

@@ -30,17 +30,20 @@ class ByteAlphabet {
 
   // Appends the bytes that `spelled` spells; false at a character that is not of the alphabet.
   bool append(std::string_view spelled, std::string& out) const {
+    const std::size_t before = out.size();
+    out.resize(before + spelled.size());
+    char* to = out.data() + before;
     for (std::size_t i = 0; i < spelled.size(); ++i) {
-      unsigned code_point = static_cast<unsigned char>(spelled[i]);
+      std::size_t code_point = static_cast<unsigned char>(spelled[i]);
       if (code_point >= 0x80) {
-        const unsigned next = i + 1 < spelled.size() ? static_cast<unsigned char>(spelled[i + 1]) : 0u;
+        const std::size_t next = ++i < spelled.size() ? static_cast<unsigned char>(spelled[i]) : 0u;
         if (code_point < 0xC2 || code_point > 0xC5 || (next & 0xC0) != 0x80) return false;
         code_point = (code_point & 0x1F) << 6 | (next & 0x3F);
-        ++i;
       }
       if (code_point >= byte_of_.size() || byte_of_[code_point] < 0) return false;
-      out.push_back(static_cast<char>(byte_of_[code_point]));
+      *to++ = static_cast<char>(byte_of_[code_point]);
     }
+    out.resize(static_cast<std::size_t>(to - out.data()));
     return true;
   }
 
@@ -83,8 +86,10 @@ Vocabulary Vocabulary::load(const gguf::File& file) {
     throw Error(file.name(), "its vocabulary has " + std::to_string(spelled.size()) + " tokens", kConvertAgain);
   }
   if (types.count != spelled.size()) {
-    throw Error(file.name(), "it has " + std::to_string(spelled.size()) + " tokens but " +
-                                 std::to_string(types.count) + " token types", kConvertAgain);
+    throw Error(
+        file.name(),
+        "it has " + std::to_string(spelled.size()) + " tokens but " + std::to_string(types.count) + " token types",
+        kConvertAgain);
   }
 
   Vocabulary vocabulary;
@@ -125,8 +130,9 @@ void Vocabulary::index(const std::string& file) {
     std::size_t at = h & mask;
     for (; slots_[at].token >= 0; at = (at + 1) & mask) {
       if (slots_[at].tag != tag || bytes(slots_[at].token) != bytes(token)) continue;
-      throw Error(file, "tokens " + std::to_string(slots_[at].token) + " and " + std::to_string(token) +
-                            " are the same", kConvertAgain);
+      throw Error(file,
+                  "tokens " + std::to_string(slots_[at].token) + " and " + std::to_string(token) + " are the same",
+                  kConvertAgain);
     }
     slots_[at] = {tag, token};
   }

@@ -48,7 +48,8 @@ std::size_t contraction_length(std::string_view text) {
   const char first = text.size() > 1 ? lower(text[1]) : '\0';
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
   const char second = text.size() > 2 ? lower(text[2]) : '\0';
-  const bool two = (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
+  const bool two =
+      (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
   return two ? 3 : 0;
 }
 

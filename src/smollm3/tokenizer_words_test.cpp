@@ -36,11 +36,11 @@ std::vector<std::string> words_by_regex(const std::vector<std::string>& characte
     const Utf8Char decoded = decode_utf8(c);
     const CharClass kind = decoded.form == Utf8Char::Form::Valid ? char_class(decoded.code_point) : CharClass::Other;
     const bool itself = c.size() == 1 && std::string_view("'sStTrReEvVmMlLdD \r\n").find(c) != std::string_view::npos;
-    stand_ins += itself                        ? c[0]
-                 : kind == CharClass::Letter   ? 'x'
-                 : kind == CharClass::Number   ? '0'
-                 : kind == CharClass::Space    ? '\t'
-                                               : '!';
+    stand_ins += itself                      ? c[0]
+                 : kind == CharClass::Letter ? 'x'
+                 : kind == CharClass::Number ? '0'
+                 : kind == CharClass::Space  ? '\t'
+                                             : '!';
   }
   std::vector<std::string> result;
   std::size_t at = 0;
@@ -54,9 +54,10 @@ std::vector<std::string> words_by_regex(const std::vector<std::string>& characte
 
 TEST(WordEnd, AgreesWithTheRegularExpression) {
   static constexpr std::array<const char*, 44> kCharacters = {
-      "'", "'", "'", "s", "S", "t", "r", "E", "e", "v", "l", "L", "m", "d", "x", "Q", "é", "ж", "一", "ſ", "0", "7",
-      "½", "٣", "\U0001D7D8", " ", " ", " ", "\t", "\n", "\n", "\r", "\u0085", "\u00A0", "\u3000", "!", "_", "-", "🙂",
-      "\u0301", "\u180E", "\xFF", "\x80", "\xC0"};
+      "'",      "'",      "'",          "s", "S", "t",    "r",      "E",      "e",    "v",    "l",
+      "L",      "m",      "d",          "x", "Q", "é",    "ж",      "一",     "ſ",    "0",    "7",
+      "½",      "٣",      "\U0001D7D8", " ", " ", " ",    "\t",     "\n",     "\n",   "\r",   "\u0085",
+      "\u00A0", "\u3000", "!",          "_", "-", "🙂", "\u0301", "\u180E", "\xFF", "\x80", "\xC0"};
   std::mt19937 random(1);
   for (int round = 0; round < 20000; ++round) {
     std::vector<std::string> characters(1 + random() % 12);

@@ -1,7 +1,8 @@
 // Writes unicode_tables.cpp: the class of every code point in Unicode 15.1, the version llama.cpp's tables have.
 // tests/tokenizer compares each code point with llama.cpp itself.
 //
-//   npm install --no-save @unicode/unicode-15.1.0 && node src/smollm3/unicode_tables.mjs > src/smollm3/unicode_tables.cpp
+//   npm install --no-save @unicode/unicode-15.1.0
+//   node src/smollm3/unicode_tables.mjs > src/smollm3/unicode_tables.cpp
 const data = '@unicode/unicode-15.1.0';
 const classes = [
   ['General_Category/Letter', 1],

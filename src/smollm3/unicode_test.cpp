@@ -28,8 +28,9 @@ TEST(CharClass, SpacesAreThose25) {
   for (char32_t c = 0; c < 0x110000; ++c) {
     if (char_class(c) == CharClass::Space) spaces += c;
   }
-  EXPECT_EQ(spaces, std::u32string(U"\t\n\v\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
-                                   U"\u2009\u200A\u2028\u2029\u202F\u205F\u3000"));
+  EXPECT_EQ(spaces,
+            std::u32string(U"\t\n\v\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+                           U"\u2009\u200A\u2028\u2029\u202F\u205F\u3000"));
 }
 
 std::string encoded(std::uint32_t c) {
@@ -60,8 +61,9 @@ TEST(DecodeUtf8, TakesEveryCodePointWholeAndNothingElse) {
 }
 
 TEST(DecodeUtf8, RefusesOverlongFormsAtTheirFirstByte) {
-  for (const char* text : {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF",
-                           "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xBF", "\xFF"}) {
+  for (const char* text :
+       {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xED\xA0\x80",
+        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xBF", "\xFF"}) {
     EXPECT_EQ(decode_utf8(text).form, Form::Invalid);
     EXPECT_EQ(decode_utf8(text).length, 1);
   }

@@ -36,7 +36,8 @@ async function importPeer() {
   try {
     return await import(pathToFileURL(createRequire(base).resolve('node-llama-cpp')).href);
   } catch (error) {
-    skip(`node-llama-cpp cannot be loaded (${error.code ?? error.message}); set SMOLLM3_NODE_MODULES to a node_modules folder that has it`);
+    skip(`node-llama-cpp cannot be loaded (${error.code ?? error.message}); `
+      + 'set SMOLLM3_NODE_MODULES to a node_modules folder that has it');
   }
 }
 
@@ -46,33 +47,44 @@ const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tokenizer-'));
 process.on('exit', () => fs.rmSync(scratch, { recursive: true, force: true }));
 const inScratch = (name) => path.join(scratch, name);
 
-// A file of counts and items, as driver.cpp describes it.
-function readItems(file, itemBytes, convert) {
+// The files that driver.cpp describes.
+function readTexts(file) {
   const bytes = fs.readFileSync(file);
-  const items = [];
+  const texts = [];
   for (let at = 0; at < bytes.length;) {
-    const size = bytes.readUInt32LE(at) * itemBytes;
-    items.push(convert(bytes.subarray(at + 4, at + 4 + size)));
-    at += 4 + size;
+    const end = at + 5 + bytes.readUInt32LE(at + 1);
+    texts.push({ special: bytes[at] !== 0, text: bytes.toString('utf8', at + 5, end) });
+    at = end;
   }
-  return items;
+  return texts;
 }
-const readTexts = (file) => readItems(file, 1, (bytes) => bytes.toString('utf8'));
-const readIds = (file) => readItems(file, 4, (bytes) => Uint32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readUInt32LE(4 * i)));
 
 function writeTexts(file, texts) {
   fs.writeFileSync(file, Buffer.concat(texts.flatMap((text) => {
-    const size = Buffer.alloc(4);
-    size.writeUInt32LE(Buffer.byteLength(text));
-    return [size, Buffer.from(text)];
+    const head = Buffer.alloc(5);
+    head.writeUInt32LE(Buffer.byteLength(text), 1);
+    return [head, Buffer.from(text)];
   })));
+}
+
+function readIds(file) {
+  const bytes = fs.readFileSync(file);
+  const ids = [];
+  for (let at = 0; at < bytes.length;) {
+    const count = bytes.readUInt32LE(at);
+    const first = at + 4;
+    ids.push(Uint32Array.from({ length: count }, (_, i) => bytes.readUInt32LE(first + 4 * i)));
+    at = first + 4 * count;
+  }
+  return ids;
 }
 
 function vocabularyWith(pre) {
   const bytes = fs.readFileSync(vocabulary);
   const key = 'tokenizer.ggml.pre';
   const value = bytes.indexOf(key) + key.length + 12; // after the value's type and length
-  if (!/^(llama|smaug)-bpe$/.test(bytes.toString('latin1', value, value + 9))) throw new Error('unexpected tokenizer.ggml.pre');
+  const before = bytes.toString('latin1', value, value + 9);
+  if (!/^(llama|smaug)-bpe$/.test(before)) throw new Error(`tokenizer.ggml.pre is ${before}`);
   bytes.write(pre, value, 'latin1');
   const file = inScratch(`${pre}.gguf`);
   fs.writeFileSync(file, bytes);
@@ -108,7 +120,7 @@ function loadChunks() {
     writeTexts(inScratch('texts'), texts);
     return options.text.map((file) => ({ name: file, count: 1 }));
   }
-  const listing = execFileSync(options.driver, ['chunks', vocabulary, inScratch('texts')], { encoding: 'utf8', maxBuffer: 1 << 24 });
+  const listing = execFileSync(options.driver, ['chunks', vocabulary, inScratch('texts')], { encoding: 'utf8' });
   return listing.trim().split('\n').map((line) => {
     const [name, count] = line.split(' ');
     return { name, count: Number(count) };
@@ -117,7 +129,7 @@ function loadChunks() {
 
 const chunks = loadChunks();
 const texts = readTexts(inScratch('texts'));
-const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+const bytes = texts.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
 const hashes = chunks.map(() => []);
 let differences = 0;
 
@@ -131,14 +143,17 @@ for (const pre of ['smaug-bpe', 'llama-bpe']) {
   for (const [index, chunk] of chunks.entries()) {
     const hash = new IdHash();
     for (let i = 0; i < chunk.count; ++i, ++at) {
-      const theirs = model.tokenize(texts[at], false);
+      const theirs = model.tokenize(texts[at].text, texts[at].special);
       hash.text(theirs);
       tokens += theirs.length;
-      const first = theirs.findIndex((id, position) => id !== ours[at][position]);
-      if (first < 0 && theirs.length === ours[at].length) continue;
+      const differing = theirs.findIndex((id, position) => id !== ours[at][position]);
+      if (differing < 0 && theirs.length === ours[at].length) continue;
+      const first = differing < 0 ? theirs.length : differing;
       if (++differences > 20) continue;
-      const before = model.detokenize(theirs.slice(0, Math.max(first, 0))).slice(-20);
-      console.log(`${pre} ${chunk.name} text ${i}: after ${JSON.stringify(before)} llama.cpp has ${theirs.slice(first, first + 6)}, we ${[...ours[at].slice(first, first + 6)]}`);
+      const before = model.detokenize(theirs.slice(0, first)).slice(-20);
+      const ids = (list) => [...list.slice(first, first + 6)].join(' ');
+      console.log(`${pre} ${chunk.name} text ${i}: after ${JSON.stringify(before)} llama.cpp has ${ids(theirs)}, `
+        + `we have ${ids(ours[at])}`);
     }
     hashes[index].push(hash.toString());
   }

@@ -96,8 +96,8 @@ std::string chunk_name(const char* kind, std::size_t number) {
 void add_code_points(std::vector<Chunk>& chunks) {
   constexpr char32_t step = 4096;
   for (char32_t first = 0; first < 0x110000; first += step) {
-    Chunk alone{chunk_name("alone", first), {}};
-    Chunk between{chunk_name("between", first), {}};
+    Chunk alone{chunk_name("alone", first), {}, false};
+    Chunk between{chunk_name("between", first), {}, false};
     std::string line;
     for (char32_t c = first; c < first + step; ++c) {
       if (is_surrogate(c)) continue;
@@ -130,7 +130,8 @@ std::vector<std::string> read_samples() {
 }
 
 std::string sample_text(const std::vector<std::vector<std::string>>& samples, Random& random) {
-  static constexpr std::array<const char*, 10> kSeparators = {"\n", "\n\n", " ", "", "\r\n", "\n\n\n", "\t", "  ", " \n", "."};
+  static constexpr std::array<const char*, 10> kSeparators = {"\n",     "\n\n", " ",  "",    "\r\n",
+                                                              "\n\n\n", "\t",   "  ", " \n", "."};
   std::string text;
   while (text.size() < kChunkBytes) {
     const auto& sample = pick(samples, random);
@@ -169,7 +170,8 @@ constexpr std::array<std::array<char32_t, 2>, 64> kBlocks = {{
 }};
 
 std::string script_text(Random& random) {
-  static constexpr std::array<const char*, 12> kAfterWord = {" ", " ", " ", " ", ", ", ". ", "\n", "-", "'s ", "! ", "\u3000", ""};
+  static constexpr std::array<const char*, 12> kAfterWord = {" ",  " ", " ",   " ",  ", ",     ". ",
+                                                             "\n", "-", "'s ", "! ", "\u3000", ""};
   static constexpr std::array<char32_t, 6> kJoiners = {0x200D, 0x200C, 0xFE0F, 0x301, 0x2019, 0xAD};
   std::string text;
   while (text.size() < kChunkBytes) {
@@ -187,10 +189,12 @@ std::string script_text(Random& random) {
 
 std::string run_text(Random& random) {
   static constexpr std::array<const char*, 40> kPieces = {
-      " ", " ", " ", "\n", "\n", "\r", "\r\n", "\t", "\v", "\f", "\u0085", "\u00A0", "\u1680", "\u2003", "\u2028",
-      "\u202F", "\u3000", "\u180E", "\u200B", "\uFEFF", "0", "1", "9", "٣", "五", "²", "½", "Ⅳ", ".", ",", "-", "=", "#",
-      "'", "\"", "_", "/", "e", "Z", "ſ"};
-  static constexpr std::array<const char*, 12> kWords = {"a", "I'll", "'S", "don't", "'ve", " x", "été", "ひ", "🙂", "'LL'Re", "s", "$"};
+      " ",      " ",      " ",      "\n",     "\n",     "\r",     "\r\n",   "\t",     "\v",     "\f",
+      "\u0085", "\u00A0", "\u1680", "\u2003", "\u2028", "\u202F", "\u3000", "\u180E", "\u200B", "\uFEFF",
+      "0",      "1",      "9",      "٣",      "五",     "²",      "½",      "Ⅳ",      ".",      ",",
+      "-",      "=",      "#",      "'",      "\"",     "_",      "/",      "e",      "Z",      "ſ"};
+  static constexpr std::array<const char*, 12> kWords = {"a",   "I'll", "'S",   "don't",  "'ve", " x",
+                                                         "été", "ひ",   "🙂", "'LL'Re", "s",   "$"};
   std::string text;
   while (text.size() < kChunkBytes) {
     const char* piece = pick(kPieces, random);
@@ -206,6 +210,18 @@ std::string token_text(const smollm3::Tokenizer& tokenizer, const std::vector<To
   return text;
 }
 
+std::string special_text(const smollm3::Tokenizer& tokenizer, const std::vector<Token>& specials, std::string text,
+                         Random& random) {
+  for (std::size_t n = 0; n < 400; ++n) {
+    std::string_view name = tokenizer.bytes(pick(specials, random));
+    if (random.one_in(4)) name = name.substr(0, 1 + random.below(name.size()));
+    std::size_t at = random.below(text.size() + 1);
+    while (at < text.size() && (text[at] & 0xC0) == 0x80) ++at;  // to the start of a character
+    text.insert(at, name);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::size_t Chunk::bytes() const {
@@ -218,18 +234,25 @@ std::vector<Chunk> make_chunks(const smollm3::Tokenizer& tokenizer) {
   std::vector<std::vector<std::string>> samples;
   for (const std::string& sample : read_samples()) samples.push_back(characters(sample));
   std::vector<Token> tokens;
+  std::vector<Token> specials;
   for (Token token = 0; token < tokenizer.vocab_size(); ++token) {
-    if (!tokenizer.is_special(token) && is_valid_utf8(tokenizer.bytes(token))) tokens.push_back(token);
+    if (tokenizer.is_special(token)) {
+      specials.push_back(token);
+    } else if (is_valid_utf8(tokenizer.bytes(token))) {
+      tokens.push_back(token);
+    }
   }
 
   std::vector<Chunk> chunks;
   add_code_points(chunks);
   for (std::size_t i = 0; i < kChunksOfKind; ++i) {
     Random random(i);
-    chunks.push_back({chunk_name("sample", i), {sample_text(samples, random)}});
-    chunks.push_back({chunk_name("scripts", i), {script_text(random)}});
-    chunks.push_back({chunk_name("runs", i), {run_text(random)}});
-    chunks.push_back({chunk_name("tokens", i), {token_text(tokenizer, tokens, random)}});
+    chunks.push_back({chunk_name("sample", i), {sample_text(samples, random)}, false});
+    chunks.push_back({chunk_name("scripts", i), {script_text(random)}, false});
+    chunks.push_back({chunk_name("runs", i), {run_text(random)}, false});
+    chunks.push_back({chunk_name("tokens", i), {token_text(tokenizer, tokens, random)}, false});
+    chunks.push_back(
+        {chunk_name("special", i), {special_text(tokenizer, specials, sample_text(samples, random), random)}, true});
   }
   return chunks;
 }

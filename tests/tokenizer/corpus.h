@@ -15,6 +15,7 @@ namespace corpus {
 struct Chunk {
   std::string name;
   std::vector<std::string> texts;
+  bool special = false;  // whether names of special tokens are recognised in the texts
 
   std::size_t bytes() const;
 };
@@ -27,6 +28,7 @@ struct Chunk {
 //  scripts-…  random words of each script, with marks and joiners
 //  runs-…     runs of spaces, newlines, digits and signs between short words
 //  tokens-…   the vocabulary's tokens in random order
+//  special-…  samples with names of special tokens, whole and in parts, to be recognised
 std::vector<Chunk> make_chunks(const smollm3::Tokenizer& tokenizer);
 
 // FNV-1a over the ids of a chunk's texts, each text closed by 0xFFFFFFFF.

@@ -1,8 +1,9 @@
-// What compare.mjs calls. Files of texts and of ids hold, again and again, a count as u32 and so many bytes or u32 ids.
+// What compare.mjs calls. Files of texts hold, again and again, a byte that says whether names of special tokens are
+// recognised, a count as u32, and so many bytes; files of ids a count and so many u32.
 //
-//   tokenizer_driver chunks VOCABULARY FILE               writes the texts of all chunks, and their names and numbers of
-//                                                         texts to standard output
-//   tokenizer_driver encode VOCABULARY PRE TEXTS IDS [special]
+//   tokenizer_driver chunks VOCABULARY TEXTS           writes the texts of all chunks; to standard output each chunk's
+//                                                      name and how many texts it has
+//   tokenizer_driver encode VOCABULARY PRE TEXTS IDS
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -31,19 +32,20 @@ void write_chunks(const std::string& vocabulary, const std::string& path) {
   for (const corpus::Chunk& chunk : corpus::make_chunks(load(vocabulary, "smaug-bpe"))) {
     std::printf("%s %zu\n", chunk.name.c_str(), chunk.texts.size());
     for (const std::string& text : chunk.texts) {
+      file.put(chunk.special ? 1 : 0);
       write_count(file, text.size());
       file << text;
     }
   }
 }
 
-void encode(const std::string& vocabulary, const std::string& pre, const std::string& from, const std::string& to,
-            bool special) {
+void encode(const std::string& vocabulary, const std::string& pre, const std::string& from, const std::string& to) {
   const smollm3::Tokenizer tokenizer = load(vocabulary, pre);
   std::ifstream in(from, std::ios::binary);
   const std::string all{std::istreambuf_iterator<char>(in), {}};
   std::ofstream out(to, std::ios::binary);
   for (std::size_t at = 0; at < all.size();) {
+    const bool special = all[at++] != 0;
     std::uint32_t size = 0;
     std::memcpy(&size, all.data() + at, sizeof size);
     const auto ids = tokenizer.encode(std::string_view(all).substr(at + sizeof size, size), special);
@@ -60,8 +62,8 @@ int main(int argc, char** argv) {
   try {
     if (argc == 4 && std::strcmp(argv[1], "chunks") == 0) {
       write_chunks(arguments[2], arguments[3]);
-    } else if (argc >= 6 && std::strcmp(argv[1], "encode") == 0) {
-      encode(arguments[2], arguments[3], arguments[4], arguments[5], argc > 6);
+    } else if (argc == 6 && std::strcmp(argv[1], "encode") == 0) {
+      encode(arguments[2], arguments[3], arguments[4], arguments[5]);
     } else {
       std::fprintf(stderr, "usage: tokenizer_driver chunks|encode …\n");
       return 2;

@@ -36,7 +36,7 @@ class RealVocabulary : public testing::Test {
 
 std::uint64_t hash_of(const Tokenizer& tokenizer, const corpus::Chunk& chunk) {
   corpus::IdHash hash;
-  for (const std::string& text : chunk.texts) hash.add(tokenizer.encode(text));
+  for (const std::string& text : chunk.texts) hash.add(tokenizer.encode(text, chunk.special));
   return hash.value();
 }
 
