@@ -1,6 +1,6 @@
 """Speed beside llama.cpp on the same file and machine: both run alternately, and the table has the medians.
 
-  bench/compare/compare.py --model 3b.gguf [--prompts 512] [--depths 0] [--generate 32] [--repeat 3] [--out docs/speed.md]
+  bench/compare/compare.py --model 3b.gguf [--prompts 512,2048] [--depths 0,4096] [--repeat 3] [--out FILE]
 
 llama.cpp is the prebuilt one of the npm package node-llama-cpp (tests/peers/peer.py tells where it is looked for), with
 the CPU library it chooses itself, weights repacked, flash attention on, and keys and values in F16. A file of the real
@@ -34,7 +34,8 @@ def ours(options):
 
 
 def theirs(options, program, libraries):
-    command = [program, "bench", libraries, options.model, options.threads, options.prompts, options.generate, options.depths]
+    command = [program, "bench", libraries, options.model, options.threads, options.prompts, options.generate,
+               options.depths]
     out = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
     return {key(r): r["tokens_per_second"] for r in json.loads(out)}
 

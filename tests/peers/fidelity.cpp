@@ -12,8 +12,8 @@
 namespace {
 
 void print(const char* name, const reference::Distance& d) {
-  std::printf("\"%s\":{\"mean_kl\":%.6g,\"relative_error\":%.6g,\"worst_of_range\":%.6g}", name, d.mean_kl, d.relative_error,
-              d.worst_of_range);
+  std::printf("\"%s\":{\"mean_kl\":%.6g,\"relative_error\":%.6g,\"worst_of_range\":%.6g}", name, d.mean_kl,
+              d.relative_error, d.worst_of_range);
 }
 
 std::vector<std::uint32_t> read_tokens(const char* path) {

@@ -2,9 +2,9 @@
 
   fidelity.py --program build/release/fidelity [--seeds 10] [--positions 192]
 
-First the structure, on F32 files with keys and values in F32, with and without YaRN: our logits within 1e-4 of the range
-of a position's logits, and llama.cpp's near enough to show that the reference itself is right. Then Q4_K_M files, keys
-and values in F16, pooled over the seeds: our mean KL from float64 at most 1.1 times llama.cpp's.
+First the structure, on F32 files with keys and values in F32, with and without YaRN: our logits within 1e-4 of the
+range of a position's logits, and llama.cpp's near enough to show that the reference itself is right. Then Q4_K_M files,
+keys and values in F16, pooled over the seeds: our mean KL from float64 at most 1.1 times llama.cpp's.
 """
 import argparse
 import json
@@ -58,7 +58,8 @@ def divergence(comparison, seeds, positions, spread):
         result = comparison.run("f16", positions, seed, "--embd-std", spread)
         for side in total:
             total[side] += result[side]["mean_kl"] / seeds
-        print(f"  seed {seed}: ours {result['ours']['mean_kl']:.4g}, llama.cpp {result['other']['mean_kl']:.4g}", flush=True)
+        ours, other = (result[side]["mean_kl"] for side in total)
+        print(f"  seed {seed}: ours {ours:.4g}, llama.cpp {other:.4g}", flush=True)
     ratio = total["ours"] / total["other"]
     print(f"  pooled: ours {total['ours']:.4g}, llama.cpp {peer.version()} {total['other']:.4g}, ratio {ratio:.3f}")
     return not ratio <= KL_RATIO

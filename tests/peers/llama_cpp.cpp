@@ -1,10 +1,11 @@
-// llama.cpp, through the C API of the prebuilt libraries that the npm package node-llama-cpp brings. Compiled by peer.py
-// against that package's headers; no part of the build.
+// llama.cpp, through the C API of the prebuilt libraries that the npm package node-llama-cpp brings. Compiled by
+// peer.py against that package's headers; no part of the build.
 //
-//   llama_cpp logits LIBDIR MODEL THREADS f16|f32 TOKENS OUT   TOKENS: a file of ids in decimal; OUT: float32, a row of
-//                                                              the vocabulary for each token, all of them one prompt
-//   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,…    JSON: prompt processing of each length, and decoding of N
-//                                                              tokens after each depth, in tokens per second
+//   llama_cpp logits LIBDIR MODEL THREADS f16|f32 TOKENS OUT
+//     TOKENS: a file of ids in decimal; OUT: float32, a row of the vocabulary for each token, all of them one prompt
+//   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,…
+//     JSON: tokens per second of prompts of each length, and of decoding N tokens after each depth
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -81,7 +82,8 @@ struct Context {
   void forget() { llama_memory_clear(llama_get_memory(context), false); }
 };
 
-void write_logits(const std::string& model, int threads, bool f32_cache, const std::string& token_file, const std::string& out_file) {
+void write_logits(const std::string& model, int threads, bool f32_cache, const std::string& token_file,
+                  const std::string& out_file) {
   std::ifstream in(token_file);
   std::vector<int32_t> tokens;
   for (int32_t id; in >> id;) tokens.push_back(id);
@@ -97,7 +99,7 @@ void write_logits(const std::string& model, int threads, bool f32_cache, const s
   require(out.good(), out_file + " could not be written");
 }
 
-// The same tokens bench of smollm3 would not have, but any will do: speed does not depend on them.
+// Any will do: speed does not depend on them.
 std::vector<int32_t> some_tokens(int count, int vocab) {
   std::vector<int32_t> tokens(static_cast<std::size_t>(count));
   uint32_t state = 1;
@@ -113,7 +115,8 @@ void prefill(Context& c, int count) {
   }
 }
 
-void bench(const std::string& model, int threads, const std::vector<int>& prompts, int generated, const std::vector<int>& depths) {
+void bench(const std::string& model, int threads, const std::vector<int>& prompts, int generated,
+           const std::vector<int>& depths) {
   int positions = 0;
   for (const int p : prompts) positions = std::max(positions, p);
   for (const int d : depths) positions = std::max(positions, d + generated);
@@ -128,7 +131,8 @@ void bench(const std::string& model, int threads, const std::vector<int>& prompt
   for (const int p : prompts) {
     c.forget();
     const double took = seconds([&] { prefill(c, p); });
-    std::printf("%s{\"test\":\"pp\",\"tokens\":%d,\"depth\":0,\"tokens_per_second\":%.3f}", separator.c_str(), p, p / took);
+    std::printf("%s{\"test\":\"pp\",\"tokens\":%d,\"depth\":0,\"tokens_per_second\":%.3f}", separator.c_str(), p,
+                p / took);
     separator = ",";
   }
   for (const int d : depths) {
@@ -139,8 +143,8 @@ void bench(const std::string& model, int threads, const std::vector<int>& prompt
     const double took = seconds([&] {
       for (int i = 1; i < generated + 1; ++i) c.decode({tokens[static_cast<std::size_t>(i)]}, d + i, false);
     });
-    std::printf("%s{\"test\":\"tg\",\"tokens\":%d,\"depth\":%d,\"tokens_per_second\":%.3f}", separator.c_str(), generated, d,
-                generated / took);
+    std::printf("%s{\"test\":\"tg\",\"tokens\":%d,\"depth\":%d,\"tokens_per_second\":%.3f}", separator.c_str(),
+                generated, d, generated / took);
     separator = ",";
   }
   std::printf("]\n");
@@ -152,9 +156,11 @@ int main(int argc, char** argv) {
   try {
     require(argc == 8, "usage: see the head of llama_cpp.cpp");
     const std::string command = argv[1];
-    llama_log_set([](ggml_log_level level, const char* text, void*) {
-      if (level >= GGML_LOG_LEVEL_ERROR && level != GGML_LOG_LEVEL_CONT) std::fputs(text, stderr);
-    }, nullptr);
+    llama_log_set(
+        [](ggml_log_level level, const char* text, void*) {
+          if (level >= GGML_LOG_LEVEL_ERROR && level != GGML_LOG_LEVEL_CONT) std::fputs(text, stderr);
+        },
+        nullptr);
     // Loads the CPU library that suits this machine best, by the libraries' own scores.
     ggml_backend_load_all_from_path(argv[2]);
     llama_backend_init();

@@ -1,4 +1,4 @@
-"""llama.cpp as a peer to measure against: finds node-llama-cpp's prebuilt libraries and compiles llama_cpp.cpp for them.
+"""llama.cpp as a peer to measure against: finds node-llama-cpp's prebuilt libraries, compiles llama_cpp.cpp for them.
 
 The npm package is looked for under $SMOLLM3_NODE_MODULES, else node_modules of the repository:
   npm install --omit=optional node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1

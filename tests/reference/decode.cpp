@@ -37,8 +37,8 @@ struct ScaleAndMin {
 };
 
 // The 12 bytes hold eight six-bit scales and eight six-bit mins. Those of groups 0 to 3 are the low six bits of bytes 0
-// to 3 and 4 to 7. Those of group 4 + k have their low four bits in the nibbles of byte 8 + k (scale low, min high), and
-// their high two in the top bits of byte k (scale) and 4 + k (min).
+// to 3 and 4 to 7. Those of group 4 + k have their low four bits in the nibbles of byte 8 + k (scale low, min high),
+// and their high two in the top bits of byte k (scale) and 4 + k (min).
 ScaleAndMin scale_and_min(const std::uint8_t* s, int group) {
   if (group < 4) return {s[group] & 63, s[group + 4] & 63};
   const int k = group - 4;
@@ -67,8 +67,8 @@ void decode_q4_k_or_q5_k(const std::uint8_t* block, bool five_bits, bool with_mi
 // 128 bytes of low nibbles, 64 of high bit pairs, 16 signed scales, d.
 void decode_q6_k(const std::uint8_t* block, double* out) {
   for (int w = 0; w < 256; ++w) {
-    const int part = w / 128;       // each has 64 bytes of low bits and 32 of high
-    const int k = w % 128 / 32;     // quarter of the part
+    const int part = w / 128;    // each has 64 bytes of low bits and 32 of high
+    const int k = w % 128 / 32;  // quarter of the part
     const int i = w % 32;
     const int low = block[64 * part + 32 * (k % 2) + i] >> (4 * (k / 2)) & 15;
     const int high = block[128 + 32 * part + i] >> (2 * k) & 3;
@@ -80,13 +80,19 @@ void decode_q6_k(const std::uint8_t* block, double* out) {
 
 BlockSize block_size(Type type) {
   switch (type) {
-    case Type::F32: return {1, 4};
+    case Type::F32:
+      return {1, 4};
     case Type::F16:
-    case Type::BF16: return {1, 2};
-    case Type::Q8_0: return {32, 34};
-    case Type::Q4_K: return {256, 144};
-    case Type::Q5_K: return {256, 176};
-    case Type::Q6_K: return {256, 210};
+    case Type::BF16:
+      return {1, 2};
+    case Type::Q8_0:
+      return {32, 34};
+    case Type::Q4_K:
+      return {256, 144};
+    case Type::Q5_K:
+      return {256, 176};
+    case Type::Q6_K:
+      return {256, 210};
   }
   throw std::invalid_argument("the reference has no decoder for tensor type " +
                               std::to_string(static_cast<std::uint32_t>(type)));
@@ -101,13 +107,27 @@ std::vector<double> decode_row(Type type, std::span<const std::uint8_t> row, std
     double* to = out.data() + b * elements;
     const bool with_mins = without_mins != all && without_mins != b;
     switch (type) {
-      case Type::F32: *to = single(block); break;
-      case Type::F16: *to = half(block); break;
-      case Type::BF16: *to = brain(block); break;
-      case Type::Q8_0: decode_q8_0(block, to); break;
-      case Type::Q4_K: decode_q4_k_or_q5_k(block, false, with_mins, to); break;
-      case Type::Q5_K: decode_q4_k_or_q5_k(block, true, with_mins, to); break;
-      case Type::Q6_K: decode_q6_k(block, to); break;
+      case Type::F32:
+        *to = single(block);
+        break;
+      case Type::F16:
+        *to = half(block);
+        break;
+      case Type::BF16:
+        *to = brain(block);
+        break;
+      case Type::Q8_0:
+        decode_q8_0(block, to);
+        break;
+      case Type::Q4_K:
+        decode_q4_k_or_q5_k(block, false, with_mins, to);
+        break;
+      case Type::Q5_K:
+        decode_q4_k_or_q5_k(block, true, with_mins, to);
+        break;
+      case Type::Q6_K:
+        decode_q6_k(block, to);
+        break;
     }
   }
   return out;

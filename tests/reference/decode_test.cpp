@@ -39,11 +39,9 @@ TEST_P(EveryType, DecodesRandomBitsAsTheProgramDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, EveryType,
-                         testing::Values(Type::F32, Type::F16, Type::BF16, Type::Q8_0, Type::Q4_K, Type::Q5_K, Type::Q6_K),
-                         [](const auto& type) {
-                           return std::string(quant::type_info(static_cast<quant::Type>(type.param))->name);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Types, EveryType, testing::Values(Type::F32, Type::F16, Type::BF16, Type::Q8_0, Type::Q4_K, Type::Q5_K, Type::Q6_K),
+    [](const auto& type) { return std::string(quant::type_info(static_cast<quant::Type>(type.param))->name); });
 
 TEST(Decode, DropsTheMinsOfOneSuperblock) {
   std::mt19937_64 random(8);
@@ -57,8 +55,10 @@ TEST(Decode, DropsTheMinsOfOneSuperblock) {
   const std::vector<double> damaged = decode_row(Type::Q4_K, row, 1);
   int changed = 0;
   for (std::size_t i = 0; i < whole.size(); ++i) {
-    if (i < 256 || i >= 512) EXPECT_EQ(whole[i], damaged[i]);
-    else changed += whole[i] != damaged[i];
+    if (i < 256 || i >= 512)
+      EXPECT_EQ(whole[i], damaged[i]);
+    else
+      changed += whole[i] != damaged[i];
   }
   EXPECT_GT(changed, 200);
 }

@@ -23,7 +23,8 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
     const std::size_t wanted = run.chunks.empty() ? smollm3::Model::max_batch : run.chunks[step % run.chunks.size()];
     const std::size_t count = std::min(wanted, ids.size() - sequence.length());
     if (!sequence.reserve(count)) throw std::runtime_error("the pool is too small");
-    const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count), smollm3::Chunk::Logits::All};
+    const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count),
+                               smollm3::Chunk::Logits::All};
     const std::span<const float> rows = model.forward({&chunk, 1}, cache);
     logits.insert(logits.end(), rows.begin(), rows.end());
   }
@@ -76,7 +77,8 @@ Distance distance(const Rows& expected, std::span<const float> got) {
     const std::span<const double> want = expected[t];
     const std::span<const float> row = got.subspan(t * vocab, vocab);
     const std::vector<double> have(row.begin(), row.end());
-    if (!std::ranges::all_of(have, [](double value) { return std::isfinite(value); })) return {INFINITY, INFINITY, INFINITY, INFINITY};
+    if (!std::ranges::all_of(have, [](double value) { return std::isfinite(value); }))
+      return {INFINITY, INFINITY, INFINITY, INFINITY};
 
     double mean = 0;
     for (const double value : want) mean += value / static_cast<double>(vocab);

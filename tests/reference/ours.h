@@ -17,8 +17,8 @@ struct Run {
   quant::Type kv = quant::Type::F32;
   int threads = 2;
   std::optional<compute::Isa> isa = std::nullopt;
-  std::uint32_t context = 0;                // as --ctx
-  std::vector<std::size_t> chunks = {};     // sizes of the batches, over and over; none: as large as may be
+  std::uint32_t context = 0;             // as --ctx
+  std::vector<std::size_t> chunks = {};  // sizes of the batches, over and over; none: as large as may be
 };
 
 // One row of `vocab` logits for each token.

@@ -34,7 +34,8 @@ std::function<Type(std::string_view)> only(Type type) {
 // Every type somewhere, two tensors of a layer never of the same type.
 Type all_types(std::string_view tensor) {
   static constexpr Type types[] = {Type::Q4_K, Type::F16, Type::Q6_K, Type::Q8_0, Type::F32, Type::Q5_K, Type::BF16};
-  static constexpr std::string_view names[] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+  static constexpr std::string_view names[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                               "ffn_gate", "ffn_up", "ffn_down"};
   if (!tensor.starts_with("blk.")) return tensor == "output.weight" ? Type::Q5_K : Type::Q8_0;
   const auto layer = static_cast<std::size_t>(tensor[4] - '0');
   for (std::size_t i = 0; i < std::size(names); ++i) {
@@ -45,8 +46,12 @@ Type all_types(std::string_view tensor) {
 
 const Subject float_types[] = {{"F16", only(Type::F16)}, {"BF16", only(Type::BF16)}};
 const Subject block_types[] = {
-    {"Q8_0", only(Type::Q8_0)}, {"Q4_K", only(Type::Q4_K)}, {"Q5_K", only(Type::Q5_K)}, {"Q6_K", only(Type::Q6_K)},
-    {"Q4_K_M", [](std::string_view tensor) { return q4_k_m(tensor, 8); }}, {"AllTypes", all_types},
+    {"Q8_0", only(Type::Q8_0)},
+    {"Q4_K", only(Type::Q4_K)},
+    {"Q5_K", only(Type::Q5_K)},
+    {"Q6_K", only(Type::Q6_K)},
+    {"Q4_K_M", [](std::string_view tensor) { return q4_k_m(tensor, 8); }},
+    {"AllTypes", all_types},
 };
 
 class FloatTypes : public testing::TestWithParam<Subject> {};
@@ -77,9 +82,12 @@ TEST_P(BlockTypes, EqualTheRoundedReferenceInOneLayer) {
   for (const RandomModel& shape : shapes(1)) {
     const TemporaryModel model(shape);
     const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
-    EXPECT_LT(distance(logits(model.file(), tokens, {.int8_activations = true}), run_ours(model.file(), tokens)).median_error,
-              one_layer_bound)
-        << (shape.any_blocks ? "any bits" : shape.outliers ? "with outliers" : "encoded");
+    EXPECT_LT(
+        distance(logits(model.file(), tokens, {.int8_activations = true}), run_ours(model.file(), tokens)).median_error,
+        one_layer_bound)
+        << (shape.any_blocks ? "any bits"
+            : shape.outliers ? "with outliers"
+                             : "encoded");
   }
 }
 
@@ -125,7 +133,8 @@ TEST(DroppedMins, OfOneSuperblockAreNoticedInEveryTensor) {
 }
 
 TEST(DroppedMins, OfOneTensorAreNoticedInADeepModel) {
-  const RandomModel shape{.layers = 6, .kv_heads = 2, .type = [](std::string_view tensor) { return q4_k_m(tensor, 6); }};
+  const RandomModel shape{
+      .layers = 6, .kv_heads = 2, .type = [](std::string_view tensor) { return q4_k_m(tensor, 6); }};
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
   const std::vector<float> ours = run_ours(model.file(), tokens);

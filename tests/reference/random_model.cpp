@@ -85,8 +85,12 @@ std::vector<std::byte> random_blocks(const Planned& t, Random& random) {
   const double jitter = 0.8 + 0.4 * static_cast<double>(random() % 1000) / 1000;
   for (std::byte* block = row.data(); block != row.data() + row.size(); block += block_bytes) {
     switch (t.type) {
-      case Type::Q8_0: put_half(block, t.spread / 73.9 * jitter); break;  // 73.9: of uniform int8
-      case Type::Q6_K: put_half(block + 208, t.spread / 18.5 / 73.9 * jitter); break;
+      case Type::Q8_0:
+        put_half(block, t.spread / 73.9 * jitter);
+        break;  // 73.9: of uniform int8
+      case Type::Q6_K:
+        put_half(block + 208, t.spread / 18.5 / 73.9 * jitter);
+        break;
       case Type::Q4_K:
       case Type::Q5_K: {
         const bool five = t.type == Type::Q5_K;
@@ -103,7 +107,8 @@ std::vector<std::byte> random_blocks(const Planned& t, Random& random) {
         }
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
   return row;

@@ -13,7 +13,7 @@ namespace {
 struct Hyper {
   std::size_t layers, hidden, heads, kv_heads, head_size;
   double epsilon, rope_base;
-  double yarn_factor;            // 1: no YaRN
+  double yarn_factor;  // 1: no YaRN
   double original_context;
 };
 
@@ -97,15 +97,18 @@ class Model {
     const auto* first = reinterpret_cast<const std::uint8_t*>(t.room.data());
     std::size_t without_mins = none;
     if (const auto& fault = options_.faults.dropped_mins; fault && fault->tensor == t.name) {
-      if (fault->everywhere) without_mins = all;
-      else if (fault->row == i) without_mins = fault->superblock;
+      if (fault->everywhere)
+        without_mins = all;
+      else if (fault->row == i)
+        without_mins = fault->superblock;
     }
     return decode_row(type, {first + i * bytes, bytes}, without_mins);
   }
 
   Rows embed(std::span<const std::uint32_t> tokens) const {
     Rows x(tokens.size(), hyper_.hidden);
-    for (std::size_t t = 0; t < tokens.size(); ++t) std::ranges::copy(row(tensor("token_embd.weight"), tokens[t]), x[t].begin());
+    for (std::size_t t = 0; t < tokens.size(); ++t)
+      std::ranges::copy(row(tensor("token_embd.weight"), tokens[t]), x[t].begin());
     return x;
   }
 
@@ -174,7 +177,8 @@ class Model {
     const double plain = std::pow(hyper_.rope_base, -2 * i / size);
     if (hyper_.yarn_factor == 1 || options_.faults.yarn_ignored) return plain;
     const auto pair_turning = [&](double times) {
-      return size * std::log(hyper_.original_context / (2 * std::numbers::pi * times)) / (2 * std::log(hyper_.rope_base));
+      return size * std::log(hyper_.original_context / (2 * std::numbers::pi * times)) /
+             (2 * std::log(hyper_.rope_base));
     };
     const double low = std::max(std::floor(pair_turning(32)), 0.0);
     const double high = std::min(std::ceil(pair_turning(1)), size - 1);

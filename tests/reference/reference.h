@@ -1,5 +1,5 @@
-// SmolLM3's forward pass in float64: naive, so that it can be checked by eye against the papers, and sharing nothing with
-// the program but the reading of GGUF headers. It is the oracle of the tests beside it and of docs/fidelity.md.
+// SmolLM3's forward pass in float64: naive, so that it can be checked by eye against the papers, and sharing nothing
+// with the program but the reading of GGUF headers. It is the oracle of the tests beside it and of docs/fidelity.md.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The same tokens give the same bits, however they are cut into batches, whatever else is in the batch, on any number of
-// threads and with every instruction set.
+// The same tokens give the same bits, however they are cut into batches, whatever else is in the batch, on any number
+// of threads and with every instruction set.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -40,7 +40,8 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 
 class SameBits : public testing::TestWithParam<Subject> {
  protected:
-  const RandomModel shape_{.layers = 4, .ffn = 256, .kv_heads = 2, .vocab = 300, .outliers = true, .type = GetParam().type};
+  const RandomModel shape_{
+      .layers = 4, .ffn = 256, .kv_heads = 2, .vocab = 300, .outliers = true, .type = GetParam().type};
   const TemporaryModel model_{shape_};
   const std::vector<std::uint32_t> tokens_ = random_tokens(positions, shape_.vocab);
 };
@@ -48,7 +49,8 @@ class SameBits : public testing::TestWithParam<Subject> {
 TEST_P(SameBits, HoweverTheTokensAreCut) {
   for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
     const std::vector<float> expected = run_ours(model_.file(), tokens_, {.kv = kv});
-    for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{1}, {7, 1, 33, 2}, {63, 65}, {5}, {149, 1}}) {
+    for (const std::vector<std::size_t>& chunks :
+         {std::vector<std::size_t>{1}, {7, 1, 33, 2}, {63, 65}, {5}, {149, 1}}) {
       EXPECT_TRUE(same_bits(expected, run_ours(model_.file(), tokens_, {.kv = kv, .chunks = chunks})))
           << "in batches of " << testing::PrintToString(chunks) << ", cache type " << static_cast<int>(kv);
     }
@@ -58,13 +60,17 @@ TEST_P(SameBits, HoweverTheTokensAreCut) {
 TEST_P(SameBits, OnEveryInstructionSetAndNumberOfThreads) {
   const std::span<const std::uint32_t> tokens = std::span(tokens_).first(70);  // the scalar kernels are slow
   for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
-    const std::vector<float> expected = run_ours(model_.file(), tokens, {.kv = kv, .threads = 1, .isa = compute::Isa::Scalar});
+    const std::vector<float> expected =
+        run_ours(model_.file(), tokens, {.kv = kv, .threads = 1, .isa = compute::Isa::Scalar});
     for (const compute::Isa isa : runnable_isas()) {
       for (const int threads : {1, 2, 3}) {
         if (isa == compute::Isa::Scalar && (threads != 3 || kv != quant::Type::F16)) continue;
-        const std::vector<std::size_t> chunks = threads == 1 ? std::vector<std::size_t>{} : std::vector<std::size_t>{1, 40, 3, 9};
-        EXPECT_TRUE(same_bits(expected, run_ours(model_.file(), tokens, {.kv = kv, .threads = threads, .isa = isa, .chunks = chunks})))
-            << "instruction set " << static_cast<int>(isa) << ", " << threads << " threads, cache type " << static_cast<int>(kv);
+        const std::vector<std::size_t> chunks =
+            threads == 1 ? std::vector<std::size_t>{} : std::vector<std::size_t>{1, 40, 3, 9};
+        EXPECT_TRUE(same_bits(
+            expected, run_ours(model_.file(), tokens, {.kv = kv, .threads = threads, .isa = isa, .chunks = chunks})))
+            << "instruction set " << static_cast<int>(isa) << ", " << threads << " threads, cache type "
+            << static_cast<int>(kv);
       }
     }
   }
@@ -114,7 +120,8 @@ TEST_P(SameBits, WhateverElseIsInTheBatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::ValuesIn(subjects), [](const auto& subject) { return subject.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::ValuesIn(subjects),
+                         [](const auto& subject) { return subject.param.name; });
 
 }  // namespace
 }  // namespace reference

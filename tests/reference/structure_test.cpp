@@ -1,5 +1,6 @@
-// The structure of the forward pass, on files of F32 weights with keys and values in F32, where nothing but the rounding
-// of floats separates the program from the reference: a mistake in structure shows as a difference a hundred times larger.
+// The structure of the forward pass, on files of F32 weights with keys and values in F32, where nothing but the
+// rounding of floats separates the program from the reference: a mistake in structure shows as a difference a hundred
+// times larger.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -18,7 +19,8 @@ constexpr std::size_t positions = 200;
 double worst(const RandomModel& shape, std::size_t count, const Run& run = {}, const Options& options = {}) {
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(count, shape.vocab);
-  const double share = distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
+  const double share =
+      distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
   testing::Test::RecordProperty("largest_share_of_range", testing::PrintToString(share));
   return share;
 }
@@ -52,7 +54,8 @@ TEST(Structure, DoesNotStretchForAContextTheModelHas) {
 // Past the 64 positions of a page and the 512 of a batch.
 TEST(Structure, EqualsTheReferenceOver700Positions) {
   for (const float factor : {1.0f, 2.0f}) {
-    EXPECT_LT(worst({.hidden = 128, .ffn = 256, .heads = 2, .kv_heads = 1, .vocab = 300, .yarn_factor = factor}, 700), bound);
+    EXPECT_LT(worst({.hidden = 128, .ffn = 256, .heads = 2, .kv_heads = 1, .vocab = 300, .yarn_factor = factor}, 700),
+              bound);
   }
 }
 
@@ -69,8 +72,8 @@ TEST(Structure, EqualsTheReferenceInEveryShape) {
   };
   for (RandomModel shape : shapes) {
     for (shape.seed = 1; shape.seed <= 2; ++shape.seed) {
-      EXPECT_LT(worst(shape, 70), bound) << "hidden " << shape.hidden << ", heads " << shape.heads << ", key/value heads "
-                                          << shape.kv_heads << ", seed " << shape.seed;
+      EXPECT_LT(worst(shape, 70), bound) << "hidden " << shape.hidden << ", heads " << shape.heads
+                                         << ", key/value heads " << shape.kv_heads << ", seed " << shape.seed;
     }
   }
 }
