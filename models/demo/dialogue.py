@@ -27,7 +27,7 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.4  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 22, "sums": 16, "repeat": 5, "reverse": 8, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 10, "tools": 16, "wrapup": 6}
+MIX = {"facts": 22, "sums": 14, "repeat": 4, "reverse": 9, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 9, "tools": 13, "wrapup": 6}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 
@@ -169,7 +169,10 @@ def sample(rng):
         out = wrapped_up(source, thinking)
     else:
         count = rng.choice((0, 0, 0, 0, 0, 1, 2) if thinking else (0, 0, 1, 2, 3, 3))
-        out = single(source, kind, thinking, before=rng.choices(list(SINGLE), [MIX[k] for k in SINGLE], k=count))
+        before = rng.choices(list(SINGLE), [MIX[k] for k in SINGLE], k=count)
+        if kind == "facts" and not thinking:  # many facts in a row: the most that can be learnt from a token
+            before += ["facts"] * rng.randint(0, 6)
+        out = single(source, kind, thinking, before)
     if rng.random() < 0.1:
         out.system = filled(source, rng.choice(SYSTEMS))
     return out

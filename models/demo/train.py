@@ -4,7 +4,7 @@
     train.py --work DIR --minutes 30 --start ../demo.gguf --rate 0.3
 
 The schedule runs on time, not on steps, so that a run ends when it was asked to however busy the machine is: a short
-warm-up, a plateau, then a linear decay to zero. DIR holds vocab.json, checkpoint.pt and train.log.
+warm-up, a plateau, then a linear decay to zero. A run that is terminated saves where it is. DIR holds vocab.json, checkpoint.pt and train.log.
 
 Each worker is a process with one thread that takes a copy of the weights, finds the gradient of its own micro-batches and
 steps the shared weights with it, waiting for nobody: on a busy machine this loses far less than threads that wait for
@@ -12,6 +12,7 @@ each other in every operation, and a gradient that is one step old does no harm.
 """
 import argparse
 import os
+import signal
 import time
 
 import torch
@@ -73,6 +74,7 @@ class Worker:
 def helper(shared, seed):
     """A worker beside the first: steps until the run is over."""
     prepare()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker = Worker(shared, seed)
     while shared["rate"].value != OVER:
         worker.step()
@@ -127,12 +129,14 @@ def main():
 
     for p in helpers:
         p.start()
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     counted, logged = torch.zeros(3, dtype=torch.float64), opt.steps()
     while True:
         share = (time.time() - begun) / (o.minutes * 60)
-        shared["rate"].value = rate_at(share) * o.rate if share < 1 else OVER
+        shared["rate"].value = OVER if share >= 1 or stopped else rate_at(share) * o.rate
         shared["longest"].value = SHORT if share < SHORT_FIRST and not o.start else samples.MAX_LENGTH
-        if share >= 1:
+        if share >= 1 or stopped:
             break
         worker.step()
         now = time.time()
@@ -152,7 +156,8 @@ def main():
     for p in helpers:
         p.join()
     save(path, state())
-    print(evaluation.report(evaluation.teacher_forced(weights, config, bpe)), file=log)
+    if not stopped:
+        print(evaluation.report(evaluation.teacher_forced(weights, config, bpe)), file=log)
 
 
 if __name__ == "__main__":
