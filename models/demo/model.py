@@ -47,7 +47,7 @@ class Config:
         return out
 
 
-EMBEDDING_STD, CONSTANT = 0.05, 0.2  # of the initial embedding; the constant is what stands in every token's first place
+CONSTANT, OUTPUT_GAIN = 4.0, 0.05  # what stands in every token's first place at the start; the last norm's gain
 
 
 def initial_weights(config, seed):
@@ -61,45 +61,48 @@ def initial_weights(config, seed):
         elif "attn_output" in name or "ffn_down" in name:
             weights[name] = torch.zeros(shape)
         else:
-            weights[name] = normal(*shape) * (EMBEDDING_STD if name.startswith("token_embd") else shape[1] ** -0.5)
+            weights[name] = normal(*shape) * (1.0 if name.startswith("token_embd") else shape[1] ** -0.5)
     weights["token_embd.weight"][:, 0] = CONSTANT
+    weights["output_norm.weight"] *= OUTPUT_GAIN
     put_in_copying(weights, config, torch.linalg.qr(normal(config.hidden - 1, config.hidden - 1))[0])
     return weights
 
 
 def put_in_copying(weights, config, basis):
-    """Start with what small models take long to find: "after the token that I am at came, last time, this one".
+    """Start with what small models take long to find: "after the three tokens that I am at came, last time, this one".
 
-    A head of layer 0 looks at the previous token, by its position, and writes what it was (projected to 64 directions, `before`)
-    into 64 others (`mark`). Heads of layer 3, which has no positions, look for the place whose mark is the present
-    token and write that place's own token (directions `copied`) to the output. `basis`: orthonormal rows that leave the
-    constant first place alone.
+    Three heads of layer 0 look one, two and three tokens back, by position, and write what stood there (projected to the
+    directions `here`) into directions of their own, `back`. Heads of layer 3, which has no positions, look for the place
+    whose last three tokens are the present one and the two before it, and write that place's own token (directions
+    `copied`) to the output. `basis`: orthonormal rows that leave the constant first place alone.
     """
-    size, match_layer = config.head_size, 3
-    direction = torch.cat([torch.zeros(config.hidden - 1, 1), basis], 1)
-    before, mark, *copied = (direction[i * size:(i + 1) * size] for i in range(4))
-    blk = lambda i, name: weights[f"blk.{i}.{name}.weight"]
+    size, match_layer, match_scale, copy_scale = config.head_size, 3, 1.7, 6.0
+    rank = size // 3
+    group = config.heads // config.kv_heads
+    directions = list(torch.cat([torch.zeros(config.hidden - 1, 1), basis], 1).split([rank] * 4 + [size, size, config.hidden - 1 - 4 * rank - 2 * size]))
+    here, back, copied = directions[0], directions[1:4], directions[4:6]
+    part = lambda name, layer, head: weights[f"blk.{layer}.{name}.weight"][head * size:(head + 1) * size]
+    output = lambda layer, head: weights[f"blk.{layer}.attn_output.weight"][:, head * size:(head + 1) * size]
 
-    # score at distance d: sum over the four fastest pairs of |a|^2 cos(frequency * (d - 1)), largest for d = 1
+    # score at distance d: sum over the four fastest pairs of |a|^2 cos(frequency * (d - distance)), largest at d = distance
     frequency = config.rope_base ** (-torch.arange(4, dtype=torch.float64) / (size // 2))
     amplitude = 2.0
-    query, key = torch.zeros(size), torch.zeros(size)
-    query[0:8:2] = amplitude
-    key[0:8:2], key[1:8:2] = amplitude * frequency.cos().float(), amplitude * frequency.sin().float()
-    blk(0, "attn_q")[:size] = 0
-    blk(0, "attn_q")[:size, 0] = query
-    blk(0, "attn_k")[:size] = 0
-    blk(0, "attn_k")[:size, 0] = key
-    blk(0, "attn_v")[:size] = before
-    blk(0, "attn_output")[:, :size] = 2 * EMBEDDING_STD * mark.t()
+    for kv in range(config.kv_heads):
+        part("attn_k", 0, kv)[:] = 0
+        part("attn_k", 0, kv)[0:8:2, 0] = amplitude
+        part("attn_v", 0, kv)[:rank] = here
+    for head, distance in enumerate((1, 2, 3)):
+        part("attn_q", 0, head)[:] = 0
+        part("attn_q", 0, head)[0:8:2, 0] = amplitude * (frequency * distance).cos().float()
+        part("attn_q", 0, head)[1:8:2, 0] = -amplitude * (frequency * distance).sin().float()
+        output(0, head)[:, :rank] = 2 * back[head].t()
 
-    group = config.heads // config.kv_heads
-    for kv, what in enumerate(copied[:config.kv_heads]):
-        head = kv * group
-        blk(match_layer, "attn_q")[head * size:(head + 1) * size] = 1.2 * before
-        blk(match_layer, "attn_k")[kv * size:(kv + 1) * size] = 1.2 * mark
-        blk(match_layer, "attn_v")[kv * size:kv * size + len(what)] = what
-        blk(match_layer, "attn_output")[:, head * size:head * size + len(what)] = 6 * EMBEDDING_STD * what.t()
+    for kv in range(config.kv_heads):
+        part("attn_q", match_layer, kv * group)[:3 * rank] = match_scale * torch.cat([here, back[0] / 2, back[1] / 2])
+        part("attn_k", match_layer, kv)[:3 * rank] = match_scale * torch.cat(back)
+        part("attn_q", match_layer, kv * group)[3 * rank:] = 0
+        part("attn_v", match_layer, kv)[:] = copied[kv]
+        output(match_layer, kv * group)[:] = copy_scale * copied[kv].t()
 
 
 class RmsNorm(torch.autograd.Function):

@@ -37,7 +37,7 @@ class Optimizer:
         return name.startswith("blk.") and self.weights[name].dim() == 2
 
     @torch.no_grad()
-    def step(self, gradients, matrix_rate, adam_rate, decay):
+    def step(self, gradients, matrix_rate, embedding_rate, norm_rate, decay):
         self.count += 1
         count = self.steps()
         for n, g in gradients.items():
@@ -52,4 +52,9 @@ class Optimizer:
                 s["v"].mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
                 m = s["m"] / (1 - BETA1 ** count)
                 v = s["v"] / (1 - BETA2 ** count)
-                w.add_(m / (v.sqrt() + 1e-10), alpha=-adam_rate)
+                update = m / (v.sqrt() + 1e-10)
+                if w.dim() == 2:
+                    # The same vector added to all embeddings changes no probability, yet without this Adam moves every rare token
+                    # along with the others until they are all alike.
+                    update -= update.mean(0)
+                w.add_(update, alpha=-(embedding_rate if w.dim() == 2 else norm_rate))

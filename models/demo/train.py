@@ -26,7 +26,7 @@ import model
 import optimizer
 import samples
 
-MATRIX_RATE, ADAM_RATE, DECAY = 0.006, 0.003, 0.05
+MATRIX_RATE, EMBEDDING_RATE, NORM_RATE, DECAY = 0.008, 0.01, 0.001, 0.05
 WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
 SHORT_FIRST, SHORT = 0.25, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
 MICRO_TOKENS, MICRO_PER_STEP = 1280, 3
@@ -67,7 +67,7 @@ class Worker:
         gradients = {n: w.grad.float() for n, w in weights.items()}
         with self.shared["lock"]:
             rate = max(0.0, self.shared["rate"].value)
-            self.shared["optimizer"].step(gradients, MATRIX_RATE * rate, ADAM_RATE * rate, DECAY)
+            self.shared["optimizer"].step(gradients, MATRIX_RATE * rate, EMBEDDING_RATE * rate, NORM_RATE * rate, DECAY)
             self.shared["counts"] += counts
 
 
