@@ -30,15 +30,13 @@ void CpuActivations::reset(std::size_t rows, std::size_t cols) {
   super_made_ = small_made_ = false;
 }
 
-std::size_t CpuActivations::block_rows() const { return cols_ <= 4096 ? max_block_rows : max_block_rows / 2; }
-
 std::size_t CpuActivations::rows_in(std::size_t block) const {
-  return std::min(block_rows(), rows_ - block * block_rows());
+  return std::min(block_rows, rows_ - block * block_rows);
 }
 
 void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t row) {
-  const std::size_t block = row / block_rows();
-  const std::size_t first = block * block_rows();
+  const std::size_t block = row / block_rows;
+  const std::size_t first = block * block_rows;
   const std::size_t stride = rows_in(block);
   if (form == Form::Super) {
     kernels.quantise_super(values(row), cols_, super_.data() + first * (cols_ / 256) + (row - first), stride);

@@ -31,13 +31,12 @@ class CpuActivations : public Activations {
   // Makes a form, unless it is there already.
   void make(Form form, const Kernels& kernels, base::ThreadPool& pool);
 
-  // Products take rows in blocks of block_rows() (the last may have fewer), chosen so that a block of int8 stays in the
-  // second-level cache. Within a block the quantised groups are ordered [group][row].
-  std::size_t block_rows() const;
-  std::size_t blocks() const { return (rows_ + block_rows() - 1) / block_rows(); }
+  // Products take rows in blocks of block_rows (the last may have fewer). Within a block the quantised groups are ordered
+  // [group][row], so that a product goes through them in the order of addresses.
+  std::size_t blocks() const { return (rows_ + block_rows - 1) / block_rows; }
   std::size_t rows_in(std::size_t block) const;
-  const SuperRow* super(std::size_t block) const { return super_.data() + block * block_rows() * (cols_ / 256); }
-  const SmallRow* small(std::size_t block) const { return small_.data() + block * block_rows() * (cols_ / 32); }
+  const SuperRow* super(std::size_t block) const { return super_.data() + block * block_rows * (cols_ / 256); }
+  const SmallRow* small(std::size_t block) const { return small_.data() + block * block_rows * (cols_ / 32); }
 
  private:
   void quantise_row(Form form, const Kernels& kernels, std::size_t row);

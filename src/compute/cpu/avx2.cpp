@@ -405,6 +405,7 @@ void multiply_panel(const Panel& panel, const SuperRow* x, float* sums) {
     for (std::size_t a = 0; a < A; ++a) {
       words[a] = _mm256_maddubs_epi16(panel.q[k], _mm256_set1_epi32(load32(x[a].q + k * 4)));
     }
+#pragma GCC unroll 1  // unrolled, GCC 12 regroups the sums and runs out of registers
     for (std::size_t i = k + 1; i < k + steps; ++i) {
       const __m256i w = panel.q[i];
       for (std::size_t a = 0; a < A; ++a) {
@@ -461,7 +462,7 @@ void multiply_block(const std::uint8_t* p, std::size_t stride, const SuperRow* x
 template <typename Format>
 void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
   const std::size_t blocks = w.cols / 256;
-  alignas(64) float sums[max_block_rows * lanes];
+  alignas(64) float sums[block_rows * lanes];
   Panel panel;
   for (std::size_t r = 0; r < w.rows; r += lanes) {
     const std::size_t rows = w.rows - r < lanes ? w.rows - r : lanes;
@@ -486,7 +487,7 @@ void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output
 void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
   constexpr std::size_t block_bytes = 34;
   const __m256i ones = _mm256_set1_epi16(1);
-  alignas(64) float sums[max_block_rows * lanes];
+  alignas(64) float sums[block_rows * lanes];
   for (std::size_t r = 0; r < w.rows; r += lanes) {
     const std::size_t rows = w.rows - r < lanes ? w.rows - r : lanes;
     for (std::size_t i = 0; i < n * lanes; i += lanes) _mm256_store_ps(sums + i, _mm256_setzero_ps());

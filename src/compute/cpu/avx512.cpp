@@ -349,27 +349,49 @@ struct Panel {
   Factors f;
 };
 
-// Adds one panel's products with A activation rows to sums[a][16].
-template <typename Format, std::size_t A>
-void multiply_panel(const Panel& panel, const SuperRow* x, float* sums) {
+// Adds the products of P panels with A activation rows to sums[p][a][16].
+template <typename Format, std::size_t P, std::size_t A>
+void multiply_panels(const Panel* panels, const SuperRow* x, float* sums) {
   constexpr std::size_t steps = 64 / Format::groups;
-  __m512i total[A];
-  for (std::size_t a = 0; a < A; ++a) total[a] = _mm512_setzero_si512();
+  __m512i total[P][A];
+#pragma GCC unroll 8
+  for (std::size_t p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+    for (std::size_t a = 0; a < A; ++a) total[p][a] = _mm512_setzero_si512();
+  }
   for (std::size_t g = 0; g < Format::groups; ++g) {
-    __m512i dot[A];
-    for (std::size_t a = 0; a < A; ++a) dot[a] = _mm512_setzero_si512();
+    __m512i dot[P][A];
+#pragma GCC unroll 8
+    for (std::size_t p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+      for (std::size_t a = 0; a < A; ++a) dot[p][a] = _mm512_setzero_si512();
+    }
+#pragma GCC unroll 8
     for (std::size_t k = 0; k < steps; ++k) {
-      const __m512i w = panel.q[g * steps + k];
+      __m512i w[P];
+#pragma GCC unroll 8
+      for (std::size_t p = 0; p < P; ++p) w[p] = panels[p].q[g * steps + k];
+#pragma GCC unroll 8
       for (std::size_t a = 0; a < A; ++a) {
-        dot[a] = _mm512_dpbusd_epi32(dot[a], w, _mm512_set1_epi32(load32(x[a].q + (g * steps + k) * 4)));
+        const __m512i values = _mm512_set1_epi32(load32(x[a].q + (g * steps + k) * 4));
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < P; ++p) dot[p][a] = _mm512_dpbusd_epi32(dot[p][a], w[p], values);
       }
     }
-    const __m512i scale = panel.f.scale[g];
-    for (std::size_t a = 0; a < A; ++a) total[a] = _mm512_add_epi32(total[a], _mm512_mullo_epi32(dot[a], scale));
+#pragma GCC unroll 8
+    for (std::size_t p = 0; p < P; ++p) {
+      const __m512i scale = panels[p].f.scale[g];
+#pragma GCC unroll 8
+      for (std::size_t a = 0; a < A; ++a) total[p][a] = _mm512_add_epi32(total[p][a], _mm512_mullo_epi32(dot[p][a], scale));
+    }
   }
-  for (std::size_t a = 0; a < A; ++a) {
-    const __m512 sum = _mm512_load_ps(sums + a * lanes);
-    _mm512_store_ps(sums + a * lanes, add_superblock<Format>(panel.f, x[a], total[a], sum));
+#pragma GCC unroll 8
+  for (std::size_t p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+    for (std::size_t a = 0; a < A; ++a) {
+      float* to = sums + (p * block_rows + a) * lanes;
+      _mm512_store_ps(to, add_superblock<Format>(panels[p].f, x[a], total[p][a], _mm512_load_ps(to)));
+    }
   }
 }
 
@@ -389,17 +411,18 @@ void copy_rows(const std::uint8_t* from, std::size_t stride, std::size_t rows, s
 }
 
 template <typename Format>
-void multiply_block(const std::uint8_t* p, std::size_t stride, const SuperRow* x, std::size_t n, Panel& panel, float* sums) {
-  if (n == 1) {
-    _mm512_store_ps(sums, multiply_one<Format>(p, stride, *x, _mm512_load_ps(sums)));
-    return;
-  }
+void unpack(const std::uint8_t* p, std::size_t stride, Panel& panel) {
   Format::each_column(p, stride, [&](std::size_t k, __m512i w) __attribute__((always_inline)) { panel.q[k] = w; });
   Format::factors(p, stride, panel.f);
+}
+
+template <typename Format, std::size_t P>
+void multiply_all(const Panel* panels, const SuperRow* x, std::size_t n, float* sums) {
+  constexpr std::size_t most = P == 1 ? 8 : 4;
   std::size_t a = 0;
-  for (; a + 8 <= n; a += 8) multiply_panel<Format, 8>(panel, x + a, sums + a * lanes);
-  for (; a + 4 <= n; a += 4) multiply_panel<Format, 4>(panel, x + a, sums + a * lanes);
-  for (; a < n; ++a) multiply_panel<Format, 1>(panel, x + a, sums + a * lanes);
+  for (; a + most <= n; a += most) multiply_panels<Format, P, most>(panels, x + a, sums + a * lanes);
+  for (; a + 2 <= n; a += 2) multiply_panels<Format, P, 2>(panels, x + a, sums + a * lanes);
+  for (; a < n; ++a) multiply_panels<Format, P, 1>(panels, x + a, sums + a * lanes);
 }
 
 // Left to itself the processor does not follow 16 rows at once. The kernels therefore ask for the next 16, which follow in
@@ -408,33 +431,52 @@ void multiply_block(const std::uint8_t* p, std::size_t stride, const SuperRow* x
   for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
 }
 
-template <typename Format>
-void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
-  const std::size_t blocks = w.cols / 256;
-  alignas(64) float sums[max_block_rows * lanes];
-  Panel panel;
-  for (std::size_t r = 0; r < w.rows; r += lanes) {
-    const std::size_t rows = w.rows - r < lanes ? w.rows - r : lanes;
-    for (std::size_t i = 0; i < n * lanes; i += lanes) _mm512_store_ps(sums + i, _mm512_setzero_ps());
-    for (std::size_t b = 0; b < blocks; ++b) {
-      const std::uint8_t* p = w.data + r * w.row_bytes + b * Format::block_bytes;
-      prefetch_bytes(w.data + (r + lanes) * w.row_bytes + b * lanes * Format::block_bytes, lanes * Format::block_bytes);
-      if (rows == lanes) {
-        multiply_block<Format>(p, w.row_bytes, x + b * n, n, panel, sums);
+// P panels of 16 rows, the last of which may have fewer.
+template <typename Format, std::size_t P>
+void product_rows(const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n, const Output& out) {
+  alignas(64) float sums[P * block_rows * lanes];
+  Panel panels[P];
+  const std::size_t left = w.rows - r;
+  for (std::size_t p = 0; p < P; ++p) {
+    for (std::size_t a = 0; a < n; ++a) _mm512_store_ps(sums + (p * block_rows + a) * lanes, _mm512_setzero_ps());
+  }
+  for (std::size_t b = 0; b < w.cols / 256; ++b) {
+    const std::uint8_t* start = w.data + r * w.row_bytes + b * Format::block_bytes;
+    prefetch_bytes(w.data + (r + P * lanes) * w.row_bytes + b * P * lanes * Format::block_bytes, P * lanes * Format::block_bytes);
+    if (n == 1 && P == 1 && left >= lanes) {
+      _mm512_store_ps(sums, multiply_one<Format>(start, w.row_bytes, x[b], _mm512_load_ps(sums)));
+      continue;
+    }
+    for (std::size_t p = 0; p < P; ++p) {
+      if (left >= (p + 1) * lanes) {
+        unpack<Format>(start + p * lanes * w.row_bytes, w.row_bytes, panels[p]);
       } else {
         std::uint8_t copy[lanes * Format::block_bytes] = {};
-        copy_rows(p, w.row_bytes, rows, Format::block_bytes, copy);
-        multiply_block<Format>(copy, Format::block_bytes, x + b * n, n, panel, sums);
+        copy_rows(start + p * lanes * w.row_bytes, w.row_bytes, left - p * lanes, Format::block_bytes, copy);
+        unpack<Format>(copy, Format::block_bytes, panels[p]);
       }
     }
-    store_sums(sums, n, rows, out, out.y + r);
+    multiply_all<Format, P>(panels, x + b * n, n, sums);
   }
+  for (std::size_t p = 0; p < P; ++p) {
+    const std::size_t rows = left < (p + 1) * lanes ? left - p * lanes : lanes;
+    store_sums(sums + p * block_rows * lanes, n, rows, out, out.y + r + p * lanes);
+  }
+}
+
+template <typename Format>
+void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+  std::size_t r = 0;
+  if (n > 1) {
+    for (; w.rows - r > lanes; r += 2 * lanes < w.rows - r ? 2 * lanes : w.rows - r) product_rows<Format, 2>(w, r, x, n, out);
+  }
+  for (; r < w.rows; r += lanes) product_rows<Format, 1>(w, r, x, n, out);
 }
 
 // Q8_0: 16 rows × 32 columns at a time. Weights are moved by 128 to be unsigned, which adds 128 times the activations' sum.
 void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
   constexpr std::size_t block_bytes = 34;
-  alignas(64) float sums[max_block_rows * lanes];
+  alignas(64) float sums[block_rows * lanes];
   for (std::size_t r = 0; r < w.rows; r += lanes) {
     const std::size_t rows = w.rows - r < lanes ? w.rows - r : lanes;
     for (std::size_t i = 0; i < n * lanes; i += lanes) _mm512_store_ps(sums + i, _mm512_setzero_ps());

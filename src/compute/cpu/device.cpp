@@ -48,7 +48,7 @@ void multiply(const Kernels& kernels, const Matrix& w, std::size_t first, std::s
   const std::size_t bytes = w.data.size() / w.rows;
   const WeightRows rows{reinterpret_cast<const std::uint8_t*>(w.data.data()) + first * bytes, bytes, count, w.cols};
   const std::size_t n = x.rows_in(block);
-  const float* floats = x.values(block * x.block_rows());
+  const float* floats = x.values(block * block_rows);
   switch (w.type) {
     case quant::Type::Q4_K: return kernels.product_q4_k(rows, x.super(block), n, out);
     case quant::Type::Q5_K: return kernels.product_q5_k(rows, x.super(block), n, out);
@@ -67,7 +67,7 @@ class CpuDevice : public Device {
         pool_(threads),
         ranges_(pool_),
         attention_(kernels_, pool_),
-        scratch_(static_cast<std::size_t>(threads) * 2 * max_block_rows * max_part_rows) {}
+        scratch_(static_cast<std::size_t>(threads) * 2 * block_rows * max_part_rows) {}
 
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
@@ -157,7 +157,7 @@ class CpuDevice : public Device {
       const std::size_t block = (part - slices[p].first_part) % x.blocks();
       const std::size_t first = (part - slices[p].first_part) / x.blocks() * slices[p].rows;
       const std::size_t count = std::min(slices[p].rows, product.weight.rows - first);
-      float* y = product.y.data + block * x.block_rows() * product.y.stride + first;
+      float* y = product.y.data + block * block_rows * product.y.stride + first;
       multiply(kernels_, product.weight, first, count, x, block, {y, product.y.stride, product.add});
     });
   }
@@ -177,13 +177,13 @@ class CpuDevice : public Device {
       const std::size_t block = part % x.blocks();
       const std::size_t first = part / x.blocks() * rows;
       const std::size_t count = std::min(rows, gate.rows - first);
-      float* gated = &scratch_[static_cast<std::size_t>(thread) * 2 * max_block_rows * max_part_rows];
-      float* linear = gated + max_block_rows * max_part_rows;
+      float* gated = &scratch_[static_cast<std::size_t>(thread) * 2 * block_rows * max_part_rows];
+      float* linear = gated + block_rows * max_part_rows;
       multiply(kernels_, gate, first, count, x, block, {gated, max_part_rows, false});
       multiply(kernels_, up, first, count, x, block, {linear, max_part_rows, false});
       for (std::size_t a = 0; a < x.rows_in(block); ++a) {
         kernels_.swiglu(gated + a * max_part_rows, linear + a * max_part_rows, count,
-                        to.values() + (block * x.block_rows() + a) * gate.rows + first);
+                        to.values() + (block * block_rows + a) * gate.rows + first);
       }
     });
   }

@@ -25,7 +25,7 @@ struct SmallRow {
 };
 static_assert(sizeof(SmallRow) == 40);
 
-inline constexpr std::size_t max_block_rows = 64;  // activation rows that one call of a product takes
+inline constexpr std::size_t block_rows = 256;  // activation rows that one call of a product takes at most
 
 // Consecutive rows of a weight.
 struct WeightRows {
@@ -65,7 +65,7 @@ struct Kernels {
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
 
-  // Products of n (1 to max_block_rows) activation rows. x[b * n + a]: block b of row a.
+  // Products of n (1 to block_rows) activation rows. x[b * n + a]: block b of row a.
   void (*product_q4_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
   void (*product_q5_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
   void (*product_q6_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);

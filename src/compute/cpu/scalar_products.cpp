@@ -88,7 +88,7 @@ void put(const Output& out, std::size_t a, std::size_t r, float value) {
 template <typename Format>
 void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
   for (std::size_t r = 0; r < w.rows; ++r) {
-    std::array<float, max_block_rows> sum{};
+    std::array<float, block_rows> sum{};
     for (std::size_t b = 0; b < w.cols / 256; ++b) {
       Unpacked u;
       Format::unpack(load<typename Format::Block>(w.data + r * w.row_bytes + b * sizeof(typename Format::Block)), u);
@@ -137,7 +137,7 @@ void product_q6_k(const WeightRows& w, const SuperRow* x, std::size_t n, const O
 
 void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
   for (std::size_t r = 0; r < w.rows; ++r) {
-    std::array<float, max_block_rows> sum{};
+    std::array<float, block_rows> sum{};
     for (std::size_t b = 0; b < w.cols / 32; ++b) {
       const auto block = load<quant::BlockQ8_0>(w.data + r * w.row_bytes + b * sizeof(quant::BlockQ8_0));
       const float d = quant::half_to_float(block.d);
