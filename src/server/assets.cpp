@@ -2,7 +2,20 @@
 
 #include <cstdint>
 
+#include "asset_table.h"
+
 namespace server {
+
+const std::vector<Asset>& assets() {
+  static const std::vector<Asset> all = [] {
+    std::vector<Asset> list;
+    for (const AssetRow& row : asset_rows) {
+      list.push_back({row.name, {reinterpret_cast<const char*>(row.begin), static_cast<std::size_t>(row.end - row.begin)}});
+    }
+    return list;
+  }();
+  return all;
+}
 
 std::string_view content_type(std::string_view file_name) {
   if (file_name.ends_with(".css")) return "text/css; charset=utf-8";

@@ -103,8 +103,8 @@ TEST(AnswerView, SaysWhatIsWaitedFor) {
 TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
   const std::vector<std::string> parts{"# T\n", "text ", "**b**", "\n\n", "- a\n", "- b\n", "```\n", "x < y\n", "```\n", "| a | b |\n", "|---|---|\n",
                                        "| 1 | 2 |\n", "---\n", "> q\n", "1. n\n", "[r]\n\n[r]: https://e.org\n", "<b>", "\n"};
-  const std::regex partial(R"re(<hx-partial hx-target="#a0-(b\d+|text)" hx-swap="(innerMorph|beforeend|delete)">([^]*?)</hx-partial>)re");
-  const std::regex wrapper(R"re(^<div class="block" id="a0-(b\d+)">([^]*)</div>$)re");
+  const std::regex partial(R"re(<hx-partial hx-target="#a0-(b\d+|text)" hx-swap="(innerMorph|beforeend|delete)">([\s\S]*?)</hx-partial>)re");
+  const std::regex wrapper(R"re(^<div class="block" id="a0-(b\d+)">([\s\S]*)</div>$)re");
   std::mt19937 random(7);
   for (int trial = 0; trial < 300; ++trial) {
     Round round{.prompt = "hi", .answer = {.state = Answer::State::Live}};

@@ -1,0 +1,251 @@
+// The API as the openai package and a hostile client see it.
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { load, random_model, Server } from "./harness.mjs";
+
+const { default: OpenAI } = await load("openai");
+
+let server, client;
+before(async () => {
+  server = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  client = new OpenAI({ apiKey: "none", baseURL: `${server.url}/v1`, maxRetries: 0 });
+});
+after(() => server?.stop());
+
+const messages = [{ role: "user", content: "Say something." }];
+const ask = (fields, options) => client.chat.completions.create({ model: "any", messages, max_tokens: 24, ...fields }, options);
+const post = (body, headers = {}) =>
+  fetch(`${server.url}/v1/chat/completions`, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers });
+
+// Sends bytes as they are and returns all that comes back until the connection ends, or the time is over.
+function raw(text, milliseconds = 3000) {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    let answer = "";
+    socket.setTimeout(milliseconds, () => socket.destroy());
+    socket.on("data", (data) => { answer += data; });
+    socket.on("close", () => resolve(answer));
+    socket.on("error", (error) => (answer ? resolve(answer) : reject(error)));
+    socket.write(text);
+  });
+}
+
+test("health names what runs", async () => {
+  const health = await server.health();
+  assert.equal(health.status, "ok");
+  for (const field of ["model", "context", "mode", "device", "threads", "running", "waiting", "version"]) assert.ok(field in health, field);
+  assert.ok(["exact", "fast"].includes(health.mode));
+  assert.equal(health.context, 4096);
+});
+
+test("models are listed", async () => {
+  const list = await client.models.list();
+  assert.equal(list.data.length, 1);
+  assert.equal(list.data[0].object, "model");
+  const one = await client.models.retrieve(list.data[0].id);
+  assert.equal(one.id, list.data[0].id);
+  await assert.rejects(client.models.retrieve("gpt-9"), { status: 404, code: "model_not_found" });
+});
+
+test("a whole answer", async () => {
+  const answer = await ask({ seed: 5 });
+  assert.equal(answer.object, "chat.completion");
+  assert.match(answer.id, /^chatcmpl-/);
+  const [choice] = answer.choices;
+  assert.equal(choice.message.role, "assistant");
+  assert.equal(choice.finish_reason, "length");
+  assert.equal(answer.usage.completion_tokens, 24);
+  assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + 24);
+  assert.ok(answer.usage.prompt_tokens_details.cached_tokens >= 0);
+  assert.ok(["exact", "fast"].includes(answer.timings.mode));
+});
+
+test("the same seed gives the same answer, streamed or not", async () => {
+  const whole = async (fields) => {
+    const { message } = (await ask(fields)).choices[0];
+    return (message.reasoning_content ?? "") + "|" + message.content;
+  };
+  const first = await whole({ seed: 7 });
+  assert.equal(await whole({ seed: 7 }), first);
+  assert.notEqual(await whole({ seed: 8 }), first);
+  assert.equal(await whole({ temperature: 0, seed: 1 }), await whole({ temperature: 0, seed: 2 }));
+
+  let thinking = "", text = "";
+  for await (const chunk of await ask({ seed: 7, stream: true })) {
+    thinking += chunk.choices[0]?.delta?.reasoning_content ?? "";
+    text += chunk.choices[0]?.delta?.content ?? "";
+  }
+  assert.equal(thinking + "|" + text, first);
+});
+
+test("a stream comes in pieces and ends properly", async () => {
+  const chunks = [];
+  for await (const chunk of await ask({ stream: true, stream_options: { include_usage: true }, max_tokens: 40 })) chunks.push(chunk);
+  assert.equal(new Set(chunks.map((chunk) => chunk.id)).size, 1);
+  assert.equal(chunks[0].choices[0].delta.role, "assistant");
+  const finishes = chunks.flatMap((chunk) => chunk.choices.map((choice) => choice.finish_reason)).filter(Boolean);
+  assert.deepEqual(finishes, ["length"]);
+  const last = chunks.at(-1);
+  assert.deepEqual(last.choices, []);
+  assert.equal(last.usage.completion_tokens, 40);
+  assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
+  assert.ok(chunks.length > 5, `${chunks.length} chunks`);
+  const text = await (await post({ messages, max_tokens: 2, stream: true })).text();
+  assert.ok(text.endsWith("data: [DONE]\n\n"));
+});
+
+test("content may come in parts", async () => {
+  const answer = await ask({ messages: [{ role: "user", content: [{ type: "text", text: "Say " }, { type: "text", text: "something." }] }], seed: 3, temperature: 0 });
+  assert.equal(answer.choices[0].message.content, (await ask({ seed: 3, temperature: 0 })).choices[0].message.content);
+});
+
+test("a stop text ends the answer and is not part of it", async () => {
+  const free = (await ask({ temperature: 0, max_tokens: 40 })).choices[0].message;
+  const text = free.content;
+  const stop = text.slice(Math.floor(text.length / 2), Math.floor(text.length / 2) + 3);
+  const cut = (await ask({ temperature: 0, max_tokens: 40, stop })).choices[0];
+  assert.equal(cut.finish_reason, "stop");
+  assert.equal(cut.message.content, text.slice(0, text.indexOf(stop)));
+});
+
+test("a long conversation's beginning is not computed twice", async () => {
+  const long = [{ role: "user", content: "word ".repeat(200) }];
+  await ask({ messages: long, max_tokens: 1 });
+  const again = await ask({ messages: [...long, { role: "assistant", content: "Yes." }, { role: "user", content: "More?" }], max_tokens: 1 });
+  assert.ok(again.usage.prompt_tokens_details.cached_tokens > 100, JSON.stringify(again.usage));
+});
+
+test("wrong requests are refused, naming the field", async () => {
+  for (const [fields, param] of [
+    [{ temperature: "hot" }, "temperature"], [{ n: 2 }, "n"], [{ max_tokens: -1 }, "max_tokens"], [{ stop: 5 }, "stop"],
+    [{ messages: [] }, "messages"], [{ messages: [{ role: "user" }, 5] }, "messages[1]"],
+  ]) {
+    await assert.rejects(ask(fields), (error) => error.status === 400 && error.param === param && error.type === "invalid_request_error", param);
+  }
+  await assert.rejects(ask({ messages: [{ role: "narrator", content: "x" }] }), { status: 400 });
+  await assert.rejects(ask({ messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] }), { status: 400 });
+  assert.equal((await post("{")).status, 400);
+  await assert.rejects(ask({ messages: [{ role: "user", content: "word ".repeat(20000) }] }), { status: 400, code: "context_length_exceeded" });
+});
+
+test("wrong addresses and methods", async () => {
+  const missing = await fetch(`${server.url}/v1/embeddings`, { method: "POST", body: "{}" });
+  assert.equal(missing.status, 404);
+  assert.equal((await missing.json()).error.type, "invalid_request_error");
+  assert.equal((await fetch(`${server.url}/v1/chat/completions`)).status, 405);
+  assert.equal((await fetch(`${server.url}/nothing`)).status, 404);
+  assert.equal((await fetch(`${server.url}/health`, { method: "DELETE" })).status, 405);
+  const head = await fetch(`${server.url}/`, { method: "HEAD" });
+  assert.equal(head.status, 200);
+  assert.equal(await head.text(), "");
+});
+
+test("pages of other sites reach nothing", async () => {
+  const body = { messages, max_tokens: 1 };
+  for (const origin of ["https://evil.example", "null", "http://localhost:1"]) {
+    const refused = await post(body, { Origin: origin });
+    assert.equal(refused.status, 403, origin);
+    assert.match((await refused.json()).error.message, /another site/);
+    assert.equal(refused.headers.get("access-control-allow-origin"), null);
+  }
+  assert.equal((await post(body, { Origin: server.url })).status, 200);
+  assert.equal((await post(body, { "Sec-Fetch-Site": "cross-site" })).status, 403);
+  const rebound = await raw("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+  assert.match(rebound, /^HTTP\/1.1 403 /);
+  assert.doesNotMatch(rebound, /composer/);
+  const preflight = await fetch(`${server.url}/v1/chat/completions`, { method: "OPTIONS", headers: { Origin: "https://evil.example", "Access-Control-Request-Method": "POST" } });
+  assert.equal(preflight.status, 403);
+});
+
+test("what is too large or malformed is refused", async () => {
+  assert.equal((await post("x".repeat(5 << 20))).status, 413);
+  assert.match(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"y".repeat(40000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
+  assert.match(await raw("GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 403 /);
+  assert.match(await raw("hello\r\n\r\n"), /^HTTP\/1.1 400 /);
+  assert.match(await raw("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), /^HTTP\/1.1 400 /);
+});
+
+test("requests may follow each other in one connection, and in one packet", async () => {
+  const get = "GET /health HTTP/1.1\r\nHost: localhost\r\n";
+  const answer = await raw(`${get}\r\n${get}Connection: close\r\n\r\n`);
+  assert.equal(answer.match(/HTTP\/1.1 200 OK/g).length, 2);
+  const body = JSON.stringify({ messages, max_tokens: 2 });
+  const mixed = await raw(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}${get}Connection: close\r\n\r\n`, 20000);
+  assert.equal(mixed.match(/HTTP\/1.1 200 OK/g).length, 2);
+});
+
+test("HTTP/1.0 gets its stream without chunks", async () => {
+  const body = JSON.stringify({ messages, max_tokens: 2, stream: true });
+  const answer = await raw(`POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`, 20000);
+  assert.doesNotMatch(answer, /chunked/i);
+  assert.match(answer, /data: \[DONE\]\n\n$/);
+});
+
+test("a client that leaves frees its place, streamed or not", async () => {
+  for (const stream of [true, false]) {
+    const leaving = new AbortController();
+    const answer = ask({ stream, max_tokens: 3500 }, { signal: leaving.signal });
+    answer.catch(() => {});
+    await server.until_running();
+    leaving.abort();
+    const waited = await server.until_idle(3000);
+    console.log(`freed after ${waited} ms (${stream ? "streamed" : "whole"})`);
+  }
+});
+
+test("answers wait for each other in turn, and one that leaves the queue frees its place", async () => {
+  const leaving = new AbortController();
+  const first = ask({ max_tokens: 3500, stream: true }, { signal: leaving.signal });
+  first.catch(() => {});
+  await server.until_running();
+  const order = [];
+  const second = ask({ max_tokens: 4 }).then(() => order.push("second"));
+  await sleep(100);
+  const gone = new AbortController();
+  const third = ask({ max_tokens: 4 }, { signal: gone.signal });
+  third.catch(() => {});
+  await sleep(100);
+  const fourth = ask({ max_tokens: 4 }).then(() => order.push("fourth"));
+  await sleep(300);
+  assert.equal((await server.health()).waiting, 3);
+  gone.abort();
+  await sleep(500);
+  assert.equal((await server.health()).waiting, 2);
+  leaving.abort();
+  await Promise.all([second, fourth]);
+  assert.deepEqual(order, ["second", "fourth"]);
+});
+
+test("many idle connections cost no threads and do not slow the others", async () => {
+  const { hostname, port } = new URL(server.url);
+  const sockets = [];
+  for (let i = 0; i < 1000; ++i) {
+    const socket = connect(Number(port), hostname);
+    socket.on("error", () => {});
+    sockets.push(socket);
+    if (i % 100 === 99) await sleep(20);
+  }
+  await sleep(300);
+  const began = performance.now();
+  assert.equal((await server.health()).status, "ok");
+  console.log(`health answered in ${(performance.now() - began).toFixed(1)} ms beside 1000 idle connections`);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("SIGTERM ends it in order, answers under way included", async () => {
+  const one = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  const its = new OpenAI({ apiKey: "none", baseURL: `${one.url}/v1`, maxRetries: 0 });
+  const stream = await its.chat.completions.create({ model: "any", messages, stream: true });
+  const told = (async () => { for await (const chunk of stream) void chunk; })();
+  told.catch(() => {});
+  await one.until_running();
+  const began = Date.now();
+  const { code, signal } = await one.stop();
+  assert.equal(signal, null);
+  assert.equal(code, 0);
+  assert.ok(Date.now() - began < 5000);
+  await assert.rejects(told, /shutting down/);
+});

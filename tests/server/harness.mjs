@@ -1,0 +1,98 @@
+// Starts the program for a test, and says why a test is left out where something is missing (exit code 77).
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export function skip(why) {
+  console.log(`skipped: ${why}`);
+  process.exit(77);
+}
+
+export async function load(name) {
+  try {
+    return await import(name);
+  } catch (error) {
+    skip(`the npm package ${name} is not installed (${error.code ?? error.message}); run npm ci --ignore-scripts in tests/server`);
+  }
+}
+
+export function chromium() {
+  const found = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => path && existsSync(path));
+  return found ?? skip("there is no chromium; install Debian's package of that name");
+}
+
+export const program = process.env.SMOLLM3_PROGRAM ?? skip("SMOLLM3_PROGRAM does not name the program");
+export const folder = mkdtempSync(join(tmpdir(), "smollm3-server-test-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
+// A model that never says anything sensible, but a lot and for as long as it is let.
+export function random_model() {
+  const file = join(folder, "random.gguf");
+  if (!existsSync(file)) {
+    const made = spawnSync(program, ["synth", "--shape", "tiny", "--out", file], { encoding: "utf8" });
+    if (made.status !== 0) throw new Error(`synth: ${made.stderr}`);
+  }
+  return file;
+}
+
+export class Server {
+  // `model` is a file, or null for the demo model that is built in.
+  static async start(model, { args = [] } = {}) {
+    const server = new Server();
+    const which = model === null ? [] : ["--model", model];
+    server.log = "";
+    server.child = spawn(program, [...which, ...args, "serve", "--port", "0"], {
+      env: { ...process.env, XDG_DATA_HOME: folder, SMOLLM3_MODEL: "", HOME: folder },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    server.exited = new Promise((resolve) => server.child.once("exit", (code, signal) => resolve({ code, signal })));
+    server.url = await new Promise((resolve, reject) => {
+      const hear = (data) => {
+        server.log += data;
+        const url = server.log.match(/http:\/\/127\.0\.0\.1:\d+/);
+        if (url) resolve(url[0]);
+      };
+      server.child.stdout.on("data", hear);
+      server.child.stderr.on("data", hear);
+      server.child.once("exit", (code) => reject(new Error(`the server ended with ${code}: ${server.log}`)));
+    });
+    return server;
+  }
+
+  async health() {
+    return (await fetch(`${this.url}/health`)).json();
+  }
+
+  // Until the engine has nothing to do.
+  async until_idle(milliseconds = 5000) {
+    const began = Date.now();
+    while (true) {
+      const health = await this.health();
+      if (health.running === 0 && health.waiting === 0) return Date.now() - began;
+      if (Date.now() - began > milliseconds) throw new Error(`still busy after ${milliseconds} ms: ${JSON.stringify(health)}`);
+      await sleep(50);
+    }
+  }
+
+  async until_running(milliseconds = 20000) {
+    const began = Date.now();
+    while ((await this.health()).running === 0) {
+      if (Date.now() - began > milliseconds) throw new Error("the engine did not start");
+      await sleep(20);
+    }
+  }
+
+  async stop() {
+    this.child.kill("SIGTERM");
+    return this.exited;
+  }
+}
+
+export function has_demo_model() {
+  const tried = spawnSync(program, ["run", "--temp", "0", "--max-tokens", "1", "Hi"], {
+    env: { ...process.env, XDG_DATA_HOME: folder, SMOLLM3_MODEL: "", HOME: folder }, encoding: "utf8",
+  });
+  return tried.status === 0;
+}

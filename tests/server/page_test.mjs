@@ -1,0 +1,290 @@
+// The web chat in Chromium, narrow and wide, light and dark.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { chromium as chromium_path, folder, has_demo_model, load, random_model, Server } from "./harness.mjs";
+
+const { chromium } = await load("playwright-core");
+const executable = chromium_path();
+const pictures = process.env.SMOLLM3_PICTURES;  // a folder for screenshots, if wanted
+if (pictures) mkdirSync(pictures, { recursive: true });
+const demo = has_demo_model();
+if (!demo) console.log("no demo model is built in: what needs answers that make sense is left out");
+
+const sizes = { narrow: { width: 390, height: 844 }, wide: { width: 1440, height: 900 } };
+let talker, babbler, browser;
+
+before(async () => {
+  babbler = await Server.start(random_model(), { args: ["--ctx", "8192"] });
+  if (demo) talker = await Server.start(null);
+  browser = await chromium.launch({
+    executablePath: executable, headless: true,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+after(async () => {
+  await browser?.close();
+  await talker?.stop();
+  await babbler?.stop();
+});
+
+// A page whose every complaint counts.
+async function open(size, { scheme = "light", path = "/", server = babbler } = {}) {
+  const context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme, permissions: ["clipboard-read", "clipboard-write"] });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) page.complaints.push(message.text()); });
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.on("request", (request) => { if (!request.url().startsWith(server.url)) page.complaints.push(`request to ${request.url()}`); });
+  await page.addInitScript(() => {
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
+  });
+  await page.goto(server.url + path);
+  return page;
+}
+
+async function close(page) {
+  assert.deepEqual(await page.evaluate(() => window.violations), []);
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+}
+
+const picture = (page, name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
+const send = async (page, text) => {
+  await page.fill("#text", text);
+  await page.keyboard.press("Enter");
+};
+const over = (page, n = 0) => page.waitForSelector(`#a${n} footer`, { timeout: 120_000 });
+
+// The distinct texts an answer had while it was written.
+async function watch_growing(page, n, until) {
+  const states = [];
+  while (!(await until(states))) {
+    const text = await page.evaluate((id) => document.getElementById(id)?.innerText ?? "", `a${n}`);
+    if (text !== states.at(-1)) states.push(text);
+    await sleep(25);
+  }
+  return states;
+}
+
+for (const size of Object.keys(sizes)) {
+  test(`${size}: the first page`, async () => {
+    const page = await open(size);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "text");
+    assert.ok(await page.isVisible("#greeting"));
+    assert.equal(await page.locator(".examples button").count(), 4);
+    assert.ok(await page.isVisible("#send"));
+    assert.ok(!(await page.isVisible("#stop")));
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+    await picture(page, `greeting-${size}`);
+    await close(page);
+  });
+
+  test(`${size}: words come one after another, and stop ends them`, async () => {
+    const page = await open(size);
+    await page.uncheck("#think");
+    await send(page, "Say something.");
+    await page.waitForSelector("#a0");
+    assert.equal(await page.inputValue("#text"), "");
+    assert.match(page.url(), /\/c\/[0-9a-f]{32}$/);
+    assert.ok(!(await page.isVisible("#greeting")));
+    await page.waitForSelector("#stop", { state: "visible" });
+    const states = await watch_growing(page, 0, (seen) => seen.length >= 12);
+    for (let i = 4; i < states.length; ++i) assert.ok(states[i].length >= states[i - 2].length * 0.8, "the answer shrank");
+    await picture(page, `streaming-${size}`);
+    await page.click("#stop");
+    await over(page);
+    const waited = await babbler.until_idle(2000);
+    console.log(`${size}: ${states.length} states seen; the engine was free ${waited} ms after the stop`);
+    assert.match(await page.innerText("#a0 footer"), /Stopped/);
+    const kept = await page.innerText("#a0 .text");
+    assert.ok(kept.length > 0);
+    await sleep(300);
+    assert.equal(await page.innerText("#a0 .text"), kept);
+    assert.ok(await page.isVisible("#send"));
+
+    await page.reload();
+    assert.equal(await page.innerText(".question"), "Say something.");
+    assert.equal((await page.innerText("#a0 .text")).replace(/\s+/g, " "), kept.replace(/\s+/g, " "));
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+    await close(page);
+  });
+
+  test(`${size}: HTML and scripts in a message are shown and not run`, async () => {
+    const page = await open(size);
+    const attack = `<script>window.__xss = 1</script><img src=x onerror="window.__xss = 2"><svg onload="window.__xss = 3">` +
+      `<a href="javascript:window.__xss = 4">x</a><hx-partial hx-target="body">gone</hx-partial><div hx-get="/" hx-trigger="load">`;
+    await send(page, attack);
+    await page.waitForSelector("#stop", { state: "visible" });
+    await page.waitForFunction(() => document.querySelector("#a0").innerText.length > 5);
+    assert.equal(await page.innerText(".question"), attack);
+    await page.click("#stop");
+    await over(page);
+    await page.reload();
+    assert.equal(await page.innerText(".question"), attack);
+    assert.equal(await page.evaluate(() => window.__xss), undefined);
+    assert.equal(await page.locator(".question img, .question script, .question svg").count(), 0);
+    await close(page);
+  });
+
+  test(`${size}: dark and light`, async () => {
+    const page = await open(size, { scheme: "dark" });
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const dark = await paper();
+    await picture(page, `dark-${size}`);
+    await page.click("#theme");
+    const light = await paper();
+    assert.notEqual(light, dark);
+    await page.reload();
+    assert.equal(await paper(), light);
+    await close(page);
+  });
+}
+
+test("a browser that leaves frees the engine, and what came is kept", async () => {
+  const page = await open("wide");
+  await page.uncheck("#think");
+  await send(page, "Say something.");
+  await page.waitForFunction(() => document.querySelector("#a0 .text")?.innerText.length > 20);
+  const url = page.url();
+  await page.goto("about:blank");
+  console.log(`free ${await babbler.until_idle(3000)} ms after the browser left`);
+  page.complaints = [];
+  await page.goto(url);
+  assert.ok((await page.innerText("#a0 .text")).length > 10);
+  assert.match(await page.innerText("#a0 footer"), /Stopped/);
+  await close(page);
+});
+
+test("who waits is told so, and may give up", async () => {
+  const first = await open("wide");
+  await send(first, "Say something.");
+  await babbler.until_running();
+  const second = await open("wide");
+  await send(second, "Me too.");
+  await second.waitForFunction(() => document.querySelector("#a0-status")?.innerText.includes("one answer comes first"));
+  await second.click("#stop");
+  await over(second);
+  assert.equal((await babbler.health()).waiting, 0);
+  await first.click("#stop");
+  await over(first);
+  await babbler.until_idle();
+  await close(first);
+  await close(second);
+});
+
+test("Shift+Enter makes a line, Enter sends, and nothing is sent twice or empty", async () => {
+  const page = await open("wide");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("one");
+  await page.keyboard.press("Shift+Enter");
+  await page.keyboard.type("two");
+  assert.equal(await page.inputValue("#text"), "one\ntwo");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#a0");
+  await page.keyboard.type("three");
+  await page.keyboard.press("Enter");
+  await sleep(200);
+  assert.equal(await page.locator(".question").count(), 1);
+  assert.equal(await page.inputValue("#text"), "three");
+  await page.keyboard.press("Escape");
+  await over(page);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#a1");
+  assert.equal(await page.innerText(".question >> nth=0"), "one\ntwo");
+  await page.click("#stop");
+  await over(page, 1);
+  await close(page);
+});
+
+test("scrolling up is left in peace, and the end is followed otherwise", async () => {
+  const page = await open("narrow");
+  await page.uncheck("#think");
+  await send(page, "Say something.");
+  const fills = () => document.scrollingElement.scrollHeight > 3 * innerHeight;
+  await page.waitForFunction(fills, null, { timeout: 120_000 });
+  const from_end = () => page.evaluate(() => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight);
+  assert.ok((await from_end()) < 150);
+  await page.mouse.move(200, 300);
+  await page.mouse.wheel(0, -900);
+  await sleep(300);
+  const top = await page.evaluate(() => document.scrollingElement.scrollTop);
+  await sleep(700);
+  assert.equal(await page.evaluate(() => document.scrollingElement.scrollTop), top);
+  await page.click("#stop");
+  await over(page);
+  await close(page);
+});
+
+test("a message that cannot be answered is given back", async () => {
+  const page = await open("wide");
+  const long = "word ".repeat(15000);
+  await send(page, long);
+  await page.waitForSelector("#a0 .notice", { timeout: 60_000 });
+  assert.match(await page.innerText("#a0 .notice"), /context|tokens/);
+  assert.equal((await page.inputValue("#text")).trim(), long.trim());
+  await close(page);
+});
+
+test("the server's end is told in the conversation, and the message kept", async () => {
+  const server = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  const page = await open("wide", { server });
+  await send(page, "Say something.");
+  await page.waitForFunction(() => document.querySelector("#a0")?.innerText.length > 20);
+  server.child.kill("SIGKILL");
+  await page.waitForSelector("#a0 .notice");
+  assert.match(await page.innerText("#a0 .notice"), /connection to the server was lost/);
+  assert.equal(await page.inputValue("#text"), "Say something.");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#conversation > .notice");
+  assert.match(await page.innerText("#conversation > .notice"), /was not sent/);
+  assert.equal(await page.inputValue("#text"), "Say something.");
+  assert.deepEqual(await page.evaluate(() => window.violations), []);
+  await page.context().close();
+});
+
+test("a conversation that the server has forgotten says so", async () => {
+  const page = await open("wide", { path: "/c/0123456789abcdef0123456789abcdef" });
+  assert.match(await page.innerText("main"), /not kept any more/);
+  page.complaints = page.complaints.filter((text) => !text.includes("404"));
+  await close(page);
+});
+
+test("without JavaScript a sentence says what is missing", async () => {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  await page.goto(babbler.url);
+  assert.match(await page.innerText("main"), /needs JavaScript/);
+  await context.close();
+});
+
+for (const size of demo ? Object.keys(sizes) : []) {
+  test(`${size}: the demo model thinks, answers and remembers`, async () => {
+    const page = await open(size, { server: talker });
+    await page.check("#think");
+    await page.click(".examples button >> nth=1");
+    await over(page);
+    assert.match(await page.innerText("#a0 .thinking summary"), /Thought for \d+ s/);
+    assert.ok(!(await page.evaluate(() => document.querySelector("#a0 details").open)));
+    assert.match(await page.innerText("#a0 footer"), /tokens/);
+    await send(page, "Make a table: Fruit and Amount: apple 3, pear 5, plum 8");
+    await over(page, 1);
+    await page.click("#a1 footer .copy");
+    assert.ok((await page.evaluate(() => navigator.clipboard.readText())).length > 0);
+    await page.uncheck("#think");
+    await send(page, "Write a loop from 1 to 5");
+    await over(page, 2);
+    assert.equal(await page.locator("#a2 details").count(), 0);
+    await picture(page, `conversation-${size}`);
+    await page.click("#theme");
+    await picture(page, `conversation-dark-${size}`);
+    await page.reload();
+    assert.equal(await page.locator(".question").count(), 3);
+    await close(page);
+  });
+}
