@@ -200,8 +200,9 @@ __m512i widen_pair(__m512i x, unsigned i) {
   for (unsigned i = 0; i < 4; ++i) f.pairs[i] = widen_pair(min[i / 2], i % 2);
 }
 
-// Each format hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r, unsigned. All is
-// inlined and unrolled, so that a sink may keep what it makes of them in registers.
+// Each format hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r, unsigned. Those of
+// a group come in ascending order and soon after one another. All is inlined and unrolled, so that a sink may keep what it
+// makes of them in registers.
 struct Q4_K {
   static constexpr std::size_t block_bytes = 144;
   static constexpr std::size_t groups = 8;
@@ -240,16 +241,16 @@ struct Q5_K {
   [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
     const __m512i low4 = bytes(0x0f);
     const __m512i fifth = bytes(0x10);
-#pragma GCC unroll 2
-    for (std::size_t half = 0; half < 2; ++half) {
-      const Columns high = load_columns(p + 16 + half * 16, stride);
+    const Columns high[2] = {load_columns(p + 16, stride), load_columns(p + 32, stride)};
 #pragma GCC unroll 4
-      for (unsigned pair = 0; pair < 4; ++pair) {
+    for (unsigned pair = 0; pair < 4; ++pair) {
+#pragma GCC unroll 2
+      for (std::size_t half = 0; half < 2; ++half) {
         const Columns packed = load_columns(p + 48 + pair * 32 + half * 16, stride);
 #pragma GCC unroll 4
         for (std::size_t i = 0; i < 4; ++i) {
           // Bit 2·pair of the high bytes belongs to the low nibbles, the next one to the high nibbles.
-          const __m512i bits = _mm512_srli_epi32(high.c[i], 2 * pair);
+          const __m512i bits = _mm512_srli_epi32(high[half].c[i], 2 * pair);
           const std::size_t k = pair * 16 + half * 4 + i;
           sink(k, _mm512_or_si512(_mm512_and_si512(packed.c[i], low4), _mm512_and_si512(_mm512_slli_epi32(bits, 4), fifth)));
           sink(k + 8, _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(packed.c[i], 4), low4),
@@ -325,22 +326,31 @@ template <typename Format>
   }
 }
 
-// A single activation row: weights go from the nibbles straight into the product, nothing is stored.
-template <typename Format>
-[[gnu::always_inline]] inline __m512 multiply_one(const std::uint8_t* p, std::size_t stride, const SuperRow& x, __m512 sum) {
-  __m512i dot[Format::groups];
-#pragma GCC unroll 16
-  for (std::size_t g = 0; g < Format::groups; ++g) dot[g] = _mm512_setzero_si512();
-  Format::each_column(p, stride, [&](std::size_t k, __m512i w) __attribute__((always_inline)) {
-    const std::size_t g = k * Format::groups / 64;
-    dot[g] = _mm512_dpbusd_epi32(dot[g], w, _mm512_set1_epi32(load32(x.q + k * 4)));
-  });
+// Few activation rows: weights go from the nibbles straight into the products, nothing is stored between. Adds to
+// sums[a][16].
+template <typename Format, std::size_t A>
+void multiply_directly(const std::uint8_t* p, std::size_t stride, const SuperRow* x, float* sums) {
+  constexpr std::size_t steps = 64 / Format::groups;
   Factors f;
   Format::factors(p, stride, f);
-  __m512i total = _mm512_mullo_epi32(dot[0], f.scale[0]);
-#pragma GCC unroll 16
-  for (std::size_t g = 1; g < Format::groups; ++g) total = _mm512_add_epi32(total, _mm512_mullo_epi32(dot[g], f.scale[g]));
-  return add_superblock<Format>(f, x, total, sum);
+  __m512i dot[Format::groups][A];
+  __m512i total[A];
+#pragma GCC unroll 8
+  for (std::size_t a = 0; a < A; ++a) total[a] = _mm512_setzero_si512();
+  Format::each_column(p, stride, [&](std::size_t k, __m512i w) __attribute__((always_inline)) {
+    const std::size_t g = k / steps;
+#pragma GCC unroll 8
+    for (std::size_t a = 0; a < A; ++a) {
+      const __m512i before = k % steps == 0 ? _mm512_setzero_si512() : dot[g][a];
+      dot[g][a] = _mm512_dpbusd_epi32(before, w, _mm512_set1_epi32(load32(x[a].q + k * 4)));
+      if (k % steps == steps - 1) total[a] = _mm512_add_epi32(total[a], _mm512_mullo_epi32(dot[g][a], f.scale[g]));
+    }
+  });
+#pragma GCC unroll 8
+  for (std::size_t a = 0; a < A; ++a) {
+    float* to = sums + a * lanes;
+    _mm512_store_ps(to, add_superblock<Format>(f, x[a], total[a], _mm512_load_ps(to)));
+  }
 }
 
 // Several activation rows share 16 rows × 256 columns of weights, unpacked to the first-level cache.
@@ -431,46 +441,77 @@ void multiply_all(const Panel* panels, const SuperRow* x, std::size_t n, float* 
   for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
 }
 
-// P panels of 16 rows, the last of which may have fewer.
+void clear(float* sums, std::size_t n) {
+  for (std::size_t a = 0; a < n; ++a) _mm512_store_ps(sums + a * lanes, _mm512_setzero_ps());
+}
+
+// Calls body(start of the block's first row, stride) for rows r to r+15; where the weight has fewer rows left, on a copy
+// with the missing rows zero.
+template <typename Format, typename Body>
+[[gnu::always_inline]] inline void with_rows(const WeightRows& w, std::size_t r, std::size_t block, Body body) {
+  const std::uint8_t* p = w.data + r * w.row_bytes + block * Format::block_bytes;
+  if (w.rows - r >= lanes) {
+    body(p, w.row_bytes);
+  } else {
+    std::uint8_t copy[lanes * Format::block_bytes] = {};
+    copy_rows(p, w.row_bytes, w.rows - r, Format::block_bytes, copy);
+    body(copy, Format::block_bytes);
+  }
+}
+
+template <typename Format, std::size_t A>
+void product_directly(const WeightRows& w, const SuperRow* x, const Output& out) {
+  alignas(64) float sums[A * lanes];
+  for (std::size_t r = 0; r < w.rows; r += lanes) {
+    clear(sums, A);
+    for (std::size_t b = 0; b < w.cols / 256; ++b) {
+      constexpr std::size_t size = lanes * Format::block_bytes;
+      prefetch_bytes(w.data + (r + lanes) * w.row_bytes + b * size, size);
+      with_rows<Format>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
+        multiply_directly<Format, A>(p, stride, x + b * A, sums);
+      });
+    }
+    store_sums(sums, A, w.rows - r < lanes ? w.rows - r : lanes, out, out.y + r);
+  }
+}
+
+// Rows r to r + 16 P - 1; the last of the P panels may have fewer rows.
 template <typename Format, std::size_t P>
-void product_rows(const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n, const Output& out) {
+void product_panels(const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n, const Output& out) {
   alignas(64) float sums[P * block_rows * lanes];
   Panel panels[P];
-  const std::size_t left = w.rows - r;
-  for (std::size_t p = 0; p < P; ++p) {
-    for (std::size_t a = 0; a < n; ++a) _mm512_store_ps(sums + (p * block_rows + a) * lanes, _mm512_setzero_ps());
-  }
+  for (std::size_t p = 0; p < P; ++p) clear(sums + p * block_rows * lanes, n);
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
-    const std::uint8_t* start = w.data + r * w.row_bytes + b * Format::block_bytes;
-    prefetch_bytes(w.data + (r + P * lanes) * w.row_bytes + b * P * lanes * Format::block_bytes, P * lanes * Format::block_bytes);
-    if (n == 1 && P == 1 && left >= lanes) {
-      _mm512_store_ps(sums, multiply_one<Format>(start, w.row_bytes, x[b], _mm512_load_ps(sums)));
-      continue;
-    }
+    constexpr std::size_t size = P * lanes * Format::block_bytes;
+    prefetch_bytes(w.data + (r + P * lanes) * w.row_bytes + b * size, size);
     for (std::size_t p = 0; p < P; ++p) {
-      if (left >= (p + 1) * lanes) {
-        unpack<Format>(start + p * lanes * w.row_bytes, w.row_bytes, panels[p]);
-      } else {
-        std::uint8_t copy[lanes * Format::block_bytes] = {};
-        copy_rows(start + p * lanes * w.row_bytes, w.row_bytes, left - p * lanes, Format::block_bytes, copy);
-        unpack<Format>(copy, Format::block_bytes, panels[p]);
-      }
+      with_rows<Format>(w, r + p * lanes, b,
+                        [&](const std::uint8_t* q, std::size_t stride) { unpack<Format>(q, stride, panels[p]); });
     }
     multiply_all<Format, P>(panels, x + b * n, n, sums);
   }
   for (std::size_t p = 0; p < P; ++p) {
-    const std::size_t rows = left < (p + 1) * lanes ? left - p * lanes : lanes;
-    store_sums(sums + p * block_rows * lanes, n, rows, out, out.y + r + p * lanes);
+    const std::size_t left = w.rows - r - p * lanes;
+    store_sums(sums + p * block_rows * lanes, n, left < lanes ? left : lanes, out, out.y + r + p * lanes);
   }
 }
 
 template <typename Format>
 void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
-  std::size_t r = 0;
-  if (n > 1) {
-    for (; w.rows - r > lanes; r += 2 * lanes < w.rows - r ? 2 * lanes : w.rows - r) product_rows<Format, 2>(w, r, x, n, out);
+  switch (n) {
+    case 1: return product_directly<Format, 1>(w, x, out);
+    case 2: return product_directly<Format, 2>(w, x, out);
+    case 3: return product_directly<Format, 3>(w, x, out);
+    case 4: return product_directly<Format, 4>(w, x, out);
+    default: break;
   }
-  for (; r < w.rows; r += lanes) product_rows<Format, 1>(w, r, x, n, out);
+  for (std::size_t r = 0; r < w.rows; r += 2 * lanes) {
+    if (w.rows - r > lanes) {
+      product_panels<Format, 2>(w, r, x, n, out);
+    } else {
+      product_panels<Format, 1>(w, r, x, n, out);
+    }
+  }
 }
 
 // Q8_0: 16 rows × 32 columns at a time. Weights are moved by 128 to be unsigned, which adds 128 times the activations' sum.
