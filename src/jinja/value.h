@@ -2,6 +2,7 @@
 // Lists, tuples and dicts cannot be changed once made (templates run in an immutable sandbox), so values share them.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,15 +34,14 @@ class Value {
   enum class Kind { Undefined, None, Bool, Integer, Float, String, List, Tuple, Dict, Object };
 
   Value() = default;  // undefined
-  Value(bool b) : data_(b) {}
+  template <std::same_as<bool> B>  // not what a pointer would become
+  Value(B b) : data_(b) {}
   Value(int i) : data_(Int{i}) {}
   Value(std::int64_t i) : data_(Int{i}) {}
   Value(std::size_t i) : data_(Int{i}) {}
   Value(Int i) : data_(i) {}
   Value(double x) : data_(x) {}
   Value(Text text, bool safe = false);
-  // A C string would otherwise become a bool; say which provenance a string has.
-  Value(const char*) = delete;
   template <class T>
     requires std::is_convertible_v<T*, Object*>
   Value(std::shared_ptr<T> object) : data_(std::shared_ptr<Object>(std::move(object))) {}

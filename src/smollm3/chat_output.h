@@ -51,11 +51,14 @@ class OutputParser {
   bool advance_thinking(bool at_end);
   bool advance_answer(bool at_end);
   bool advance_call(bool at_end);
-  void emit(OutputEvent::Kind kind, std::string_view text);
+  std::string_view rest() const { return std::string_view(held_).substr(taken_); }
+  void emit(OutputEvent::Kind kind, std::size_t length);
 
   State state_;
-  std::string held_;              // not yet decided
-  bool drop_newlines_ = true;     // no text of this section was emitted yet
+  std::string held_;           // not yet decided, from taken_ on
+  std::size_t taken_ = 0;
+  std::size_t searched_ = 0;   // of rest(): no call ends before here
+  bool drop_newlines_ = true;  // nothing was written yet in this thinking or answer, or since the last call
   std::vector<OutputEvent> events_;
 };
 
