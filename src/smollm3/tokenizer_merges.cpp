@@ -106,7 +106,9 @@ Merges::Merges(std::size_t count, std::vector<std::uint32_t> lengths, const std:
       shift_(64 - std::countr_zero(slots_.size())),
       byte_tokens_(byte_tokens),
       byte_ranks_(256 * 256),
-      lengths_(std::move(lengths)) {
+      lengths_(std::move(lengths)),
+      is_left_(lengths_.size()),
+      is_right_(lengths_.size()) {
   results_.reserve(count);
 }
 
@@ -119,6 +121,8 @@ bool Merges::add(Token left, Token right, Token result) {
   }
   slots_[at] = pair << 24 | results_.size();
   results_.push_back(result);
+  is_left_[static_cast<std::size_t>(left)] = true;
+  is_right_[static_cast<std::size_t>(right)] = true;
   return true;
 }
 
@@ -131,6 +135,7 @@ void Merges::finish() {
 }
 
 std::uint32_t Merges::rank(Token left, Token right) const {
+  if (!is_left_[static_cast<std::size_t>(left)] || !is_right_[static_cast<std::size_t>(right)]) return kNoRank;
   const std::uint64_t pair = pair_key(left, right);
   const std::size_t mask = slots_.size() - 1;
   for (std::size_t at = home(pair); slots_[at] != kFree; at = (at + 1) & mask) {

@@ -71,6 +71,9 @@ class Merges {
   std::array<Token, 256> byte_tokens_;
   std::vector<std::uint32_t> byte_ranks_;  // [left byte << 8 | right byte]: most look-ups are of these
   std::vector<std::uint32_t> lengths_;     // bytes of each token
+  // Whether any merge has the token on that side: most pairs are turned away by these without missing the cache.
+  std::vector<bool> is_left_;
+  std::vector<bool> is_right_;
 };
 
 }  // namespace smollm3
