@@ -25,9 +25,10 @@ SYSTEMS = ["You are a helpful assistant.", "You are a helpful AI assistant.", "B
 
 SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay.repeat, "reverse": wordplay.reverse, "count": wordplay.count,
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
-THINKING = 0.4  # share of conversations under /think
+THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 22, "sums": 14, "repeat": 4, "reverse": 9, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 9, "tools": 13, "wrapup": 6}
+MIX = {"facts": 17, "sums": 13, "repeat": 5, "reverse": 10, "count": 6, "talk": 7, "unknown": 6, "markdown": 9, "recall": 12, "tools": 16,
+       "wrapup": 7}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 
@@ -162,7 +163,7 @@ def sample(rng):
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
     thinking = rng.random() < THINKING
     if kind == "recall":
-        out = recalled(source, thinking, length=rng.choice((0,) * 16 + (150, 300, 600, 1000)) or None)
+        out = recalled(source, thinking, length=rng.choice((0,) * 12 + (150, 300, 600, 1000)) or None)
     elif kind == "tools":
         out = called(source, thinking)
     elif kind == "wrapup":
@@ -171,7 +172,7 @@ def sample(rng):
         count = rng.choice((0, 0, 0, 0, 0, 1, 2) if thinking else (0, 0, 1, 2, 3, 3))
         before = rng.choices(list(SINGLE), [MIX[k] for k in SINGLE], k=count)
         if kind == "facts" and not thinking:  # many facts in a row: the most that can be learnt from a token
-            before += ["facts"] * rng.randint(0, 6)
+            before += ["facts"] * rng.randint(0, 4)
         out = single(source, kind, thinking, before)
     if rng.random() < 0.1:
         out.system = filled(source, rng.choice(SYSTEMS))

@@ -3,7 +3,7 @@
     evaluate.py --program ../../build/release/smollm3 --model ../demo.gguf     starts a server of its own
     evaluate.py --url http://127.0.0.1:3000                                    uses one that runs
 
-Speaks POST /v1/chat/completions with temperature 0. `--json FILE` keeps the figures, `--failures` prints what went wrong.
+Speaks POST /v1/chat/completions with temperature 0.
 """
 import argparse
 import contextlib
@@ -29,7 +29,8 @@ def arguments():
     a.add_argument("--cases", type=int, default=CASES, help="per ability and mode")
     a.add_argument("--only", help="abilities, separated by commas")
     a.add_argument("--json", help="write the figures to this file")
-    a.add_argument("--failures", action="store_true")
+    a.add_argument("--table", action="store_true", help="print a Markdown table at the end")
+    a.add_argument("--failures", action="store_true", help="print every wrong answer")
     o = a.parse_args()
     if not o.url and not (o.program and o.model):
         a.error("give --url, or --program and --model")
@@ -85,6 +86,15 @@ def measure(url, conversations, failures):
     return right, mode
 
 
+def markdown_table(rows):
+    """One line an ability, under /think and under /no_think."""
+    out = ["| ability | `/think` | `/no_think` |", "|---|---|---|"]
+    for ability in dict.fromkeys(r["ability"] for r in rows):
+        shares = {r["thinking"]: f"{100 * r['right'] / r['of']:.0f} % of {r['of']}" for r in rows if r["ability"] == ability}
+        out.append(f"| {ability} | {shares[True]} | {shares[False]} |")
+    return "\n".join(out)
+
+
 def main():
     o = arguments()
     chosen = o.only.split(",") if o.only else list(cases.TASKS) + ["every fact"]
@@ -101,6 +111,8 @@ def main():
                 rows.append({"ability": task, "thinking": thinking, "right": right, "of": len(conversations)})
                 print(f"{task:12} {'think' if thinking else 'no think':9} {right:4} of {len(conversations):4}  {100 * right / len(conversations):5.1f} %", flush=True)
     print(f"{'mode obeyed':22} {modes[0]:4} of {modes[1]:4}  {100 * modes[0] / modes[1]:5.1f} %")
+    if o.table:
+        print(markdown_table(rows))
     if o.json:
         with open(o.json, "w", encoding="utf-8") as f:
             json.dump({"abilities": rows, "mode_obeyed": modes}, f, indent=1)

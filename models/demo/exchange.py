@@ -21,6 +21,15 @@ OPENERS = ["", "", "", "", "", "", "please ", "hey, ", "tell me: ", "quick quest
 CLOSERS = ["", "", "", "", "", "", "", " please", " thanks", " thank you"]
 
 
+def mistyped(rng, text):
+    """One letter dropped, doubled or changed places with the next."""
+    places = [i for i in range(len(text) - 1) if text[i].isalpha() and text[i + 1].isalpha()]
+    if not places:
+        return text
+    i = rng.choice(places)
+    return rng.choice((text[:i] + text[i + 1:], text[:i] + text[i] + text[i:], text[:i] + text[i + 1] + text[i] + text[i + 2:]))
+
+
 def vary(source, text):
     """Training prompts the way people type them: an opener, no capital, no mark at the end, a please (never after a
     list's place at the end, where it would read as one more item)."""
@@ -32,6 +41,8 @@ def vary(source, text):
         text = opener + (text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text)
     if rng.random() < 0.12:
         text = text.rstrip("?.!")
+    if rng.random() < 0.06:
+        text = mistyped(rng, text)
     closer = "" if text.endswith("0") else rng.choice(CLOSERS)
     if closer:
         mark = text[-1] if text[-1:] in "?.!" and text else ""

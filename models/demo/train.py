@@ -6,9 +6,9 @@
 The schedule runs on time, not on steps, so that a run ends when it was asked to however busy the machine is: a short
 warm-up, a plateau, then a linear decay to zero. A run that is terminated saves where it is. DIR holds vocab.json, checkpoint.pt and train.log.
 
-Each worker is a process with one thread that takes a copy of the weights, finds the gradient of its own micro-batches and
-steps the shared weights with it, waiting for nobody: on a busy machine this loses far less than threads that wait for
-each other in every operation, and a gradient that is one step old does no harm.
+Each worker is a process with one thread that takes a copy of the weights, adds the gradient of one micro-batch to the
+shared gradient, and steps the shared weights when that has enough, waiting for nobody: on a busy machine this loses far
+less than threads that wait for each other in every operation, and a gradient that is one step old does no harm.
 """
 import argparse
 import os
@@ -26,11 +26,11 @@ import model
 import optimizer
 import samples
 
-MATRIX_RATE, EMBEDDING_RATE, NORM_RATE, DECAY = 0.008, 0.01, 0.001, 0.05
+MATRIX_RATE, EMBEDDING_RATE, NORM_RATE, DECAY = 0.005, 0.005, 0.0002, 0.05
 WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
-SHORT_FIRST, SHORT = 0.25, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
-MICRO_TOKENS, MICRO_PER_STEP = 1280, 3
-SCALE = 1.0 / 1400            # about one over the weighted answer tokens of a step
+SHORT_FIRST, SHORT = 0.15, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
+MICRO_TOKENS, MICRO_PER_STEP = 1280, 4
+SCALE = 1.0 / 1800            # about one over the weighted answer tokens of a step
 OVER = -1.0                   # the rate that ends the workers
 SAVE_EVERY = 180              # seconds
 LOG_EVERY = 20                # steps
@@ -43,7 +43,7 @@ def rate_at(share):
 
 
 class Worker:
-    """One process's steps. Weights, optimizer state and counts lie in shared memory."""
+    """One process's part. Weights, gradients, optimizer state and counts lie in shared memory."""
 
     def __init__(self, shared, seed):
         self.shared = shared
@@ -53,31 +53,36 @@ class Worker:
         """Leaves to differentiate: the matrices in bfloat16, the norms as they are."""
         return {n: (w.bfloat16() if w.dim() == 2 else w.clone()).requires_grad_(True) for n, w in self.shared["weights"].items()}
 
-    def step(self):
-        with self.shared["lock"]:
+    def micro_batch(self):
+        """Add one micro-batch's gradient to the shared one; the worker that brings the last of a step steps the weights."""
+        shared = self.shared
+        with shared["lock"]:
             weights = self.copied_weights()
-        counts = torch.zeros(3, dtype=torch.float64)  # loss, weight, tokens
-        for _ in range(MICRO_PER_STEP):
-            ids, target, at, weight = self.batches.take(self.shared["longest"].value)
-            hidden = model.forward(weights, self.shared["config"], ids, at)
-            losses = F.cross_entropy(model.logits(weights, hidden).float(), target, reduction="none")
-            loss = (losses * weight).sum()
-            (loss * SCALE).backward()
-            counts += torch.tensor([loss.item(), weight.sum().item(), ids.numel()])
-        gradients = {n: w.grad.float() for n, w in weights.items()}
-        with self.shared["lock"]:
-            rate = max(0.0, self.shared["rate"].value)
-            self.shared["optimizer"].step(gradients, MATRIX_RATE * rate, EMBEDDING_RATE * rate, NORM_RATE * rate, DECAY)
-            self.shared["counts"] += counts
+        ids, target, at, weight = self.batches.take(shared["longest"].value)
+        hidden = model.forward(weights, shared["config"], ids, at)
+        losses = F.cross_entropy(model.logits(weights, hidden).float(), target, reduction="none")
+        loss = (losses * weight).sum()
+        (loss * SCALE).backward()
+        with shared["lock"]:
+            shared["counts"] += torch.tensor([loss.item(), weight.sum().item(), ids.numel()])
+            for n, g in shared["gradients"].items():
+                g += weights[n].grad
+            shared["gathered"].value += 1
+            if shared["gathered"].value >= MICRO_PER_STEP:
+                rate = max(0.0, shared["rate"].value)
+                shared["optimizer"].step(shared["gradients"], MATRIX_RATE * rate, EMBEDDING_RATE * rate, NORM_RATE * rate, DECAY)
+                for g in shared["gradients"].values():
+                    g.zero_()
+                shared["gathered"].value = 0
 
 
 def helper(shared, seed):
-    """A worker beside the first: steps until the run is over."""
+    """A worker beside the first, until the run is over."""
     prepare()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker = Worker(shared, seed)
     while shared["rate"].value != OVER:
-        worker.step()
+        worker.micro_batch()
 
 
 def prepare():
@@ -113,7 +118,8 @@ def main():
     weights = {n: w.detach().share_memory_() for n, w in weights.items()}
     opt = optimizer.Optimizer(weights, stored["optimizer"], stored["steps"])
     shared = {"config": config, "bpe": bpe, "weights": weights, "optimizer": opt, "lock": mp.Lock(), "rate": mp.Value("d", 0.0),
-              "longest": mp.Value("i", SHORT), "counts": torch.zeros(3, dtype=torch.float64).share_memory_()}
+              "longest": mp.Value("i", SHORT), "gathered": mp.Value("i", 0),
+              "gradients": {n: torch.zeros_like(w).share_memory_() for n, w in weights.items()}, "counts": torch.zeros(3, dtype=torch.float64).share_memory_()}
     seeds = [o.seed * 1_000_003 + opt.steps() * o.workers + rank for rank in range(o.workers)]
     helpers = [mp.Process(target=helper, args=(shared, seed), daemon=True) for seed in seeds[1:]]
     worker = Worker(shared, seeds[0])
@@ -138,7 +144,7 @@ def main():
         shared["longest"].value = SHORT if share < SHORT_FIRST and not o.start else samples.MAX_LENGTH
         if share >= 1 or stopped:
             break
-        worker.step()
+        worker.micro_batch()
         now = time.time()
         if opt.steps() >= logged + LOG_EVERY:
             logged, total = opt.steps(), shared["counts"].clone()
