@@ -26,10 +26,10 @@ struct Options {
 };
 
 struct Request {
-  std::vector<Token> prompt;
-  Sampling sampling;
-  std::uint32_t max_tokens = 0;    // of the answer; 0: until the context is full
-  std::vector<std::string> stop;   // texts that end the answer; they are not part of it
+  std::vector<Token> prompt = {};
+  Sampling sampling = {};
+  std::uint32_t max_tokens = 0;        // of the answer; 0: until the context is full
+  std::vector<std::string> stop = {};  // texts that end the answer; they are not part of it
 };
 
 enum class Finish {
