@@ -72,7 +72,8 @@ Value indent(Interpreter&, const Value& input, const Args& args) {
   if (bound.has(0) && bound[0].is_string()) {
     by = bound[0].text();
   } else {
-    const auto width = static_cast<std::size_t>(std::clamp<Int>(bound.integer(0, 4), 0, 100'000));
+    const auto width = static_cast<std::size_t>(std::clamp<Int>(bound.integer(0, 4), 0, Int{1} << 40));
+    Budget::spend_text(width);
     by = Text::from_template(std::string(width, ' '));
   }
   const Text newline = Text::from_template("\n");

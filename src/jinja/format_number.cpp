@@ -50,7 +50,8 @@ double round_to(double x, int digits) {
   const std::string kept = cut == point ? "0" : s.substr(0, point - cut);
   std::string rest = s.substr(point - cut);
   rest.erase(std::remove(rest.begin(), rest.end(), '.'), rest.end());
-  const std::string half = "5" + std::string(rest.size() - 1, '0');
+  std::string half(rest.size(), '0');
+  half[0] = '5';
   const bool odd = (kept.back() - '0') % 2 == 1;
   const bool up = rest > half || (rest == half && odd);
   double rounded = std::strtod((kept + "e" + std::to_string(cut)).c_str(), nullptr);

@@ -32,10 +32,10 @@ struct Options {
   // Finds the template of `{% include "name" %}`; nullptr if there is none of that name. It must outlive the call.
   std::function<const Template*(std::string_view name)> loader;
   // A step is one node evaluated or 16 bytes copied.
-  std::size_t max_steps = 20'000'000;
+  std::size_t max_steps = 10'000'000;
   // Of nested expressions, blocks and macro calls.
   std::size_t max_depth = 300;
-  std::size_t max_output = 64 << 20;  // bytes
+  std::size_t max_output = 16 << 20;  // bytes; no text made on the way may be longer either
 };
 
 class Template {

@@ -109,12 +109,12 @@ TEST(JinjaBounds, Steps) {
 TEST(JinjaBounds, Size) {
   Options small;
   small.max_output = 1000;
-  EXPECT_THAT(refusal("{% for a in range(1001) %}x{% endfor %}", {}, small), HasSubstr("more than 1000 bytes"));
-  EXPECT_THAT(refusal("{{ 'a' * 1001 }}", {}, small), HasSubstr("longer than the 1000"));
+  EXPECT_THAT(refusal("{% for a in range(1001) %}x{% endfor %}", ordered_json::object(), small), HasSubstr("more than 1000 bytes"));
+  EXPECT_THAT(refusal("{{ 'a' * 1001 }}", ordered_json::object(), small), HasSubstr("longer than the 1000"));
   for (const char* large : {"{{ 'a' * 10 ** 30 }}", "{{ [1] * 10 ** 15 }}", "{{ '%999999999d' % 1 }}", "{{ '{:999999999}'.format(1) }}",
                             "{{ 'a'.center(10 ** 12) }}", "{{ 'a'.zfill(10 ** 12) }}", "{{ '\\t'.expandtabs(10 ** 12) }}",
                             "{{ range(10 ** 12) }}", "{{ 'x' | indent(10 ** 12) }}", "{{ [1] | batch(10 ** 12, 0) | list }}",
-                            "{{ [] | slice(10 ** 12) | list }}", "{{ 1 | round(10 ** 12) }}", "{{ 10 ** 100 }}", "{{ '%.999999999f' % 1 }}",
+                            "{{ [] | slice(10 ** 12) | list }}", "{{ 10 ** 100 }}", "{{ '%.999999999f' % 1 }}",
                             "{{ 1.5 | round(10 ** 12) ~ 'a' * 10 ** 12 }}", "{{ [1] | tojson(indent='x' * 60000000) }}",
                             "{{ 'a'.join('b' * 9000000) }}"}) {
     EXPECT_NE(refusal(large), "rendered") << large;
@@ -155,7 +155,7 @@ TEST(JinjaBounds, CyclesEnd) {
                    "{% set ns.m = m %}{% for x in [1] %}{{ loop.changed(loop) }}{% set ns.l = loop %}{% set ns.c = loop.cycle %}"
                    "{% macro k() %}{{ x }}{% endmacro %}{% set ns.k = k %}{% endfor %}{{ ns.c(5) }}{{ ns.k() }}{{ ns.l.index }}"),
             "True511");
-  EXPECT_THAT(refusal("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}"), HasSubstr("namespace"));
+  EXPECT_THAT(refusal("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}"), HasSubstr("deep"));
   EXPECT_THAT(refusal("{% set ns = namespace() %}{% set ns.a = [ns] %}{{ ns }}"), HasSubstr("deep"));
 }
 
@@ -193,7 +193,7 @@ TEST(JinjaOptions, TimeIsGiven) {
   using namespace std::chrono;
   Options options;
   options.now = local_days(2024y / December / 30) + hours(13);
-  EXPECT_EQ(render("{{ strftime_now('%d %B %Y %I%p %G-W%V') }}", {}, options), "30 December 2024 01PM 2025-W01");
+  EXPECT_EQ(render("{{ strftime_now('%d %B %Y %I%p %G-W%V') }}", ordered_json::object(), options), "30 December 2024 01PM 2025-W01");
   EXPECT_THAT(refusal("{{ strftime_now('%Q') }}"), HasSubstr("%Q"));
   EXPECT_THAT(render("{{ strftime_now('%Y') }}"), testing::MatchesRegex("20[0-9][0-9]"));
 }

@@ -125,12 +125,6 @@ std::optional<Value> Group::attribute(std::string_view name) {
 }
 
 std::string Namespace::repr() {
-  for (const auto& item : members_.items()) {
-    // It might hold itself, and Python would not come to an end either.
-    if (item.second.is(Value::Kind::Object) && dynamic_cast<const Namespace*>(item.second.object().get()) != nullptr) {
-      throw Failure("a namespace that holds a namespace cannot be printed");
-    }
-  }
   return concat("<Namespace ", jinja::repr(Value::dict(members_)), ">");
 }
 

@@ -119,7 +119,7 @@ Value repeat(const Value& v, Int times) {
     }
     return Value(std::move(out), v.safe());
   }
-  Budget::spend(v.items().size() * n);
+  Budget::spend(2 * v.items().size() * n);
   Values out;
   if (!v.items().empty()) {
     for (std::size_t i = 0; i < n; ++i) out.insert(out.end(), v.items().begin(), v.items().end());
@@ -163,7 +163,7 @@ Value apply(BinaryOperator op, const Value& a, const Value& b) {
     if (a.is_sequence() && a.kind() == b.kind()) {
       Values items = a.items();
       items.insert(items.end(), b.items().begin(), b.items().end());
-      Budget::spend(items.size());
+      Budget::spend(2 * items.size());
       return a.is(Kind::List) ? Value::list(std::move(items)) : Value::tuple(std::move(items));
     }
   }

@@ -13,6 +13,8 @@ namespace {
 
 using Kind = Value::Kind;
 
+constexpr std::size_t steps_per_string = 8;  // what a string of its own costs in memory
+
 void append_hex(std::string& out, char kind, unicode::CodePoint code, int digits) {
   out.push_back('\\');
   out.push_back(kind);
@@ -28,8 +30,22 @@ void append_items(std::string& out, const Values& items) {
   }
 }
 
+// A namespace may hold itself: how many values being printed there are around this one.
+thread_local std::size_t printing = 0;
+
+struct Printing {
+  Printing() {
+    if (printing >= 2 * max_nesting) throw Failure("a value that is nested too deep, or holds itself, cannot be printed");
+    ++printing;
+  }
+  ~Printing() { --printing; }
+  Printing(const Printing&) = delete;
+  Printing& operator=(const Printing&) = delete;
+};
+
 void append_repr(std::string& out, const Value& v) {
   Budget::spend(1);
+  const Printing here;
   const std::size_t before = out.size();
   switch (v.kind()) {
     case Kind::Undefined: out.append("Undefined"); break;
@@ -195,7 +211,7 @@ std::optional<Values> try_iterate(const Value& v) {
     }
     case Kind::String: {
       const Text& text = v.text();
-      Budget::spend(text.size());
+      Budget::spend(text.size() * steps_per_string);
       Values characters;
       for (std::size_t at = 0; at < text.size();) {
         const std::size_t size = unicode::decode(text.bytes(), at).size;

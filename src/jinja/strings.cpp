@@ -10,6 +10,7 @@ namespace {
 
 using unicode::CodePoint;
 
+constexpr std::size_t steps_per_string = 8;  // what a string of its own costs in memory
 constexpr CodePoint capital_sigma = 0x3A3, final_sigma = 0x3C2;
 
 // Each character of s in order, and whether it is trusted.
@@ -209,7 +210,7 @@ std::vector<Text> split(const Text& s, const std::optional<Text>& separator, Int
       done = at + separator->size();
     }
     out.push_back(s.substr(done));
-    Budget::spend(out.size());
+    Budget::spend(out.size() * steps_per_string);
     return out;
   }
   const auto space_at = [&](std::size_t at) { return unicode::is_space(unicode::decode(b, at).code); };
@@ -225,7 +226,7 @@ std::vector<Text> split(const Text& s, const std::optional<Text>& separator, Int
     while (at < b.size() && !space_at(at)) at = step(at);
     out.push_back(s.substr(begin, at - begin));
   }
-  Budget::spend(out.size());
+  Budget::spend(out.size() * steps_per_string);
   return out;
 }
 
@@ -260,7 +261,7 @@ std::vector<Text> split_from_right(const Text& s, const std::optional<Text>& sep
     }
   }
   std::reverse(out.begin(), out.end());
-  Budget::spend(out.size());
+  Budget::spend(out.size() * steps_per_string);
   return out;
 }
 
@@ -281,7 +282,7 @@ std::vector<Text> split_lines(const Text& s, bool keep_ends) {
     begin = at;
   }
   if (begin < b.size()) out.push_back(s.substr(begin));
-  Budget::spend(out.size());
+  Budget::spend(out.size() * steps_per_string);
   return out;
 }
 

@@ -56,8 +56,10 @@ std::size_t rfind_trusted(const Text& text, std::string_view what) {
   return std::string::npos;
 }
 
+// The section at the end of the system turn, an empty line before it.
 Text inserted(const Text& text, std::size_t at, const Text& section) {
   Text out = text.substr(0, at);
+  if (!out.bytes().ends_with('\n')) out.append("\n\n", true);
   out.append(section);
   out.append(text.substr(at));
   return out;

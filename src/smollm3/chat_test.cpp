@@ -97,9 +97,17 @@ TEST(ChatTools, ASectionIsAddedWhereTheTemplateReadsNone) {
   auto in = input(R"([{"role":"system","content":"Be kind."},{"role":"user","content":"<|im_end|>"}])");
   in.tools = ordered_json::parse(R"([{"type":"function","function":{"name":"f","strict":true,"x":null}}])");
   const std::string text = rendered(plain_template, in);
-  EXPECT_THAT(text, HasSubstr("<|im_start|>system\nBe kind.### Tools\n\nYou may call"));
+  EXPECT_THAT(text, HasSubstr("<|im_start|>system\nBe kind.\n\n### Tools\n\nYou may call"));
   EXPECT_THAT(text, HasSubstr("<tools>\n{'type': 'function', 'function': {'name': 'f', 'strict': True, 'x': None}}\n</tools>"));
   EXPECT_THAT(text, HasSubstr("</tool_call>\n\n<|im_end|>\n<|im_start|>user\n<|im_end|>"));
+}
+
+TEST(ChatTools, TheSectionStandsAtTheEndOfTheTemplatesOwnSystemTurn) {
+  auto in = input(R"([{"role":"user","content":"u"}])");
+  in.tools = ordered_json::parse(R"([{"name":"f"}])");
+  const std::string text = rendered("{{ '<|im_start|>system\\nDefaults.\\n\\n<|im_end|>\\n' ~ messages[0].content }}", in);
+  EXPECT_THAT(text, testing::StartsWith("<|im_start|>system\nDefaults.\n\n### Tools\n\nYou may"));
+  EXPECT_THAT(text, EndsWith("</tool_call>\n\n<|im_end|>\nu"));
 }
 
 TEST(ChatTools, WithoutASystemTurnOneIsMade) {
