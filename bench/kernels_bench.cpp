@@ -1,7 +1,7 @@
 // Speed of the compute kernels at the shapes of SmolLM3-3B, beside the machine's limit for reading memory.
 //   kernels_bench [--benchmark_filter=…]     SMOLLM3_CPU and SMOLLM3_THREADS (default: all processors) are heeded.
-// Weights are taken in turn from a ring of copies larger than any cache, as in a forward pass. `bytes_per_second` counts
-// weight bytes, `products` multiply-adds per second.
+// Weights are taken in turn from a ring of copies larger than any cache, as in a forward pass. `bytes_per_second`
+// counts weight bytes, `products` multiply-adds per second.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -25,8 +25,8 @@ int thread_count() {
   return value != nullptr ? std::atoi(value) : base::usable_processors();
 }
 
-// Random bytes, shared by all weights: what a kernel does hardly depends on the values, so long as no factor is a NaN or
-// subnormal. Bytes with bit 6 clear make every binary16 finite and normal enough.
+// Random bytes, shared by all weights: what a kernel does hardly depends on the values, so long as no factor is a NaN
+// or subnormal. Bytes with bit 6 clear make every binary16 finite and normal enough.
 std::span<const std::byte> ring() {
   static const base::AlignedBuffer<std::byte> bytes = [] {
     base::AlignedBuffer<std::byte> buffer(ring_bytes);
@@ -97,7 +97,8 @@ void read_memory(benchmark::State& state) {
 
 void count(benchmark::State& state, std::size_t bytes, std::size_t products) {
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * bytes));
-  state.counters["products"] = benchmark::Counter(static_cast<double>(products), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["products"] =
+      benchmark::Counter(static_cast<double>(products), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void matmul(benchmark::State& state, quant::Type type, std::size_t rows, std::size_t cols) {
@@ -180,8 +181,8 @@ int main(int argc, char** argv) {
   struct Shape {
     std::size_t rows, cols;
   };
-  for (const quant::Type type : {quant::Type::Q4_K, quant::Type::Q6_K, quant::Type::Q5_K, quant::Type::Q8_0, quant::Type::F16,
-                                 quant::Type::BF16, quant::Type::F32}) {
+  for (const quant::Type type : {quant::Type::Q4_K, quant::Type::Q6_K, quant::Type::Q5_K, quant::Type::Q8_0,
+                                 quant::Type::F16, quant::Type::BF16, quant::Type::F32}) {
     for (const auto& [rows, cols] :
          {Shape{2048, 2048}, Shape{512, 2048}, Shape{11008, 2048}, Shape{2048, 11008}, Shape{128256, 2048}}) {
       const auto info = *quant::type_info(type);
@@ -195,12 +196,26 @@ int main(int argc, char** argv) {
     }
   }
   benchmark::RegisterBenchmark("feed_forward", feed_forward)
-      ->ArgName("n")->Arg(1)->Arg(4)->Arg(16)->Arg(128)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
+      ->ArgName("n")
+      ->Arg(1)
+      ->Arg(4)
+      ->Arg(16)
+      ->Arg(128)
+      ->Arg(512)
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
   for (const quant::Type type : {quant::Type::F16, quant::Type::F32}) {
     const std::string name = "attention/" + std::string(quant::type_info(type)->name);
     benchmark::RegisterBenchmark(name.c_str(), [type](benchmark::State& state) { attention(state, type); })
-        ->ArgNames({"n", "depth"})->Args({1, 64})->Args({1, 512})->Args({1, 4096})->Args({1, 16384})->Args({512, 512})
-        ->Args({512, 4096})->UseRealTime()->Unit(benchmark::kMicrosecond);
+        ->ArgNames({"n", "depth"})
+        ->Args({1, 64})
+        ->Args({1, 512})
+        ->Args({1, 4096})
+        ->Args({1, 16384})
+        ->Args({512, 512})
+        ->Args({512, 4096})
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
   }
   benchmark::RegisterBenchmark("rms_norm", rms_norm)->Arg(1)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
   benchmark::RegisterBenchmark("rope", rope)->Arg(1)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);

@@ -42,8 +42,7 @@ struct View {
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(View view, std::function<void(float*)> release)
-      : view_(view), data_(view.data, std::move(release)) {}
+  Buffer(View view, std::function<void(float*)> release) : view_(view), data_(view.data, std::move(release)) {}
 
   View view() const { return view_; }
   View first(std::size_t rows) const { return view_.first(rows); }
@@ -69,21 +68,25 @@ struct Product {
   bool add = false;
 };
 
-// The cache of keys and values lies in pages of 64 consecutive positions of one sequence, aligned to absolute positions:
-// position p is in page p / 64 of its sequence, at slot p % 64. A page holds all layers and key/value heads; for each,
-// in this order, the keys transposed, [head_size][64], and then the values, [64][head_size].
+// The cache of keys and values lies in pages of 64 consecutive positions of one sequence, aligned to absolute
+// positions: position p is in page p / 64 of its sequence, at slot p % 64. A page holds all layers and key/value heads;
+// for each, in this order, the keys transposed, [head_size][64], and then the values, [64][head_size].
 inline constexpr std::size_t page_positions = 64;
 
 struct KvShape {
   std::size_t layers = 0;
   std::size_t kv_heads = 0;
-  std::size_t head_size = 0;                 // a multiple of 16
-  quant::Type type = quant::Type::F16;       // of the elements: F16 or F32
+  std::size_t head_size = 0;            // a multiple of 16
+  quant::Type type = quant::Type::F16;  // of the elements: F16 or F32
 
   std::size_t element_bytes() const { return type == quant::Type::F32 ? 4 : 2; }
   std::size_t block_bytes() const { return head_size * page_positions * element_bytes(); }
-  std::size_t key_offset(std::size_t layer, std::size_t head) const { return (layer * kv_heads + head) * 2 * block_bytes(); }
-  std::size_t value_offset(std::size_t layer, std::size_t head) const { return key_offset(layer, head) + block_bytes(); }
+  std::size_t key_offset(std::size_t layer, std::size_t head) const {
+    return (layer * kv_heads + head) * 2 * block_bytes();
+  }
+  std::size_t value_offset(std::size_t layer, std::size_t head) const {
+    return key_offset(layer, head) + block_bytes();
+  }
   std::size_t page_bytes() const { return layers * kv_heads * 2 * block_bytes(); }
 };
 
@@ -144,9 +147,9 @@ class Device {
 
 enum class Isa { Scalar, Avx2, Avx512 };
 
-// A device on `threads` threads of this machine's processors, with the best instruction set they have: Avx512 means F, BW,
-// DQ, VL and VNNI, Avx2 means AVX2, FMA and F16C. `forced`, or else SMOLLM3_CPU=scalar|avx2|avx512 in the environment,
-// picks one instead; an Error if it is unknown or the processor lacks it.
+// A device on `threads` threads of this machine's processors, with the best instruction set they have: Avx512 means F,
+// BW, DQ, VL and VNNI, Avx2 means AVX2, FMA and F16C. `forced`, or else SMOLLM3_CPU=scalar|avx2|avx512 in the
+// environment, picks one instead; an Error if it is unknown or the processor lacks it.
 std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced = std::nullopt);
 
 // Whether this machine's processors can run the instruction set.

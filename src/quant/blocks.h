@@ -34,8 +34,8 @@ struct BlockQ5_K {
 static_assert(sizeof(BlockQ5_K) == 176);
 
 // 256 weights in 16 groups of 16: w = d * scales[group] * (q - 32), q 6 bits. Each half of 128 weights has 64 bytes of
-// low and 32 of high: weight 32k + i of the half (k 0 to 3, i 0 to 31) takes its low four bits from low[32 (k % 2) + i],
-// nibble k / 2, and its high two from bits 2k and 2k+1 of high[i].
+// low and 32 of high: weight 32k + i of the half (k 0 to 3, i 0 to 31) takes its low four bits from low[32 (k % 2) +
+// i], nibble k / 2, and its high two from bits 2k and 2k+1 of high[i].
 struct BlockQ6_K {
   std::uint8_t low[128];
   std::uint8_t high[64];

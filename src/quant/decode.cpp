@@ -76,15 +76,18 @@ bool can_decode(Type type) {
     case Type::Q8_0:
     case Type::Q4_K:
     case Type::Q5_K:
-    case Type::Q6_K: return true;
-    default: return false;
+    case Type::Q6_K:
+      return true;
+    default:
+      return false;
   }
 }
 
 void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
   const auto info = type_info(type);
   if (!info || !can_decode(type)) {
-    throw base::Error("tensor", "elements of type " + (info ? std::string(info->name) : "unknown") + " cannot be decoded",
+    throw base::Error("tensor",
+                      "elements of type " + (info ? std::string(info->name) : "unknown") + " cannot be decoded",
                       "convert the model to F32, F16, BF16, Q8_0, Q4_K, Q5_K or Q6_K");
   }
   if (out.size() % info->block != 0 || row.size() != out.size() / info->block * info->block_bytes) {
@@ -92,17 +95,29 @@ void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
                                     " elements cannot have " + std::to_string(row.size()) + " bytes");
   }
   switch (type) {
-    case Type::F32: std::memcpy(out.data(), row.data(), row.size()); break;
+    case Type::F32:
+      std::memcpy(out.data(), row.data(), row.size());
+      break;
     case Type::F16:
-      each_block<std::uint16_t>(row, out, 1, [](std::uint16_t bits, std::span<float> x) { x[0] = half_to_float(bits); });
+      each_block<std::uint16_t>(row, out, 1,
+                                [](std::uint16_t bits, std::span<float> x) { x[0] = half_to_float(bits); });
       break;
     case Type::BF16:
-      each_block<std::uint16_t>(row, out, 1, [](std::uint16_t bits, std::span<float> x) { x[0] = bfloat_to_float(bits); });
+      each_block<std::uint16_t>(row, out, 1,
+                                [](std::uint16_t bits, std::span<float> x) { x[0] = bfloat_to_float(bits); });
       break;
-    case Type::Q8_0: each_block<BlockQ8_0>(row, out, 32, expand_q8_0); break;
-    case Type::Q4_K: each_block<BlockQ4_K>(row, out, 256, expand_q4_k); break;
-    case Type::Q5_K: each_block<BlockQ5_K>(row, out, 256, expand_q5_k); break;
-    default: each_block<BlockQ6_K>(row, out, 256, expand_q6_k); break;
+    case Type::Q8_0:
+      each_block<BlockQ8_0>(row, out, 32, expand_q8_0);
+      break;
+    case Type::Q4_K:
+      each_block<BlockQ4_K>(row, out, 256, expand_q4_k);
+      break;
+    case Type::Q5_K:
+      each_block<BlockQ5_K>(row, out, 256, expand_q5_k);
+      break;
+    default:
+      each_block<BlockQ6_K>(row, out, 256, expand_q6_k);
+      break;
   }
 }
 

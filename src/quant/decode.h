@@ -11,8 +11,8 @@ namespace quant {
 // F32, F16, BF16, Q8_0, Q4_K, Q5_K, Q6_K.
 bool can_decode(Type type);
 
-// row holds exactly the bytes of out.size() elements, a whole number of blocks; throws base::Error if it does not, or if
-// the type cannot be decoded.
+// row holds exactly the bytes of out.size() elements, a whole number of blocks; throws base::Error if it does not, or
+// if the type cannot be decoded.
 void decode(Type type, std::span<const std::byte> row, std::span<float> out);
 
 }  // namespace quant

@@ -14,9 +14,7 @@
 namespace quant {
 namespace {
 
-int round_to(float value, int low, int high) {
-  return std::clamp(static_cast<int>(std::nearbyint(value)), low, high);
-}
+int round_to(float value, int low, int high) { return std::clamp(static_cast<int>(std::nearbyint(value)), low, high); }
 
 // 1 / x, or 0 for 0: a group of zeros has scale 0 and all its weights 0.
 float inverse(float x) { return x == 0 ? 0.0F : 1.0F / x; }
@@ -100,12 +98,12 @@ BlockQ6_K pack_q6_k(std::span<const float> x) {
   std::array<float, 16> scale;
   for (std::size_t group = 0; group < 16; ++group) {
     const auto part = x.subspan(group * 16, 16);
-    const auto widest = std::max_element(part.begin(), part.end(),
-                                         [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+    const auto widest =
+        std::max_element(part.begin(), part.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); });
     scale[group] = -*widest / 32;
   }
-  const auto widest = std::max_element(scale.begin(), scale.end(),
-                                       [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+  const auto widest =
+      std::max_element(scale.begin(), scale.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); });
   BlockQ6_K block{};
   block.d = float_to_half(-*widest / 128);
   const float d = half_to_float(block.d);
@@ -148,13 +146,27 @@ void encode(Type type, std::span<const float> row, std::span<std::byte> out) {
                                     " elements cannot have " + std::to_string(out.size()) + " bytes");
   }
   switch (type) {
-    case Type::F32: std::memcpy(out.data(), row.data(), out.size()); break;
-    case Type::F16: each_block(row, out, 1, [](std::span<const float> x) { return float_to_half(x[0]); }); break;
-    case Type::BF16: each_block(row, out, 1, [](std::span<const float> x) { return float_to_bfloat(x[0]); }); break;
-    case Type::Q8_0: each_block(row, out, 32, pack_q8_0); break;
-    case Type::Q4_K: each_block(row, out, 256, pack_q4_k); break;
-    case Type::Q5_K: each_block(row, out, 256, pack_q5_k); break;
-    default: each_block(row, out, 256, pack_q6_k); break;
+    case Type::F32:
+      std::memcpy(out.data(), row.data(), out.size());
+      break;
+    case Type::F16:
+      each_block(row, out, 1, [](std::span<const float> x) { return float_to_half(x[0]); });
+      break;
+    case Type::BF16:
+      each_block(row, out, 1, [](std::span<const float> x) { return float_to_bfloat(x[0]); });
+      break;
+    case Type::Q8_0:
+      each_block(row, out, 32, pack_q8_0);
+      break;
+    case Type::Q4_K:
+      each_block(row, out, 256, pack_q4_k);
+      break;
+    case Type::Q5_K:
+      each_block(row, out, 256, pack_q5_k);
+      break;
+    default:
+      each_block(row, out, 256, pack_q6_k);
+      break;
   }
 }
 

@@ -13,7 +13,9 @@ float half_to_float(std::uint16_t bits);
 std::uint16_t float_to_half(float value);
 
 // bfloat16 is a float's upper half; exact.
-inline float bfloat_to_float(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+inline float bfloat_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
 
 // To nearest, ties to even; NaN stays a (quiet) NaN.
 std::uint16_t float_to_bfloat(float value);

@@ -43,7 +43,8 @@ TEST(Half, EveryValueComesBack) {
 }
 
 TEST(Half, RoundsToNearestEven) {
-  // Between every pair of neighbours: the midpoint goes to the even one, and one step of float either side of it does not.
+  // Between every pair of neighbours: the midpoint goes to the even one, and one step of float either side of it does
+  // not.
   for (std::uint16_t bits = 0; bits < 0x7bff; ++bits) {
     const float low = half_to_float(bits);
     const float high = half_to_float(static_cast<std::uint16_t>(bits + 1));
@@ -155,7 +156,8 @@ TEST_P(RoundTrip, ErrorIsBounded) {
     std::vector<float> x(1024);
     for (float& v : x) v = normal(random) * std::ldexp(1.0F, 2 * shape - 8);
     if (shape == 1) std::fill(x.begin(), x.end(), 0.0F);
-    if (shape == 2) for (float& v : x) v = std::fabs(v);
+    if (shape == 2)
+      for (float& v : x) v = std::fabs(v);
     if (shape == 3) x[77] *= 50;
     std::vector<std::byte> row(x.size() / info.block * info.block_bytes);
     encode(type, x, row);
@@ -171,12 +173,13 @@ TEST_P(RoundTrip, ErrorIsBounded) {
   }
 }
 
-// K-quants: half a step (the range is up to twice the largest value), and the rounding of the 6- and 8-bit scales, which
-// moves the ends of a group's range by up to half a unit in 63 each.
+// K-quants: half a step (the range is up to twice the largest value), and the rounding of the 6- and 8-bit scales,
+// which moves the ends of a group's range by up to half a unit in 63 each.
 INSTANTIATE_TEST_SUITE_P(Types, RoundTrip,
-                         testing::Values(Bound{Type::F32, 0}, Bound{Type::F16, 1.0 / 2048}, Bound{Type::BF16, 1.0 / 256},
-                                         Bound{Type::Q8_0, 0.0045}, Bound{Type::Q4_K, 2 * 0.5 / 15 + 0.02},
-                                         Bound{Type::Q5_K, 2 * 0.5 / 31 + 0.02}, Bound{Type::Q6_K, 1.0 / 32 + 0.01}),
+                         testing::Values(Bound{Type::F32, 0}, Bound{Type::F16, 1.0 / 2048},
+                                         Bound{Type::BF16, 1.0 / 256}, Bound{Type::Q8_0, 0.0045},
+                                         Bound{Type::Q4_K, 2 * 0.5 / 15 + 0.02}, Bound{Type::Q5_K, 2 * 0.5 / 31 + 0.02},
+                                         Bound{Type::Q6_K, 1.0 / 32 + 0.01}),
                          [](const auto& test) { return std::string(type_info(test.param.type)->name); });
 
 }  // namespace

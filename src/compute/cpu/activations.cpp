@@ -11,9 +11,12 @@ Form form_for(quant::Type type) {
   switch (type) {
     case quant::Type::Q4_K:
     case quant::Type::Q5_K:
-    case quant::Type::Q6_K: return Form::Super;
-    case quant::Type::Q8_0: return Form::Small;
-    default: return Form::Floats;
+    case quant::Type::Q6_K:
+      return Form::Super;
+    case quant::Type::Q8_0:
+      return Form::Small;
+    default:
+      return Form::Floats;
   }
 }
 
@@ -51,8 +54,7 @@ void CpuActivations::make(Form form, const Kernels& kernels, base::ThreadPool& p
   if (made) return;
   if (form == Form::Super && super_.size() == 0) super_ = base::AlignedBuffer<SuperRow>(max_rows_ * (max_cols_ / 256));
   if (form == Form::Small && small_.size() == 0) small_ = base::AlignedBuffer<SmallRow>(max_rows_ * (max_cols_ / 32));
-  pool.run(static_cast<int>(rows_),
-           [&](int row, int) { quantise_row(form, kernels, static_cast<std::size_t>(row)); });
+  pool.run(static_cast<int>(rows_), [&](int row, int) { quantise_row(form, kernels, static_cast<std::size_t>(row)); });
   made = true;
 }
 

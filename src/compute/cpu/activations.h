@@ -31,8 +31,8 @@ class CpuActivations : public Activations {
   // Makes a form, unless it is there already.
   void make(Form form, const Kernels& kernels, base::ThreadPool& pool);
 
-  // Products take rows in blocks of block_rows (the last may have fewer). Within a block the quantised groups are ordered
-  // [group][row], so that a product goes through them in the order of addresses.
+  // Products take rows in blocks of block_rows (the last may have fewer). Within a block the quantised groups are
+  // ordered [group][row], so that a product goes through them in the order of addresses.
   std::size_t blocks() const { return (rows_ + block_rows - 1) / block_rows; }
   std::size_t rows_in(std::size_t block) const;
   const SuperRow* super(std::size_t block) const { return super_.data() + block * block_rows * (cols_ / 256); }

@@ -57,7 +57,6 @@ struct Attention::Job {
     float* to = out + row * q.cols + head * group * shape.head_size;
     for (std::size_t i = 0; i < group; ++i) kernels.finish(total + i * size, shape.head_size, to + i * shape.head_size);
   }
-
 };
 
 float* Attention::room_for(std::size_t floats) {
@@ -77,7 +76,8 @@ void Attention::run(const KvShape& shape, std::size_t layer, View q, std::span<c
       .state_size = group * (shape.head_size + state_header),
       .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_size))),
   };
-  // Rows of a prompt share their sequence's blocks, so a part takes several, as long as there are parts for all threads.
+  // Rows of a prompt share their sequence's blocks, so a part takes several, as long as there are parts for all
+  // threads.
   const std::size_t wanted_parts = 4 * static_cast<std::size_t>(pool_.size());
   const std::size_t rows_per_part = std::min<std::size_t>(16, rows.size() * shape.kv_heads / wanted_parts);
   if (rows_per_part >= 2) {

@@ -129,8 +129,9 @@ TEST_P(ByIsaAndCache, GivesTheScalarBitsAtEveryDepthAndBatch) {
       const auto device = make_cpu_device(threads, isa);
       ASSERT_TRUE(same_bits(expected, attend(*device, shape, 0, q, rows)));
       for (const std::size_t i : {0, 1, 2, 3, 66, 67, 89}) {
-        ASSERT_TRUE(same_bits(std::span(expected).subspan(i * cols, cols),
-                              attend(*device, shape, 0, std::span(q).subspan(i * cols, cols), std::span(rows).subspan(i, 1))));
+        ASSERT_TRUE(
+            same_bits(std::span(expected).subspan(i * cols, cols),
+                      attend(*device, shape, 0, std::span(q).subspan(i * cols, cols), std::span(rows).subspan(i, 1))));
       }
     }
   }
@@ -180,7 +181,8 @@ TEST_P(ByIsaAndCache, NotANumberStaysOne) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, ByIsaAndCache,
-                         testing::Combine(testing::ValuesIn(vector_isas()), testing::Values(quant::Type::F16, quant::Type::F32)),
+                         testing::Combine(testing::ValuesIn(vector_isas()),
+                                          testing::Values(quant::Type::F16, quant::Type::F32)),
                          [](const auto& test) {
                            return isa_name(std::get<0>(test.param)) + "_" +
                                   std::string(quant::type_info(std::get<1>(test.param))->name);

@@ -20,8 +20,8 @@ namespace compute {
 namespace cpu {
 namespace {
 
-constexpr std::size_t panel_rows = 16;      // weight rows that vector kernels take together
-constexpr std::size_t max_part_rows = 64;   // weight rows in a part where many activation rows share them
+constexpr std::size_t panel_rows = 16;       // weight rows that vector kernels take together
+constexpr std::size_t max_part_rows = 64;    // weight rows in a part where many activation rows share them
 constexpr std::size_t part_bytes = 1 << 15;  // bytes of weights in a part where few do
 constexpr std::size_t parts_per_thread = 16;
 
@@ -37,8 +37,9 @@ std::size_t row_bytes(const Matrix& w) {
   require(w.cols % 32 == 0 && w.cols % info->block == 0, "matrix",
           "rows of " + std::to_string(w.cols) + " " + std::string(info->name) + " weights are not whole blocks");
   const std::size_t bytes = w.cols / info->block * info->block_bytes;
-  require(w.data.size() == w.rows * bytes, "matrix",
-          std::to_string(w.data.size()) + " bytes are not " + std::to_string(w.rows) + " rows of " + std::to_string(bytes));
+  require(
+      w.data.size() == w.rows * bytes, "matrix",
+      std::to_string(w.data.size()) + " bytes are not " + std::to_string(w.rows) + " rows of " + std::to_string(bytes));
   return bytes;
 }
 
@@ -50,13 +51,20 @@ void multiply(const Kernels& kernels, const Matrix& w, std::size_t first, std::s
   const std::size_t n = x.rows_in(block);
   const float* floats = x.values(block * block_rows);
   switch (w.type) {
-    case quant::Type::Q4_K: return kernels.product_q4_k(rows, x.super(block), n, out);
-    case quant::Type::Q5_K: return kernels.product_q5_k(rows, x.super(block), n, out);
-    case quant::Type::Q6_K: return kernels.product_q6_k(rows, x.super(block), n, out);
-    case quant::Type::Q8_0: return kernels.product_q8_0(rows, x.small(block), n, out);
-    case quant::Type::F16: return kernels.product_f16(rows, floats, n, out);
-    case quant::Type::BF16: return kernels.product_bf16(rows, floats, n, out);
-    default: return kernels.product_f32(rows, floats, n, out);
+    case quant::Type::Q4_K:
+      return kernels.product_q4_k(rows, x.super(block), n, out);
+    case quant::Type::Q5_K:
+      return kernels.product_q5_k(rows, x.super(block), n, out);
+    case quant::Type::Q6_K:
+      return kernels.product_q6_k(rows, x.super(block), n, out);
+    case quant::Type::Q8_0:
+      return kernels.product_q8_0(rows, x.small(block), n, out);
+    case quant::Type::F16:
+      return kernels.product_f16(rows, floats, n, out);
+    case quant::Type::BF16:
+      return kernels.product_bf16(rows, floats, n, out);
+    default:
+      return kernels.product_f32(rows, floats, n, out);
   }
 }
 
@@ -258,8 +266,10 @@ class CpuDevice : public Device {
 
   // Keys lie transposed, so that a block's scores are computed for many positions at once.
   template <typename T>
-  static void store(std::span<const T> key, std::span<const T> value, std::size_t slot, std::byte* keys, std::byte* values) {
-    for (std::size_t d = 0; d < key.size(); ++d) std::memcpy(keys + (d * page_positions + slot) * sizeof(T), &key[d], sizeof(T));
+  static void store(std::span<const T> key, std::span<const T> value, std::size_t slot, std::byte* keys,
+                    std::byte* values) {
+    for (std::size_t d = 0; d < key.size(); ++d)
+      std::memcpy(keys + (d * page_positions + slot) * sizeof(T), &key[d], sizeof(T));
     std::memcpy(values + slot * value.size_bytes(), value.data(), value.size_bytes());
   }
 
@@ -291,7 +301,8 @@ class CpuDevice : public Device {
 bool can_multiply(quant::Type type) { return quant::can_decode(type); }
 
 std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced) {
-  if (threads < 1) throw base::Error("threads", std::to_string(threads) + " is not a number of threads", "give at least 1");
+  if (threads < 1)
+    throw base::Error("threads", std::to_string(threads) + " is not a number of threads", "give at least 1");
   return std::make_unique<cpu::CpuDevice>(threads, cpu::kernels_for(cpu::choose_isa(forced)));
 }
 

@@ -27,7 +27,7 @@ TEST(Exponential, ErrorIsBelowTheStatedBound) {
     worst = std::max(worst, std::fabs(double{exponential(x)} - exact) / exact);
   }
   EXPECT_LT(worst, 1.2e-7);
-  RecordProperty("worst_relative_error", std::to_string(worst));
+  RecordProperty("worst_relative_error", testing::PrintToString(worst));
 }
 
 TEST(Exponential, EndsOfTheRange) {
@@ -47,7 +47,8 @@ TEST_P(ByIsa, ExponentialHasTheScalarBits) {
   SMOLLM3_NEED_ISA(GetParam());
   const base::FlushDenormals flush;
   std::vector<float> x;
-  for (std::uint64_t bits = 0; bits < 0x100000000ULL; bits += 5003) x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  for (std::uint64_t bits = 0; bits < 0x100000000ULL; bits += 5003)
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
   x.resize(x.size() / 16 * 16);
   std::vector<float> expected(x.size());
   std::vector<float> actual(x.size());
@@ -60,7 +61,8 @@ TEST_P(ByIsa, HalvesHaveTheScalarBits) {
   SMOLLM3_NEED_ISA(GetParam());
   const base::FlushDenormals flush;
   std::vector<float> x;
-  for (std::uint64_t bits = 0; bits < 0x100000000ULL; bits += 5003) x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  for (std::uint64_t bits = 0; bits < 0x100000000ULL; bits += 5003)
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
   x.resize(x.size() / 16 * 16);
   std::vector<std::uint16_t> expected(x.size());
   std::vector<std::uint16_t> actual(x.size());
@@ -74,8 +76,9 @@ TEST_P(ByIsa, QuantisedActivationsHaveTheScalarBytes) {
   const base::FlushDenormals flush;
   Random random(1);
   std::vector<float> x = random_values(2048, random);
-  for (std::size_t i = 256; i < 512; ++i) x[i] = static_cast<float>(random() % 255) / 2 - 63.5F;  // ties when amax is 63.5
-  for (std::size_t i = 512; i < 768; ++i) x[i] *= 0x1p-126F;                                      // zeros, denormals
+  for (std::size_t i = 256; i < 512; ++i)
+    x[i] = static_cast<float>(random() % 255) / 2 - 63.5F;    // ties when amax is 63.5
+  for (std::size_t i = 512; i < 768; ++i) x[i] *= 0x1p-126F;  // zeros, denormals
   x[800] = infinity;
   x[1100] = std::numeric_limits<float>::quiet_NaN();
   x[1300] = std::numeric_limits<float>::max();
@@ -146,7 +149,8 @@ TEST_P(ByIsa, RmsNormHasTheScalarBits) {
   Random random(2);
   const std::vector<float> gain = random_values(352, random);
   const std::vector<float> x = random_values(7 * 352, random);
-  EXPECT_TRUE(same_bits(normed(*make_cpu_device(1, Isa::Scalar), x, gain), normed(*make_cpu_device(3, GetParam()), x, gain)));
+  EXPECT_TRUE(
+      same_bits(normed(*make_cpu_device(1, Isa::Scalar), x, gain), normed(*make_cpu_device(3, GetParam()), x, gain)));
 }
 
 std::vector<float> gated(Device& device, const Matrix& gate, const Matrix& up, std::span<const float> x) {

@@ -1,6 +1,6 @@
 // The table of functions that one instruction set supplies, and the plain structures they work on. Only such structures
-// may stand here: this header is compiled with each instruction set's flags, and an inline function in it could reach the
-// program in a version that the machine cannot run.
+// may stand here: this header is compiled with each instruction set's flags, and an inline function in it could reach
+// the program in a version that the machine cannot run.
 #pragma once
 
 #include <cstddef>
@@ -55,7 +55,8 @@ struct AttentionBlock {
   float* states;  // [queries][head_size + state_header]
 };
 
-// The running softmax of one query: largest score, sum of exponentials, 14 unused, then head_size sums of weighted values.
+// The running softmax of one query: largest score, sum of exponentials, 14 unused, then head_size sums of weighted
+// values.
 inline constexpr std::size_t state_header = 16;
 
 struct Kernels {
@@ -82,9 +83,9 @@ struct Kernels {
   void (*to_half)(const float* x, std::size_t count, std::uint16_t* y);
   void (*exponential)(const float* x, std::size_t count, float* y);  // what attend and swiglu use
 
-  void (*attend)(const AttentionBlock& block);                                         // adds one block to the states
-  void (*merge)(const float* span, std::size_t head_size, float* total);               // adds a span's state to the total
-  void (*finish)(const float* state, std::size_t head_size, float* out);               // the weighted mean
+  void (*attend)(const AttentionBlock& block);                            // adds one block to the states
+  void (*merge)(const float* span, std::size_t head_size, float* total);  // adds a span's state to the total
+  void (*finish)(const float* state, std::size_t head_size, float* out);  // the weighted mean
 };
 
 const Kernels& scalar_kernels();

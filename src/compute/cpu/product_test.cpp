@@ -19,7 +19,8 @@ std::vector<float> multiply(Device& device, const Matrix& w, std::span<const flo
 
 class ByType : public testing::TestWithParam<quant::Type> {};
 
-// Activations that int8 holds exactly: multiples of a power of two up to 127 times it, the largest in every group of 32.
+// Activations that int8 holds exactly: multiples of a power of two up to 127 times it, the largest in every group
+// of 32.
 std::vector<float> exact_values(std::size_t count, Random& random) {
   std::vector<float> x(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -118,7 +119,8 @@ TEST_P(ByIsaAndType, GivesTheScalarBitsForLongRows) {
   Random random(8);
   const Weight w = random_weight(type, 18, 4352, random);
   const std::vector<float> x = random_values(35 * 4352, random);
-  ASSERT_TRUE(same_bits(multiply(*make_cpu_device(2, Isa::Scalar), w.matrix, x), multiply(*make_cpu_device(2, isa), w.matrix, x)));
+  ASSERT_TRUE(same_bits(multiply(*make_cpu_device(2, Isa::Scalar), w.matrix, x),
+                        multiply(*make_cpu_device(2, isa), w.matrix, x)));
 }
 
 TEST_P(ByIsaAndType, ARowDoesNotDependOnItsNeighbours) {
@@ -154,7 +156,8 @@ TEST_P(ByIsaAndType, NotANumberStaysOne) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, ByIsaAndType, testing::Combine(testing::ValuesIn(vector_isas()), testing::ValuesIn(all_types())),
+INSTANTIATE_TEST_SUITE_P(Isas, ByIsaAndType,
+                         testing::Combine(testing::ValuesIn(vector_isas()), testing::ValuesIn(all_types())),
                          [](const auto& test) {
                            return isa_name(std::get<0>(test.param)) + "_" +
                                   std::string(quant::type_info(std::get<1>(test.param))->name);
@@ -167,7 +170,8 @@ TEST(Q8_0, RowsNeedNotBeMultiplesOf256) {
     for (const std::size_t cols : {32, 96, 288, 480}) {
       const Weight w = random_weight(quant::Type::Q8_0, 21, cols, random);
       const std::vector<float> x = random_values(5 * cols, random);
-      ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x), multiply(*make_cpu_device(2, isa), w.matrix, x)));
+      ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
+                            multiply(*make_cpu_device(2, isa), w.matrix, x)));
     }
   }
 }

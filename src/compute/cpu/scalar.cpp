@@ -1,4 +1,5 @@
-// Everything but the products as docs/numerics.md defines it, in plain C++: the reference for every other instruction set.
+// Everything but the products as docs/numerics.md defines it, in plain C++: the reference for every other instruction
+// set.
 #include "compute/cpu/scalar.h"
 
 #include <algorithm>
@@ -14,8 +15,8 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// The scale of a group of activations and its inverse, from the largest magnitude as bits: NaN and infinity compare above
-// every number, make the scale NaN, and with it every output.
+// The scale of a group of activations and its inverse, from the largest magnitude as bits: NaN and infinity compare
+// above every number, make the scale NaN, and with it every output.
 struct Scale {
   float d;
   float inverse;

@@ -122,7 +122,8 @@ void product_float(const WeightRows& w, const float* x, std::size_t n, const Out
     for (std::size_t a = 0; a < n; ++a) {
       std::array<float, 16> lanes{};
       for (std::size_t i = 0; i < w.cols; ++i) {
-        lanes[i % 16] = std::fma(load_element(w.data + r * w.row_bytes + i * element), x[a * w.cols + i], lanes[i % 16]);
+        lanes[i % 16] =
+            std::fma(load_element(w.data + r * w.row_bytes + i * element), x[a * w.cols + i], lanes[i % 16]);
       }
       put(out, a, r, sum_tree(lanes));
     }
@@ -131,9 +132,15 @@ void product_float(const WeightRows& w, const float* x, std::size_t n, const Out
 
 }  // namespace
 
-void product_q4_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) { product<Q4_K>(w, x, n, out); }
-void product_q5_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) { product<Q5_K>(w, x, n, out); }
-void product_q6_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) { product<Q6_K>(w, x, n, out); }
+void product_q4_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+  product<Q4_K>(w, x, n, out);
+}
+void product_q5_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+  product<Q5_K>(w, x, n, out);
+}
+void product_q6_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+  product<Q6_K>(w, x, n, out);
+}
 
 void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
   for (std::size_t r = 0; r < w.rows; ++r) {

@@ -20,8 +20,9 @@ namespace compute::cpu::test {
 using Random = std::mt19937;
 
 inline const std::vector<quant::Type>& all_types() {
-  static const std::vector<quant::Type> types = {quant::Type::F32,  quant::Type::F16,  quant::Type::BF16, quant::Type::Q8_0,
-                                                 quant::Type::Q4_K, quant::Type::Q5_K, quant::Type::Q6_K};
+  static const std::vector<quant::Type> types = {quant::Type::F32,  quant::Type::F16,  quant::Type::BF16,
+                                                 quant::Type::Q8_0, quant::Type::Q4_K, quant::Type::Q5_K,
+                                                 quant::Type::Q6_K};
   return types;
 }
 
@@ -41,9 +42,12 @@ struct Weight {
 
 inline std::uint16_t random_factor(Random& random) {
   switch (random() % 8) {
-    case 0: return 0;
-    case 1: return static_cast<std::uint16_t>(random() & 0x83ff);  // subnormal
-    default: return quant::float_to_half(std::ldexp(static_cast<float>(random() % 2000) - 1000.0F, -20));
+    case 0:
+      return 0;
+    case 1:
+      return static_cast<std::uint16_t>(random() & 0x83ff);  // subnormal
+    default:
+      return quant::float_to_half(std::ldexp(static_cast<float>(random() % 2000) - 1000.0F, -20));
   }
 }
 
@@ -71,14 +75,23 @@ inline Weight random_weight(quant::Type type, std::size_t rows, std::size_t cols
   w.bytes.resize(rows * cols / info.block * info.block_bytes);
   std::normal_distribution<float> normal;
   switch (type) {
-    case quant::Type::Q8_0: fill_blocks<quant::BlockQ8_0>(w.bytes, random); break;
-    case quant::Type::Q4_K: fill_blocks<quant::BlockQ4_K>(w.bytes, random); break;
-    case quant::Type::Q5_K: fill_blocks<quant::BlockQ5_K>(w.bytes, random); break;
-    case quant::Type::Q6_K: fill_blocks<quant::BlockQ6_K>(w.bytes, random); break;
+    case quant::Type::Q8_0:
+      fill_blocks<quant::BlockQ8_0>(w.bytes, random);
+      break;
+    case quant::Type::Q4_K:
+      fill_blocks<quant::BlockQ4_K>(w.bytes, random);
+      break;
+    case quant::Type::Q5_K:
+      fill_blocks<quant::BlockQ5_K>(w.bytes, random);
+      break;
+    case quant::Type::Q6_K:
+      fill_blocks<quant::BlockQ6_K>(w.bytes, random);
+      break;
     default:
       for (std::size_t i = 0; i < rows * cols; ++i) {
         const float value = normal(random);
-        const std::uint16_t half = type == quant::Type::F16 ? quant::float_to_half(value) : quant::float_to_bfloat(value);
+        const std::uint16_t half =
+            type == quant::Type::F16 ? quant::float_to_half(value) : quant::float_to_bfloat(value);
         if (type == quant::Type::F32) std::memcpy(&w.bytes[i * 4], &value, 4);
         if (type != quant::Type::F32) std::memcpy(&w.bytes[i * 2], &half, 2);
       }

@@ -1,5 +1,5 @@
-// The floating-point kernels of the vector instruction sets, written once over a wrapper V of 16 float lanes. Operations
-// and their order are those of scalar.cpp and scalar_products.cpp, lane by lane.
+// The floating-point kernels of the vector instruction sets, written once over a wrapper V of 16 float lanes.
+// Operations and their order are those of scalar.cpp and scalar_products.cpp, lane by lane.
 //
 // Everything is in an anonymous namespace and calls no library function: each instruction set's file gets its own copy.
 #pragma once
@@ -43,7 +43,8 @@ struct FloatKernels {
     for (std::size_t i = 0; i < cols; i += 16) squares = V::fma(V::load(x + i), V::load(x + i), squares);
     const float inverse = 1.0F / __builtin_sqrtf(V::sum(squares) / static_cast<float>(cols) + epsilon);
     const Reg factor = V::set(inverse);
-    for (std::size_t i = 0; i < cols; i += 16) V::store(y + i, V::mul(V::mul(V::load(x + i), factor), V::load(gain + i)));
+    for (std::size_t i = 0; i < cols; i += 16)
+      V::store(y + i, V::mul(V::mul(V::load(x + i), factor), V::load(gain + i)));
   }
 
   static void swiglu(const float* gate, const float* up, std::size_t count, float* y) {
@@ -74,8 +75,8 @@ struct FloatKernels {
 
   // R weight rows with A activation rows, lane l of each sum over columns l, l + 16, …
   template <typename Element, std::size_t R, std::size_t A>
-  static void product_tile(const std::uint8_t* w, std::size_t row_bytes, const float* x, std::size_t cols, const Output& out,
-                           float* y) {
+  static void product_tile(const std::uint8_t* w, std::size_t row_bytes, const float* x, std::size_t cols,
+                           const Output& out, float* y) {
     Reg sum[R][A];
     for (std::size_t r = 0; r < R; ++r) {
       for (std::size_t a = 0; a < A; ++a) sum[r][a] = V::zero();
@@ -102,8 +103,8 @@ struct FloatKernels {
   }
 
   template <typename Element, std::size_t R>
-  static void product_rows(const std::uint8_t* w, const WeightRows& rows, const float* x, std::size_t n, const Output& out,
-                           float* y) {
+  static void product_rows(const std::uint8_t* w, const WeightRows& rows, const float* x, std::size_t n,
+                           const Output& out, float* y) {
     constexpr std::size_t tile = V::tile_acts;
     std::size_t a = 0;
     for (; a + tile <= n; a += tile) {
@@ -118,7 +119,8 @@ struct FloatKernels {
   static void product(const WeightRows& w, const float* x, std::size_t n, const Output& out) {
     constexpr std::size_t tile = V::tile_rows;
     std::size_t r = 0;
-    for (; r + tile <= w.rows; r += tile) product_rows<Element, tile>(w.data + r * w.row_bytes, w, x, n, out, out.y + r);
+    for (; r + tile <= w.rows; r += tile)
+      product_rows<Element, tile>(w.data + r * w.row_bytes, w, x, n, out, out.y + r);
     for (; r < w.rows; ++r) product_rows<Element, 1>(w.data + r * w.row_bytes, w, x, n, out, out.y + r);
   }
 
@@ -135,7 +137,8 @@ struct FloatKernels {
       }
       for (std::size_t d = 0; d < block.head_size; ++d) {
         Reg key[width];
-        for (std::size_t v = 0; v < width; ++v) key[v] = Element::load(keys + (d * 64 + first + v * 16) * Element::bytes);
+        for (std::size_t v = 0; v < width; ++v)
+          key[v] = Element::load(keys + (d * 64 + first + v * 16) * Element::bytes);
         for (std::size_t i = 0; i < Q; ++i) {
           const Reg value = V::set(q[i * block.head_size + d]);
           for (std::size_t v = 0; v < width; ++v) sum[i][v] = V::fma(value, key[v], sum[i][v]);
@@ -185,7 +188,8 @@ struct FloatKernels {
     }
     for (std::size_t j = 0; j < block.visible; ++j) {
       Reg value[width];
-      for (std::size_t v = 0; v < width; ++v) value[v] = Element::load(values + (j * block.head_size + v * 16) * Element::bytes);
+      for (std::size_t v = 0; v < width; ++v)
+        value[v] = Element::load(values + (j * block.head_size + v * 16) * Element::bytes);
       for (std::size_t i = 0; i < Q; ++i) {
         const Reg weight = V::set(p[i][j]);
         for (std::size_t v = 0; v < width; ++v) sum[i][v] = V::fma(weight, value[v], sum[i][v]);
