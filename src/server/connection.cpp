@@ -1,6 +1,6 @@
 #include "server/connection.h"
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "server/http_text.h"
+#include "server/log.h"
 
 namespace server {
 
@@ -61,6 +62,7 @@ struct Connection::State : Exchange {
   Awaitable<void> refuse(unsigned status, std::string message);
   void take_head(const http::request<http::string_body>& message);
   void add_common_headers(http::fields& fields, const Headers& headers) const;
+  void account(const error_code& error, std::size_t bytes);
   void log() const;
 
   beast::tcp_stream stream;
@@ -85,6 +87,11 @@ void Connection::State::add_common_headers(http::fields& fields, const Headers& 
   for (const auto& [name, value] : headers) fields.set(name, value);
 }
 
+void Connection::State::account(const error_code& error, std::size_t bytes) {
+  sent += bytes;
+  if (error) throw system_error(error);
+}
+
 Awaitable<void> Connection::State::respond(Response response) {
   if (response.close || !rules->serving) keep_alive = false;
   http::response<http::string_body> message{static_cast<http::status>(response.status), version};
@@ -99,10 +106,13 @@ Awaitable<void> Connection::State::respond(Response response) {
   status = response.status;
   http::response_serializer<http::string_body> serializer{message};
   stream.expires_after(rules->limits.write_time);
-  auto [error, bytes] = bodiless ? co_await http::async_write_header(stream, serializer, as_result)
-                                 : co_await http::async_write(stream, serializer, as_result);
-  sent += bytes;
-  if (error) throw system_error(error);
+  if (bodiless) {
+    auto [error, bytes] = co_await http::async_write_header(stream, serializer, as_result);
+    account(error, bytes);
+  } else {
+    auto [error, bytes] = co_await http::async_write(stream, serializer, as_result);
+    account(error, bytes);
+  }
 }
 
 Awaitable<void> Connection::State::begin_stream(Headers headers) {
@@ -121,8 +131,7 @@ Awaitable<void> Connection::State::begin_stream(Headers headers) {
   http::response_serializer<http::empty_body> serializer{message};
   stream.expires_after(rules->limits.write_time);
   auto [error, bytes] = co_await http::async_write_header(stream, serializer, as_result);
-  sent += bytes;
-  if (error) throw system_error(error);
+  account(error, bytes);
 }
 
 Awaitable<void> Connection::State::send(std::string piece) {
@@ -130,12 +139,10 @@ Awaitable<void> Connection::State::send(std::string piece) {
   stream.expires_after(rules->limits.write_time);
   if (version >= 11) {
     auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk(asio::buffer(piece)), as_result);
-    sent += bytes;
-    if (error) throw system_error(error);
+    account(error, bytes);
   } else {
     auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(piece), as_result);
-    sent += bytes;
-    if (error) throw system_error(error);
+    account(error, bytes);
   }
 }
 
@@ -261,10 +268,10 @@ Awaitable<void> Connection::State::handle() {
       closing = true;  // the client is gone
       co_return;
     } catch (const base::Error& error) {
-      spdlog::error("{} {}: {}", current.method, loggable(current.path), error.what());
+      log_error(fmt::format("{} {}: {}", current.method, loggable(current.path), error.what()));
       apology = rules->error_page(current, 500, error.what());
     } catch (const std::exception& error) {
-      spdlog::error("{} {}: {}", current.method, loggable(current.path), error.what());
+      log_error(fmt::format("{} {}: {}", current.method, loggable(current.path), error.what()));
       apology = rules->error_page(current, 500, "the server made a mistake; its log says more");
     }
   }
@@ -282,8 +289,8 @@ Awaitable<void> Connection::State::handle() {
 void Connection::State::log() const {
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
   const std::string outcome = status == 0 ? std::string("left") : std::to_string(status);
-  spdlog::info("{} {} {} {} B {} ms{}", current.method.empty() ? "-" : current.method, loggable(current.path), outcome, sent,
-               took.count(), closing && status != 0 ? " (client left)" : "");
+  log_info(fmt::format("{} {} {} {} B {} ms{}", current.method.empty() ? "-" : current.method, loggable(current.path), outcome, sent,
+               took.count(), closing && status != 0 ? " (client left)" : ""));
 }
 
 Connection::Connection(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> rules)

@@ -180,13 +180,21 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
     response = error(request, 404, "there is nothing at this address");
   } else if (parts->action.empty() || (parts->action == "stream" && number)) {
     if (reads(request)) {
-      co_await (number ? chat_.stream(exchange, parts->id, *number) : chat_.page(exchange, parts->id));
+      if (number) {
+        co_await chat_.stream(exchange, parts->id, *number);
+      } else {
+        co_await chat_.page(exchange, parts->id);
+      }
       co_return;
     }
     response = not_allowed(request, "GET");
   } else if ((parts->action == "messages" || parts->action == "stop") && parts->number.empty()) {
     if (request.method == "POST" && request.body.size() <= most_form) {
-      co_await (parts->action == "stop" ? chat_.stop(exchange, parts->id) : chat_.post_message(exchange, parts->id));
+      if (parts->action == "stop") {
+        co_await chat_.stop(exchange, parts->id);
+      } else {
+        co_await chat_.post_message(exchange, parts->id);
+      }
       co_return;
     }
     response = request.method == "POST" ? error(request, 413, "The message is too long: it may have 1 MiB. Send it in parts.")

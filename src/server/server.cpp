@@ -1,6 +1,5 @@
 #include "server/server.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -17,6 +16,7 @@
 
 #include "base/error.h"
 #include "server/connection.h"
+#include "server/log.h"
 #include "server/routes.h"
 
 namespace server {
@@ -131,7 +131,7 @@ void Server::State::wait_for_signal() {
     if (stopping) {
       for (Connection* connection : connections) connection->close();
     } else {
-      spdlog::info("stopping");
+      log_info("stopping");
       begin_stop();
     }
     wait_for_signal();
