@@ -102,7 +102,6 @@ struct Int256 {
   using Float = __m256;
   static constexpr std::size_t lanes = 8;
   static constexpr std::size_t panels = 1;       // multiplied together with each activation
-  static constexpr std::size_t most_direct = 1;  // activation rows for which weights need not be stored
   struct Columns {
     Int c[4];
   };

@@ -76,7 +76,6 @@ struct Int512 {
   using Float = __m512;
   static constexpr std::size_t lanes = 16;
   static constexpr std::size_t panels = 2;       // multiplied together with each activation
-  static constexpr std::size_t most_direct = 4;  // activation rows for which weights need not be stored
   struct Columns {
     Int c[4];
   };

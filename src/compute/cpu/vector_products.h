@@ -375,11 +375,9 @@ struct ProductKernels {
   template <typename Format>
   static void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
     if (n == 1) return product_directly<Format, 1>(w, x, out);
-    if constexpr (I::most_direct == 4) {
-      if (n == 2) return product_directly<Format, 2>(w, x, out);
-      if (n == 3) return product_directly<Format, 3>(w, x, out);
-      if (n == 4) return product_directly<Format, 4>(w, x, out);
-    }
+    if (n == 2) return product_directly<Format, 2>(w, x, out);
+    if (n == 3) return product_directly<Format, 3>(w, x, out);
+    if (n == 4) return product_directly<Format, 4>(w, x, out);
     for (std::size_t r = 0; r < w.rows;) {
       const std::size_t left = w.rows - r;
       if (left > (I::panels - 1) * lanes) {
