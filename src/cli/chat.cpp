@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cli/answer.h"
+#include "cli/display.h"
 #include "cli/format.h"
 #include "cli/line_editor.h"
 #include "cli/output.h"
@@ -18,7 +19,6 @@ namespace cli {
 namespace {
 
 using nlohmann::ordered_json;
-using Kind = smollm3::OutputEvent::Kind;
 
 struct Options {
   std::string system;
@@ -89,53 +89,14 @@ class Input {
   int empty_interrupts_ = 0;  // Ctrl-C on an empty line, one after another
 };
 
-// Shows an answer on standard output; thinking is for people only, and dimmed.
-class Display {
- public:
-  void show(const smollm3::OutputEvent& event) {
-    if (event.kind == Kind::Thinking) return think(event.text);
-    const std::string& piece = event.kind == Kind::Answer ? event.text : event.call.raw;
-    if (piece.empty()) return;
-    end_thinking();
-    answer_ += piece;
-    standard_output().write(terminal_ ? printable(piece) : piece);
-    standard_output().flush();
-  }
-
-  // Ends the line; what was answered.
-  std::string end() {
-    end_thinking();
-    if (!answer_.ends_with('\n')) standard_output().write("\n");
-    standard_output().flush();
-    return answer_;
-  }
-
- private:
-  void think(const std::string& piece) {
-    if (!terminal_) return;
-    if (!thinking_ && !has_colour(STDOUT_FILENO)) standard_output().write("(thinking) ");
-    thinking_ = true;
-    standard_output().write(dim(STDOUT_FILENO, printable(piece)));
-    standard_output().flush();
-  }
-
-  void end_thinking() {
-    if (!thinking_) return;
-    thinking_ = false;
-    standard_output().write("\n\n");
-  }
-
-  bool terminal_ = is_terminal(STDOUT_FILENO);
-  bool thinking_ = false;
-  std::string answer_;
-};
-
 class Conversation {
  public:
   Conversation(engine::Engine& engine, const Options& options, bool interactive)
       : engine_(engine), options_(options), interactive_(interactive), thinking_(!options.no_think) {
     reset();
   }
+
+  bool failed() const { return failed_; }  // any turn did
 
   // Does what a line asks for; false to leave. A turn that fails costs that turn alone.
   bool take(const std::string& line) {
@@ -146,7 +107,7 @@ class Conversation {
     if (word == "/help")
       standard_output().write(help_text);
     else if (word == "/reset")
-      say("A new conversation."), reset();
+      start_again();
     else if (word == "/think" || word == "/no_think")
       set_thinking(word == "/think", line.substr(begin + word.size()));
     else if (is_unknown_command(line.substr(begin), word))
@@ -170,6 +131,11 @@ class Conversation {
     if (!options_.system.empty()) messages_.push_back({{"role", "system"}, {"content", options_.system}});
   }
 
+  void start_again() {
+    reset();
+    say("A new conversation.");
+  }
+
   void set_thinking(bool thinking, const std::string& rest) {
     thinking_ = thinking;
     const std::size_t begin = rest.find_first_not_of(" \t\n");
@@ -185,28 +151,30 @@ class Conversation {
 
   void answer(const std::string& message) {
     const ordered_json before = messages_;
+    Display display(is_terminal(STDOUT_FILENO) ? STDOUT_FILENO : Display::no_thinking);
     try {
       require_utf8("message", message);
       messages_.push_back({{"role", "user"}, {"content", message}});
-      engine::Turn turn{.sampling = options_.sampling.choose(), .max_tokens = options_.sampling.max_tokens};
+      engine::Turn turn;
+      turn.sampling = options_.sampling.choose();
+      turn.max_tokens = options_.sampling.max_tokens;
       turn.input.messages = messages_;
       turn.input.enable_thinking = thinking_;
-      Display display;
       const engine::Done done = follow(engine_, turn, [&](const smollm3::OutputEvent& event) { display.show(event); });
-      messages_.push_back({{"role", "assistant"}, {"content", display.end()}});
+      display.end();
+      messages_.push_back({{"role", "assistant"}, {"content", display.answer()}});
       const bool stopped = done.finish == engine::Finish::Cancelled;
       say((stopped ? "stopped · " : "") + figures(done.usage));
+    } catch (const OutputError&) {
+      throw;
     } catch (const base::Error& error) {
+      if (!display.answer().empty()) display.end();
       messages_ = before;
       failed_ = true;
       report_error(error.what());
     }
   }
 
- public:
-  bool failed() const { return failed_; }
-
- private:
   engine::Engine& engine_;
   const Options& options_;
   bool interactive_;

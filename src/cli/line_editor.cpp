@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <clocale>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -69,6 +70,11 @@ struct LineEditor::State {
     state.interrupted = true;
     return CC_EOF;
   }
+
+  static unsigned char on_suspend(EditLine*, int) {
+    kill(0, SIGTSTP);
+    return CC_REFRESH;
+  }
 };
 
 LineEditor::LineEditor() : state_(std::make_unique<State>()) {
@@ -86,10 +92,13 @@ LineEditor::LineEditor() : state_(std::make_unique<State>()) {
   el_set(state.editor, EL_PROMPT_ESC, &State::show_prompt, '\1');
   el_set(state.editor, EL_EDITOR, "emacs");
   el_set(state.editor, EL_HIST, history, state.history);
-  // While a line is edited Ctrl-C is a key like others, not a signal.
-  el_set(state.editor, EL_SETTY, "-d", "intr=", nullptr);
+  // While a line is edited Ctrl-C is a key like others, not a signal; and so, with it, is Ctrl-Z.
+  el_set(state.editor, EL_SETTY, "-d", "-isig", nullptr);
+  el_set(state.editor, EL_SIGNAL, 1);  // window sizes; and the terminal as it was while the program is stopped
   el_set(state.editor, EL_ADDFN, "clear-line", "Give the line up", &State::on_interrupt);
+  el_set(state.editor, EL_ADDFN, "suspend", "Stop the program for a while", &State::on_suspend);
   el_set(state.editor, EL_BIND, "^C", "clear-line", nullptr);
+  el_set(state.editor, EL_BIND, "^Z", "suspend", nullptr);
   el_set(state.editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   el_set(state.editor, EL_BIND, "^W", "ed-delete-prev-word", nullptr);
   el_set(state.editor, EL_BIND, "\\e[3~", "ed-delete-next-char", nullptr);

@@ -9,11 +9,15 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "cli/bench.h"
+#include "cli/chat.h"
 #include "cli/command_line.h"
 #include "cli/inspect.h"
 #include "cli/logits.h"
 #include "cli/output.h"
+#include "cli/run.h"
+#include "cli/serve.h"
 #include "cli/synth.h"
+#include "cli/template.h"
 #include "cli/tokenize.h"
 
 namespace {
@@ -27,10 +31,14 @@ void occupy_standard_descriptors() {
 
 int run(int argc, const char* const* argv) {
   cli::CommandLine line;
+  cli::add_serve(line);
+  cli::add_chat(line);
+  cli::add_run(line);
   cli::add_inspect(line);
   cli::add_synth(line);
   cli::add_tokenize(line);
   cli::add_detokenize(line);
+  cli::add_template(line);
   cli::add_bench(line);
   cli::add_logits(line);
   const int code = line.run(argc, argv);

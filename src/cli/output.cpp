@@ -6,8 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/error.h"
-
 namespace cli {
 namespace {
 
@@ -37,7 +35,7 @@ void Output::flush() {
   buffer_.clear();
   if (write_all(descriptor_, text) == text.size()) return;
   if (errno == EPIPE) throw BrokenPipe{};
-  throw base::Error("standard output", std::string("cannot be written: ") + std::strerror(errno),
+  throw OutputError("standard output", std::string("cannot be written: ") + std::strerror(errno),
                     "check where it leads to");
 }
 

@@ -4,10 +4,16 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace cli {
 
 // The reader of standard output went away: nothing to tell, and nobody to tell it to.
 struct BrokenPipe {};
+
+class OutputError : public base::Error {
+  using Error::Error;
+};
 
 class Output {
  public:
@@ -15,7 +21,7 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
-  // Buffered. Throws base::Error if the text cannot be written, BrokenPipe if nobody reads it any more.
+  // Buffered. Throws OutputError if the text cannot be written, BrokenPipe if nobody reads it any more.
   void write(std::string_view text);
   void flush();
 

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "cli/answer.h"
-#include "cli/format.h"
+#include "cli/display.h"
 #include "cli/input.h"
 #include "cli/output.h"
 
@@ -16,7 +16,6 @@ namespace cli {
 namespace {
 
 using nlohmann::ordered_json;
-using Kind = smollm3::OutputEvent::Kind;
 
 struct Options {
   std::vector<std::string> words;
@@ -58,79 +57,22 @@ const char* finish_name(engine::Finish finish) {
   return "";
 }
 
-// Shows an answer as it comes: the answer on standard output, thinking dimmed on standard error if that is a terminal.
-class Display {
- public:
-  Display(bool thinking, bool silent) : thinking_(thinking), silent_(silent), terminal_(is_terminal(STDOUT_FILENO)) {}
-
-  void show(const smollm3::OutputEvent& event) {
-    switch (event.kind) {
-      case Kind::Thinking:
-        think(event.text);
-        break;
-      case Kind::Answer:
-        answer(event.text);
-        break;
-      case Kind::ToolCall:
-        tool_calls.push_back({{"name", event.call.name}, {"arguments", event.call.arguments}});
-        answer(event.call.raw, false);
-        break;
-    }
-  }
-
-  void answer(const std::string& piece, bool part_of_text = true) {
-    if (part_of_text) text += piece;
-    if (silent_ || piece.empty()) return;
-    end_thinking();
-    standard_output().write(terminal_ ? printable(piece) : piece);
-    standard_output().flush();
-    last_ = piece.back();
-  }
-
-  void end() {
-    if (silent_) return;
-    end_thinking();
-    if (last_ != '\n') standard_output().write("\n");
-    standard_output().flush();
-  }
-
-  std::string text;
-  std::string thinking;
-  ordered_json tool_calls = ordered_json::array();
-
- private:
-  void think(const std::string& piece) {
-    thinking += piece;
-    if (!thinking_ || silent_) return;
-    in_thinking_ = true;
-    write_error(dim(STDERR_FILENO, printable(piece)));
-  }
-
-  void end_thinking() {
-    if (!in_thinking_) return;
-    in_thinking_ = false;
-    write_error("\n\n");
-  }
-
-  bool thinking_;
-  bool silent_;
-  bool terminal_;
-  bool in_thinking_ = false;
-  char last_ = '\0';
-};
-
 engine::Done run_raw(engine::Engine& engine, const std::string& prompt, const Options& options,
                      const engine::Sampling& sampling, Display& display) {
   const smollm3::Tokenizer& tokenizer = engine.tokenizer();
-  engine::Request request{
-      .prompt = tokenizer.encode(prompt, true), .sampling = sampling, .max_tokens = options.sampling.max_tokens};
+  engine::Request request;
+  request.prompt = tokenizer.encode(prompt, true);
+  request.sampling = sampling;
+  request.max_tokens = options.sampling.max_tokens;
   if (tokenizer.add_bos()) request.prompt.insert(request.prompt.begin(), tokenizer.bos().value());
-  return follow(engine, std::move(request), [&](const std::string& piece) { display.answer(piece); });
+  return follow(engine, std::move(request), [&](const std::string& piece) { display.show_answer(piece); });
 }
 
 engine::Done run_chat(engine::Engine& engine, const std::string& prompt, const Options& options,
                       const engine::Sampling& sampling, Display& display) {
-  engine::Turn turn{.sampling = sampling, .max_tokens = options.sampling.max_tokens};
+  engine::Turn turn;
+  turn.sampling = sampling;
+  turn.max_tokens = options.sampling.max_tokens;
   turn.input.messages = ordered_json::array();
   if (!options.system.empty()) turn.input.messages.push_back({{"role", "system"}, {"content", options.system}});
   turn.input.messages.push_back({{"role", "user"}, {"content", prompt}});
@@ -143,9 +85,9 @@ std::string json_report(const engine::Engine& engine, const Display& display, co
   const engine::Usage& usage = done.usage;
   const ordered_json report = {{"model", engine.model_name()},
                                {"mode", engine.mode()},
-                               {"text", display.text},
-                               {"thinking", display.thinking},
-                               {"tool_calls", display.tool_calls},
+                               {"text", display.answer()},
+                               {"thinking", display.thinking()},
+                               {"tool_calls", display.tool_calls()},
                                {"finish", finish_name(done.finish)},
                                {"seed", seed},
                                {"usage",
@@ -167,7 +109,8 @@ int run(const Options& options, const Globals& globals) {
   }
   if (prompt.empty()) throw base::Error("prompt", "is empty", "write one after 'run', or pipe it in");
   const auto engine = load_engine(globals);
-  Display display(!globals.quiet && is_terminal(STDERR_FILENO), options.json);
+  const bool watched = !globals.quiet && is_terminal(STDERR_FILENO);
+  Display display(watched ? STDERR_FILENO : Display::no_thinking, options.json);
   const engine::Done done = options.raw ? run_raw(*engine, prompt, options, sampling, display)
                                         : run_chat(*engine, prompt, options, sampling, display);
   display.end();

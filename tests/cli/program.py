@@ -45,6 +45,21 @@ def micro():
     return _micro
 
 
+def endless():
+    """The same without any token that ends an answer: it talks until it is stopped."""
+    file = path("endless.gguf")
+    if not os.path.exists(file):
+        with open(micro(), "rb") as stream:
+            data = stream.read()
+        for name, other in ((b"<|im_end|>", b"<|im_xxx|>"), (b"<|end_of_text|>", b"<|xxx_of_text|>"),
+                            (b"tokenizer.ggml.eos_token_id", b"tokenizer.ggml.xxx_token_id")):
+            assert data.count(name) == 1
+            data = data.replace(name, other)
+        with open(file, "wb") as stream:
+            stream.write(data)
+    return file
+
+
 def expect_error(test, result, code, *words):
     """The contract for every failure: the code, and one line that begins with the program's name."""
     text = result.stderr.decode()

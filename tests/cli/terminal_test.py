@@ -1,0 +1,125 @@
+"""`chat` and `run` as a person at a terminal meets them."""
+import os
+import stat
+import unittest
+
+from program import endless, environment, folder, micro, path
+from terminal import Terminal
+
+
+
+def chat(*options, model=None, **env):
+    env.setdefault("XDG_STATE_HOME", path("state"))
+    return Terminal("--model", model or micro(), "chat", "--no-think", *options, env=environment(**env))
+
+
+class Chat(unittest.TestCase):
+    def test_a_conversation(self):
+        terminal = chat("--max-tokens", "6")
+        terminal.expect("SmolLM3 micro random")
+        terminal.expect("> ")
+        terminal.type("Hello\r")
+        terminal.expect("6 tokens")
+        terminal.expect("prompt")
+        terminal.expect("> ")
+        terminal.type("/exit\r")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_ctrl_c_stops_the_answer_and_not_the_program(self):
+        terminal = chat(model=endless())
+        terminal.expect("> ")
+        terminal.type("Talk on and on\r")
+        terminal.expect("\r\n")
+        terminal.expect(" ")
+        terminal.type("\x03")
+        terminal.expect("stopped")
+        terminal.expect("> ")
+        terminal.type("Again\r")
+        terminal.expect("\r\n")
+        terminal.expect(" ")
+        terminal.type("\x03")
+        terminal.expect("known")  # the conversation went on
+        terminal.expect("> ")
+        terminal.type("\x04")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_ctrl_c_clears_the_line(self):
+        terminal = chat("--max-tokens", "4")
+        terminal.expect("> ")
+        terminal.type("never sent")
+        terminal.expect("never sent")
+        terminal.type("\x03")
+        terminal.expect("^C")
+        terminal.expect("> ")
+        terminal.type("/help\r")
+        terminal.expect("/reset")
+        terminal.expect("> ")
+        terminal.type("\x03")
+        terminal.expect("again")
+        terminal.expect("> ")
+        terminal.type("\x03")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_editing(self):
+        terminal = chat("--max-tokens", "4")
+        terminal.expect("> ")
+        terminal.type("/exiü\x7ft\r")  # a backspace takes a whole character
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_history_outlives_the_program_and_is_private(self):
+        state = path("history-state")
+        terminal = chat("--max-tokens", "2", XDG_STATE_HOME=state)
+        terminal.expect("> ")
+        terminal.type("remember me\r")
+        terminal.expect("prompt")
+        terminal.expect("> ")
+        terminal.type("\x04")
+        self.assertEqual(terminal.wait(), 0)
+        file = os.path.join(state, "smollm3/history")
+        self.assertEqual(stat.S_IMODE(os.stat(file).st_mode), 0o600)
+        terminal = chat("--max-tokens", "2", XDG_STATE_HOME=state)
+        terminal.expect("> ")
+        terminal.type("\x1b[A")
+        terminal.expect("remember me")
+        terminal.type("\x03")
+        terminal.expect("> ")
+        terminal.type("\x04")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_default_place_of_the_history(self):
+        env = environment()
+        terminal = Terminal("--model", micro(), "chat", "--no-think", "--max-tokens", "2", env=env)
+        terminal.expect("> ")
+        terminal.type("x\r")
+        terminal.expect("prompt")
+        terminal.expect("> ")
+        terminal.type("\x04")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertTrue(os.path.exists(os.path.join(folder, ".local/state/smollm3/history")))
+
+    def test_colours(self):
+        for env, expected in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+            terminal = chat("--max-tokens", "2", **env)
+            terminal.expect("> ")
+            terminal.type("Hi\r")
+            terminal.expect("prompt")
+            terminal.expect("> ")
+            terminal.type("\x04")
+            terminal.wait()
+            self.assertEqual(b"\x1b[2m" in terminal.seen, expected, env)
+
+
+class Run(unittest.TestCase):
+    def test_needs_a_prompt_at_a_terminal(self):
+        terminal = Terminal("--model", micro(), "run")
+        terminal.expect("smollm3: command line: there is no prompt")
+        self.assertEqual(terminal.wait(), 2)
+
+    def test_ctrl_c(self):
+        terminal = Terminal("--model", endless(), "run", "--raw", "Hi")
+        terminal.expect(" ")
+        terminal.type("\x03")
+        self.assertEqual(terminal.wait(), 130)
+
+
+unittest.main()
