@@ -88,6 +88,8 @@
     const answer = event.target;
     if (!answer.matches?.(".answer")) return;
     answer.removeAttribute("aria-busy");
+    // The stop button, if it was pressed, is gone now and has left the focus nowhere.
+    if (!touch && (document.activeElement === document.body || document.activeElement?.id === "stop")) text.focus();
     const status = answer.querySelector(":scope > .status");
     if (!status || event.detail.reason === "message" || leaving) return;
     status.remove();
