@@ -80,7 +80,7 @@ void Attention::run(const KvShape& shape, std::size_t layer, View q, std::span<c
   // threads.
   const std::size_t wanted_parts = 4 * static_cast<std::size_t>(pool_.size());
   const std::size_t rows_per_part = std::min<std::size_t>(16, rows.size() * shape.kv_heads / wanted_parts);
-  if (rows_per_part >= 2) {
+  if (rows_per_part >= 1) {
     by_rows(job, rows_per_part);
   } else {
     by_spans(job);
