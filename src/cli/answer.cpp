@@ -45,9 +45,9 @@ class Mailbox {
 
 // Takes events until `read` returns how it ended. A signal wakes nobody up, hence the patience.
 template <typename T, typename Read>
-engine::Done wait_for_end(Mailbox<T>& mailbox, engine::Ticket& ticket, const InterruptGuard& guard, Read&& read) {
+engine::Done wait_for_end(Mailbox<T>& mailbox, engine::Ticket& ticket, Read&& read) {
   for (bool cancelled = false;;) {
-    if (guard.interrupted() && !std::exchange(cancelled, true)) ticket.cancel();
+    if (interrupted() && !std::exchange(cancelled, true)) ticket.cancel();
     const std::optional<T> event = mailbox.take(std::chrono::milliseconds(20));
     if (!event) continue;
     const std::optional<engine::Done> done = read(*event);
@@ -95,11 +95,10 @@ void require_utf8(const std::string& name, const std::string& text) {
 
 engine::Done follow(engine::Engine& engine, const engine::Turn& turn,
                     const std::function<void(const smollm3::OutputEvent&)>& show) {
-  const InterruptGuard guard;
   auto mailbox = std::make_shared<Mailbox<engine::TurnEvent>>();
   const auto ticket =
       engine::submit_turn(engine, turn, [mailbox](const engine::TurnEvent& event) { mailbox->put(event); });
-  return wait_for_end(*mailbox, *ticket, guard, [&](const engine::TurnEvent& event) -> std::optional<engine::Done> {
+  return wait_for_end(*mailbox, *ticket, [&](const engine::TurnEvent& event) -> std::optional<engine::Done> {
     if (const auto* output = std::get_if<smollm3::OutputEvent>(&event)) show(*output);
     const auto* done = std::get_if<engine::Done>(&event);
     return done ? std::optional(*done) : std::nullopt;
@@ -108,11 +107,10 @@ engine::Done follow(engine::Engine& engine, const engine::Turn& turn,
 
 engine::Done follow(engine::Engine& engine, engine::Request request,
                     const std::function<void(const std::string& text)>& show) {
-  const InterruptGuard guard;
   auto mailbox = std::make_shared<Mailbox<engine::Update>>();
   const auto ticket =
       engine.submit(std::move(request), [mailbox](const engine::Update& update) { mailbox->put(update); });
-  return wait_for_end(*mailbox, *ticket, guard, [&](const engine::Update& update) -> std::optional<engine::Done> {
+  return wait_for_end(*mailbox, *ticket, [&](const engine::Update& update) -> std::optional<engine::Done> {
     if (!update.text.empty()) show(update.text);
     if (!update.finish) return std::nullopt;
     return engine::Done{.finish = *update.finish, .error = update.error, .usage = update.usage};

@@ -28,8 +28,8 @@ struct SamplingOptions {
 // Throws base::Error unless the text is UTF-8, as conversations must be; `name` says where it came from.
 void require_utf8(const std::string& name, const std::string& text);
 
-// Submits a turn, or a bare request, and passes what comes of it to `show` on this thread until it is over. Ctrl-C
-// cancels it. A failure of the engine is thrown as base::Error.
+// Submits a turn, or a bare request, and passes what comes of it to `show` on this thread until it is over. An
+// interrupt (interrupt.h) cancels it. A failure of the engine is thrown as base::Error.
 engine::Done follow(engine::Engine& engine, const engine::Turn& turn,
                     const std::function<void(const smollm3::OutputEvent&)>& show);
 engine::Done follow(engine::Engine& engine, engine::Request request,

@@ -12,6 +12,7 @@
 #include "cli/answer.h"
 #include "cli/display.h"
 #include "cli/format.h"
+#include "cli/interrupt.h"
 #include "cli/line_editor.h"
 #include "cli/output.h"
 
@@ -57,10 +58,13 @@ class Input {
   }
 
  private:
+  // libedit wants escape sequences between \1, and loses one that ends the prompt.
+  static std::string prompt(const std::string& style, const std::string& sign) {
+    return has_colour(STDOUT_FILENO) ? "\1\x1b[" + style + "m\1" + sign + "\1\x1b[0m\1 " : sign + " ";
+  }
+
   std::optional<std::string> typed(bool first) {
-    const bool colour = has_colour(STDOUT_FILENO);
-    const TypedLine line = editor_->read(colour ? (first ? "\1\x1b[1m\1> \1\x1b[0m\1" : "\1\x1b[2m\1… \1\x1b[0m\1")
-                                                : (first ? "> " : "… "));
+    const TypedLine line = editor_->read(first ? prompt("1", ">") : prompt("2", "…"));
     given_up_ = line.kind == TypedLine::Kind::Interrupted;
     if (line.kind == TypedLine::Kind::End) {
       write_error("\n");
@@ -160,6 +164,7 @@ class Conversation {
       turn.max_tokens = options_.sampling.max_tokens;
       turn.input.messages = messages_;
       turn.input.enable_thinking = thinking_;
+      forget_interrupts();
       const engine::Done done = follow(engine_, turn, [&](const smollm3::OutputEvent& event) { display.show(event); });
       display.end();
       messages_.push_back({{"role", "assistant"}, {"content", display.answer()}});
@@ -196,6 +201,8 @@ int chat(const Options& options, const Globals& globals) {
                             "\n");
     standard_output().flush();
   }
+  std::optional<InterruptGuard> guard;
+  if (interactive) guard.emplace(InterruptGuard::Second::IsNoted);
   Input input(interactive);
   Conversation conversation(*engine, options, interactive && !globals.quiet);
   while (const std::optional<std::string> line = input.next()) {

@@ -1,6 +1,5 @@
 #include "cli/interrupt.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include "cli/command_line.h"
@@ -8,26 +7,30 @@
 namespace cli {
 namespace {
 
-volatile sig_atomic_t interrupts = 0;
+volatile sig_atomic_t noted = 0;
 
-void on_interrupt(int) {
-  interrupts = interrupts + 1;
-  if (interrupts > 1) _exit(exit_interrupted);
+void note(int) { noted = 1; }
+
+void note_or_end(int) {
+  if (noted != 0) _exit(exit_interrupted);
+  noted = 1;
 }
 
 }  // namespace
 
-InterruptGuard::InterruptGuard() {
-  interrupts = 0;
+InterruptGuard::InterruptGuard(Second second) {
+  forget_interrupts();
   struct sigaction action {};
-  action.sa_handler = on_interrupt;
+  action.sa_handler = second == Second::IsNoted ? note : note_or_end;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGINT, &action, &before_);
 }
 
-InterruptGuard::~InterruptGuard() { signal(SIGINT, SIG_DFL); }
+InterruptGuard::~InterruptGuard() { sigaction(SIGINT, &before_, nullptr); }
 
-bool InterruptGuard::interrupted() const { return interrupts > 0; }
+bool interrupted() { return noted != 0; }
+
+void forget_interrupts() { noted = 0; }
 
 }  // namespace cli

@@ -116,6 +116,7 @@ TypedLine LineEditor::read(const std::string& prompt) {
   State& state = *state_;
   state.prompt = prompt;
   state.interrupted = false;
+  el_set(state.editor, EL_PREP_TERM, 1);  // before the prompt invites keys that only then mean what they shall
   int length = 0;
   const char* line = el_gets(state.editor, &length);
   if (state.interrupted) {

@@ -10,6 +10,7 @@
 #include "cli/answer.h"
 #include "cli/display.h"
 #include "cli/input.h"
+#include "cli/interrupt.h"
 #include "cli/output.h"
 
 namespace cli {
@@ -111,6 +112,7 @@ int run(const Options& options, const Globals& globals) {
   const auto engine = load_engine(globals);
   const bool watched = !globals.quiet && is_terminal(STDERR_FILENO);
   Display display(watched ? STDERR_FILENO : Display::no_thinking, options.json);
+  const InterruptGuard guard(InterruptGuard::Second::EndsTheProgram);
   const engine::Done done = options.raw ? run_raw(*engine, prompt, options, sampling, display)
                                         : run_chat(*engine, prompt, options, sampling, display);
   display.end();

@@ -1,6 +1,7 @@
 """A person at a terminal: the program on a pseudo-terminal, whose output is read as it comes."""
 import os
 import pty
+import re
 import select
 import signal
 import time
@@ -14,7 +15,7 @@ class Terminal:
         if self.process == 0:
             os.execve(PROGRAM, [PROGRAM, *arguments], env or environment())
         self.seen = b""    # everything so far
-        self.unread = b""  # what no expect() has passed yet
+        self.unread = b""  # what no expect() has passed yet, without colours and cursor movements
 
     def expect(self, text, timeout=60):
         """Waits until the text appears after what was expected before; returns all up to and with it."""
@@ -52,5 +53,5 @@ class Terminal:
         except OSError:  # the program is gone
             return False
         self.seen += data
-        self.unread += data
+        self.unread = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", self.unread + data)
         return bool(data)
