@@ -57,6 +57,7 @@ std::string note(const Answer& answer) {
   if (answer.state == Answer::State::Finished && answer.finish == engine::Finish::Length) {
     return "The context is full: the answer ends here. Start a new chat to go on.";
   }
+  if (answer.state == Answer::State::Finished && answer.text.empty()) return "The model ended without an answer.";
   return {};
 }
 

@@ -191,7 +191,7 @@ test("a client that leaves frees its place, streamed or not", async () => {
     answer.catch(() => {});
     await server.until_running();
     leaving.abort();
-    const waited = await server.until_idle(3000);
+    const waited = await server.until_idle();
     console.log(`freed after ${waited} ms (${stream ? "streamed" : "whole"})`);
   }
 });
@@ -201,19 +201,22 @@ test("answers wait for each other in turn, and one that leaves the queue frees i
   const first = ask({ max_tokens: 3500, stream: true }, { signal: leaving.signal });
   first.catch(() => {});
   await server.until_running();
+  const until_waiting = async (count) => {
+    for (const began = Date.now(); (await server.health()).waiting !== count; await sleep(20)) {
+      assert.ok(Date.now() - began < 15000, `not ${count} waiting`);
+    }
+  };
   const order = [];
   const second = ask({ max_tokens: 4 }).then(() => order.push("second"));
-  await sleep(100);
+  await until_waiting(1);
   const gone = new AbortController();
   const third = ask({ max_tokens: 4 }, { signal: gone.signal });
   third.catch(() => {});
-  await sleep(100);
+  await until_waiting(2);
   const fourth = ask({ max_tokens: 4 }).then(() => order.push("fourth"));
-  await sleep(300);
-  assert.equal((await server.health()).waiting, 3);
+  await until_waiting(3);
   gone.abort();
-  await sleep(500);
-  assert.equal((await server.health()).waiting, 2);
+  await until_waiting(2);
   leaving.abort();
   await Promise.all([second, fourth]);
   assert.deepEqual(order, ["second", "fourth"]);
@@ -246,6 +249,6 @@ test("SIGTERM ends it in order, answers under way included", async () => {
   const { code, signal } = await one.stop();
   assert.equal(signal, null);
   assert.equal(code, 0);
-  assert.ok(Date.now() - began < 5000);
+  assert.ok(Date.now() - began < 8000);
   await assert.rejects(told, /shutting down/);
 });

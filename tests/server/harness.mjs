@@ -66,7 +66,7 @@ export class Server {
   }
 
   // Until the engine has nothing to do.
-  async until_idle(milliseconds = 5000) {
+  async until_idle(milliseconds = 15000) {
     const began = Date.now();
     while (true) {
       const health = await this.health();
@@ -76,7 +76,7 @@ export class Server {
     }
   }
 
-  async until_running(milliseconds = 20000) {
+  async until_running(milliseconds = 60000) {
     const began = Date.now();
     while ((await this.health()).running === 0) {
       if (Date.now() - began > milliseconds) throw new Error("the engine did not start");

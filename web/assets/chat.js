@@ -57,7 +57,7 @@
     text.value = "";
     fit();
     text.focus();
-    follow = true;
+    follow = growing = true;
   });
   document.addEventListener("htmx:error", (event) => {
     if (event.detail.ctx?.sourceElement === form) show(document.getElementById("unsent"), conversation);
@@ -98,7 +98,11 @@
   });
   let leaving = false;
   addEventListener("pagehide", () => { leaving = true; });
-  addEventListener("pageshow", () => { leaving = false; });
+  addEventListener("pageshow", (event) => {
+    leaving = false;
+    // Brought back as it was left, with a stream that nobody writes to any more.
+    if (event.persisted && answering()) location.reload();
+  });
 
   document.addEventListener("click", (event) => {
     const summary = event.target.closest("details.thinking > summary");
@@ -135,7 +139,12 @@
     else if (at_end()) follow = true;
     last_top = page.scrollTop;
   }, { passive: true });
-  new ResizeObserver(() => { if (follow) to_end(); }).observe(conversation);
+  // Otherwise what grows is a fold that the reader opened.
+  let growing = true;
+  new ResizeObserver(() => {
+    if (follow && growing) to_end();
+    growing = answering();
+  }).observe(conversation);
 
   // Choices
 
