@@ -7,8 +7,8 @@ target_compile_options(smollm3_options INTERFACE
   -ffp-contract=off -fno-math-errno
   $<$<BOOL:${SMOLLM3_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # Both warn of correct uses of std::string's operator+ at -O3 (GCC bugs 105329 and 105651).
-  target_compile_options(smollm3_options INTERFACE -Wno-restrict -Wno-array-bounds)
+  # These warn of correct uses of std::string at -O3 (GCC bugs 105329 and 105651, among others).
+  target_compile_options(smollm3_options INTERFACE -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
 endif()
 target_include_directories(smollm3_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
 if(SMOLLM3_SANITIZE)
