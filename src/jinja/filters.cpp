@@ -28,6 +28,7 @@ Value absolute(Interpreter&, const Value& input, const Args& args) {
 Value attribute(Interpreter&, const Value& input, const Args& args) {
   Bound bound("attr", args, {"name"}, 1);
   const Text name = bound.text(0, "");
+  if (input.is_undefined()) throw Failure(input.undefined_reason());
   if (auto found = python_attribute(input, name.bytes())) return *std::move(found);
   return Value::undefined(concat("a value of type ", type_name(input), " has no attribute ", repr(name.bytes())));
 }
@@ -153,6 +154,13 @@ FilterFunction find_filter(std::string_view name) {
     if (const FilterFunction found = find(name)) return found;
   }
   return nullptr;
+}
+
+Value later(Step step, Interpreter& interpreter, const Value& input, const Args& args) {
+  std::size_t depth = std::max(input.depth(), depth_of(args.positional));
+  for (const auto& named : args.named) depth = std::max(depth, named.second.depth());
+  auto make = [step, &interpreter, input, args] { return step(interpreter, input, args); };
+  return Value(std::make_shared<Iterator>(std::move(make), depth + 1));
 }
 
 Value look_up(const Value& item, const Value& path, const Value* fallback_value) {

@@ -20,6 +20,15 @@ FilterFunction find_text_filter(std::string_view name);
 FilterFunction find_sequence_filter(std::string_view name);
 FilterFunction find_selection_filter(std::string_view name);
 
+// For filters that are generators in Python: what `step` makes of the input, asked when somebody wants the items.
+using Step = Values (*)(Interpreter&, const Value& input, const Args& args);
+Value later(Step step, Interpreter& interpreter, const Value& input, const Args& args);
+
+template <Step step>
+Value generator(Interpreter& interpreter, const Value& input, const Args& args) {
+  return later(step, interpreter, input, args);
+}
+
 // Follows "a.b.0" from item to item; `path` may be an integer or none.
 Value look_up(const Value& item, const Value& path, const Value* fallback = nullptr);
 // A string in lower case, unless case counts; anything else itself.

@@ -22,9 +22,9 @@ std::string name_at(const Args& args, std::size_t i, std::string_view filter) {
   return args.positional[i].text().bytes();
 }
 
-Value map(Interpreter& interpreter, const Value& input, const Args& args) {
-  if (!truth(input)) return Value(std::make_shared<Iterator>(Values{}));
+Values map(Interpreter& interpreter, const Value& input, const Args& args) {
   Values out;
+  if (!truth(input)) return out;
   if (args.positional.empty()) {
     Bound bound("map", args, {"attribute", "default"}, 1);
     const Value* fallback = bound.has(1) ? &bound[1] : nullptr;
@@ -34,37 +34,36 @@ Value map(Interpreter& interpreter, const Value& input, const Args& args) {
     const Args rest = after(args, 1);
     for (const Value& item : iterate(input)) out.push_back(interpreter.filter(name, item, rest));
   }
-  return Value(std::make_shared<Iterator>(std::move(out)));
+  return out;
 }
 
 // `wanted`: whether items that pass the test stay or go; `by_attribute`: the first argument says what is tested.
 template <bool wanted, bool by_attribute>
-Value select(Interpreter& interpreter, const Value& input, const Args& args) {
+Values select(Interpreter& interpreter, const Value& input, const Args& args) {
+  if (!truth(input)) return {};
+  constexpr std::size_t test_at = by_attribute ? 1 : 0;
+  if (args.positional.size() < test_at) throw Failure("the filter lacks the name of an attribute");
+  const Value path = by_attribute ? args.positional[0] : Value::none();
+  const bool has_test = args.positional.size() > test_at;
+  const std::string name = has_test ? name_at(args, test_at, "the filter") : std::string();
+  const Args rest = has_test ? after(args, test_at + 1) : Args();
   Values out;
-  if (truth(input)) {
-    constexpr std::size_t test_at = by_attribute ? 1 : 0;
-    if (args.positional.size() < test_at) throw Failure("the filter lacks the name of an attribute");
-    const Value path = by_attribute ? args.positional[0] : Value::none();
-    const bool has_test = args.positional.size() > test_at;
-    const std::string name = has_test ? name_at(args, test_at, "the filter") : std::string();
-    const Args rest = has_test ? after(args, test_at + 1) : Args();
-    for (Value& item : iterate(input)) {
-      const Value tested = look_up(item, path);
-      if ((has_test ? interpreter.test(name, tested, rest) : truth(tested)) == wanted) out.push_back(std::move(item));
-    }
+  for (Value& item : iterate(input)) {
+    const Value tested = look_up(item, path);
+    if ((has_test ? interpreter.test(name, tested, rest) : truth(tested)) == wanted) out.push_back(std::move(item));
   }
-  return Value(std::make_shared<Iterator>(std::move(out)));
+  return out;
 }
 
 }  // namespace
 
 FilterFunction find_selection_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> filters = {
-      {"map", map},
-      {"reject", select<false, false>},
-      {"rejectattr", select<false, true>},
-      {"select", select<true, false>},
-      {"selectattr", select<true, true>},
+      {"map", generator<map>},
+      {"reject", generator<select<false, false>>},
+      {"rejectattr", generator<select<false, true>>},
+      {"select", generator<select<true, false>>},
+      {"selectattr", generator<select<true, true>>},
   };
   const auto found = filters.find(name);
   return found == filters.end() ? nullptr : found->second;

@@ -14,17 +14,13 @@ namespace {
 
 using Kind = Value::Kind;
 
-Value iterator(Values items, std::string_view type = "generator") {
-  return Value(std::make_shared<Iterator>(std::move(items), type));
-}
-
 std::size_t positive(const Bound& bound, std::size_t i, std::string_view what) {
   const Int n = bound.integer(i, 0);
   if (n <= 0) throw Failure(concat(what, " is not positive"));
   return static_cast<std::size_t>(std::min<Int>(n, Int{1} << 40));
 }
 
-Value batch(Interpreter&, const Value& input, const Args& args) {
+Values batch(Interpreter&, const Value& input, const Args& args) {
   Bound bound("batch", args, {"linecount", "fill_with"}, 1);
   const std::size_t size = positive(bound, 0, "batch's linecount");
   Values out, line;
@@ -39,10 +35,10 @@ Value batch(Interpreter&, const Value& input, const Args& args) {
     }
     out.push_back(Value::list(std::move(line)));
   }
-  return iterator(std::move(out));
+  return out;
 }
 
-Value slice(Interpreter&, const Value& input, const Args& args) {
+Values slice(Interpreter&, const Value& input, const Args& args) {
   Bound bound("slice", args, {"slices", "fill_with"}, 1);
   const std::size_t slices = positive(bound, 0, "slice's number of slices");
   const Values items = iterate(input);
@@ -57,7 +53,7 @@ Value slice(Interpreter&, const Value& input, const Args& args) {
     out.push_back(Value::list(std::move(part)));
     at = end;
   }
-  return iterator(std::move(out));
+  return out;
 }
 
 // Stable; `reverse` keeps the order of equal keys, too.
@@ -153,17 +149,18 @@ Value reverse(Interpreter&, const Value& input, const Args& args) {
   if (input.is_string()) return Value(strings::reversed(input.text()), input.safe());
   Values items = iterate(input);
   std::reverse(items.begin(), items.end());
-  return is_reversible(input) ? iterator(std::move(items), "reversed") : Value::list(std::move(items));
+  if (!is_reversible(input)) return Value::list(std::move(items));
+  return Value(std::make_shared<Iterator>(std::move(items), "reversed"));
 }
 
-Value items_of(Interpreter&, const Value& input, const Args& args) {
+Values items_of(Interpreter&, const Value& input, const Args& args) {
   Bound bound("items", args, {});
   Values out;
   if (!input.is_undefined()) {
     if (!input.is(Kind::Dict)) throw Failure(concat("items wants a dict, not a value of type ", type_name(input)));
     for (const auto& [key, value] : input.dict().items()) out.push_back(Value::tuple({key, value}));
   }
-  return iterator(std::move(out));
+  return out;
 }
 
 Value join(Interpreter& interpreter, const Value& input, const Args& args) {
@@ -219,7 +216,7 @@ Value sum(Interpreter&, const Value& input, const Args& args) {
   return total;
 }
 
-Value unique(Interpreter&, const Value& input, const Args& args) {
+Values unique(Interpreter&, const Value& input, const Args& args) {
   Bound bound("unique", args, {"case_sensitive", "attribute"});
   Dict seen;
   Values out;
@@ -229,18 +226,18 @@ Value unique(Interpreter&, const Value& input, const Args& args) {
     seen.set(std::move(key), Value::none());
     out.push_back(std::move(item));
   }
-  return iterator(std::move(out));
+  return out;
 }
 
 }  // namespace
 
 FilterFunction find_sequence_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> filters = {
-      {"batch", batch},        {"count", length_of},  {"dictsort", dict_sort}, {"first", first},
-      {"groupby", group_by},   {"items", items_of},   {"join", join},          {"last", last},
+      {"batch", generator<batch>},        {"count", length_of},  {"dictsort", dict_sort}, {"first", first},
+      {"groupby", group_by},   {"items", generator<items_of>},   {"join", join},          {"last", last},
       {"length", length_of},   {"list", list},        {"max", extreme<true>},  {"min", extreme<false>},
-      {"reverse", reverse},    {"slice", slice},      {"sort", sort},          {"sum", sum},
-      {"unique", unique},
+      {"reverse", reverse},    {"slice", generator<slice>},      {"sort", sort},          {"sum", sum},
+      {"unique", generator<unique>},
   };
   const auto found = filters.find(name);
   return found == filters.end() ? nullptr : found->second;

@@ -135,16 +135,15 @@ Value trim(Interpreter&, const Value& input, const Args& args) {
 
 Value truncate_text(Interpreter&, const Value& input, const Args& args) {
   Bound bound("truncate", args, {"length", "killwords", "end", "leeway"});
-  const Text& s = require_text(input, "truncate");
   const Text end = bound.text(2, "...");
-  const Int length = bound.integer(0, 255), leeway = bound.has_value(3) ? bound.integer(3, 5) : 5;
-  const auto at = unicode::offsets(s.bytes());
-  const Int have = static_cast<Int>(at.size() - 1), end_length = static_cast<Int>(unicode::length(end.bytes()));
-  Budget::spend_text(s.size() * 8);
-  if (length < end_length) throw Failure("truncate's length is less than that of its end");
+  const Int limit = bound.integer(0, 255), leeway = bound.has_value(3) ? bound.integer(3, 5) : 5;
+  const Int have = static_cast<Int>(length(input)), end_length = static_cast<Int>(unicode::length(end.bytes()));
+  if (limit < end_length) throw Failure("truncate's length is less than that of its end");
   if (leeway < 0) throw Failure("truncate's leeway is negative");
-  if (have <= length || have - length <= leeway) return input;
-  Text kept = s.substr(0, at[static_cast<std::size_t>(std::min(length - end_length, have))]);
+  if (have <= limit || have - limit <= leeway) return input;
+  const Text& s = require_text(input, "truncate");
+  Budget::spend_text(s.size() * 8);
+  Text kept = s.substr(0, unicode::offsets(s.bytes())[static_cast<std::size_t>(std::min(limit - end_length, have))]);
   if (!bound.truth(1, false)) {
     if (const std::size_t space = kept.bytes().rfind(' '); space != std::string::npos) kept = kept.substr(0, space);
   }

@@ -63,7 +63,10 @@ class PercentArguments {
   }
 
   void expect_all_used() const {
-    if (named_ || values_.is(Value::Kind::Dict) || values_.is(Value::Kind::List)) return;
+    // Python takes whatever can be indexed for a mapping, of which not all need be used.
+    const bool indexed = values_.is(Value::Kind::Dict) || values_.is(Value::Kind::List) || values_.is_undefined() ||
+                         (values_.is(Value::Kind::Object) && values_.object()->sequence() != nullptr);
+    if (named_ || indexed) return;
     if (used_ < (values_.is(Value::Kind::Tuple) ? values_.items().size() : 1)) {
       throw Failure("a format has fewer places than arguments");
     }

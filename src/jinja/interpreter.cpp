@@ -139,7 +139,11 @@ Interpreter::Flow Interpreter::execute(const CallBlock& n) {
 }
 
 Interpreter::Flow Interpreter::execute(const FilterBlock& n) {
-  print(filtered(*n.filter, Value(capture(n.body), autoescape_)));
+  const Value result = filtered(*n.filter, Value(capture(n.body), autoescape_));
+  if (!result.is_string()) {
+    throw Failure(concat("the filter block gave a value of type ", type_name(result), ", which is no text"));
+  }
+  print(result);
   return Flow::Normal;
 }
 

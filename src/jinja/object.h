@@ -102,8 +102,11 @@ class Function : public Object {
 // What Python's generators and iterators are to a template: values that can be gone through once.
 class Iterator : public Object {
  public:
-  explicit Iterator(Values items, std::string_view type = "generator")
+  Iterator(Values items, std::string_view type)
       : Object(depth_of(items)), items_(std::move(items)), type_(type) {}
+  // `make` is asked for the items when the first is wanted: whoever wants none is spared its failures. `depth` is that
+  // of the values bound into it.
+  Iterator(std::function<Values()> make, std::size_t depth) : Object(depth), make_(std::move(make)), type_("generator") {}
 
   std::string type_name() const override { return type_; }
   std::string repr() override;
@@ -112,6 +115,9 @@ class Iterator : public Object {
   std::optional<Value> next();
 
  private:
+  void fill();
+
+  std::function<Values()> make_;  // null once it was asked
   Values items_;
   std::size_t at_ = 0;
   std::string type_;

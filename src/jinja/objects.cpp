@@ -67,12 +67,18 @@ std::string Function::repr() { return concat("<", type_, " ", name_, ">"); }
 
 std::string Iterator::repr() { return concat("<", type_, " object>"); }
 
+void Iterator::fill() {
+  if (make_) items_ = std::exchange(make_, nullptr)();
+}
+
 std::optional<Value> Iterator::next() {
+  fill();
   if (at_ >= items_.size()) return std::nullopt;
   return items_[at_++];
 }
 
 std::optional<Values> Iterator::iterate() {
+  fill();
   Values rest = std::exchange(items_, {});
   rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(std::exchange(at_, 0)));
   return rest;

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Compares the template language with Python's jinja2, set up as Hugging Face's transformers does.
 
-usage: compare.py RENDER_LINES conversations|expressions [COUNT]
+usage: compare.py RENDER_LINES conversations|expressions|random [COUNT]
 
 conversations: every chat template at hand over COUNT (300) generated conversations, byte for byte.
 expressions:   the corpus in expressions.txt: the same text, or both refuse.
+random:        COUNT (1500) random templates: the same text, or both refuse.
 Exits 77, saying why, if jinja2 or (for conversations) the templates are missing.
 """
+import copy
 import datetime
 import json
 import os
@@ -18,6 +20,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+ADDRESS = re.compile(r"(?i) at 0x[0-9a-f]+(>|&gt;|$)")  # of a Python object that was printed: nobody can want that
 NOW = datetime.datetime(2026, 3, 9, 7, 5, 3)
 
 
@@ -35,6 +38,7 @@ except ImportError:
 
 sys.path.insert(0, str(HERE))
 import conversations  # noqa: E402
+import random_templates  # noqa: E402
 
 
 class Generation(jinja2.ext.Extension):
@@ -69,7 +73,7 @@ def expected(env, cache, template, context):
     try:
         if template not in cache:
             cache[template] = env.from_string(template)
-        return {"text": cache[template].render(**context)}
+        return {"text": cache[template].render(**copy.deepcopy(context))}  # += on a list would change it
     except Exception as error:  # whatever Python objects to, we shall object to
         return {"error": f"{type(error).__name__}: {error}"}
 
@@ -91,7 +95,7 @@ def compare(renderer, cases):
     for (name, template, context), ours in zip(cases, got):
         theirs = expected(env, cache, template, context)
         refused += "error" in theirs
-        if ("error" in ours and "error" in theirs) or ours == theirs:
+        if ("error" in ours and "error" in theirs) or ours == theirs or ADDRESS.search(theirs.get("text", "")):
             continue
         wrong += 1
         if wrong <= 20:
@@ -126,11 +130,17 @@ def expression_cases():
                     yield f"line {number}: {part}", part, context
 
 
+def random_cases(count):
+    for i, (source, context) in enumerate(random_templates.generate(count)):
+        yield f"random {i}: {source!r}", source, context
+
+
 def main():
     renderer, corpus = sys.argv[1:3]
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else 300
-    cases = list(conversation_cases(count) if corpus == "conversations" else expression_cases())
-    sys.exit(1 if compare(renderer, cases) else 0)
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else None
+    cases = {"conversations": lambda: conversation_cases(count or 300), "expressions": expression_cases,
+             "random": lambda: random_cases(count or 1500)}[corpus]()
+    sys.exit(1 if compare(renderer, list(cases)) else 0)
 
 
 if __name__ == "__main__":
