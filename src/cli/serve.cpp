@@ -53,8 +53,8 @@ void add_serve(CommandLine& line) {
       "Examples:\n"
       "  smollm3 serve\n"
       "  smollm3 --model SmolLM3-3B-Q4_K_M.gguf --ctx 8192 serve --port 8080\n"
-      "  curl http://127.0.0.1:3000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": "
-      "\"Hi\"}]}'");
+      "  curl http://127.0.0.1:3000/v1/chat/completions \\\n"
+      "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}'");
 }
 
 }  // namespace cli

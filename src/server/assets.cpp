@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "asset_table.h"
+#include "server/asset_table.h"
 
 namespace server {
 
