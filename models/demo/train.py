@@ -31,6 +31,7 @@ WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
 SHORT_FIRST, SHORT = 0.15, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
 MICRO_TOKENS, MICRO_PER_STEP = 1280, 4
 SCALE = 1.0 / 1800            # about one over the weighted answer tokens of a step
+LONGEST_BATCH = 60            # seconds; more passed while the process was suspended, and does not count
 OVER = -1.0                   # the rate that ends the workers
 SAVE_EVERY = 180              # seconds
 LOG_EVERY = 20                # steps
@@ -103,7 +104,7 @@ def arguments():
     a.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--workers", type=int, default=2)
-    a.add_argument("--evaluate-every", type=float, default=20, help="minutes")
+    a.add_argument("--evaluate-every", type=float, default=30, help="minutes")
     return a.parse_args()
 
 
@@ -124,12 +125,12 @@ def main():
     helpers = [mp.Process(target=helper, args=(shared, seed), daemon=True) for seed in seeds[1:]]
     worker = Worker(shared, seeds[0])
     log = open(os.path.join(o.work, "train.log"), "a", buffering=1)
-    begun = time.time() - stored["elapsed"]
-    saved = evaluated = shown = time.time()
+    elapsed = stored["elapsed"]
+    saved = evaluated = shown = last = time.time()
 
     def state():
         with shared["lock"]:
-            return {"weights": {n: w.clone() for n, w in weights.items()}, "steps": opt.steps(), "elapsed": time.time() - begun,
+            return {"weights": {n: w.clone() for n, w in weights.items()}, "steps": opt.steps(), "elapsed": elapsed,
                     "optimizer": {n: {k: t.clone() for k, t in s.items()} for n, s in opt.state.items()},
                     "tokens": stored["tokens"] + int(shared["counts"][2])}
 
@@ -139,7 +140,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     counted, logged = torch.zeros(3, dtype=torch.float64), opt.steps()
     while True:
-        share = (time.time() - begun) / (o.minutes * 60)
+        elapsed += min(time.time() - last, LONGEST_BATCH)
+        last = time.time()
+        share = elapsed / (o.minutes * 60)
         shared["rate"].value = OVER if share >= 1 or stopped else rate_at(share) * o.rate
         shared["longest"].value = SHORT if share < SHORT_FIRST and not o.start else samples.MAX_LENGTH
         if share >= 1 or stopped:
@@ -150,7 +153,7 @@ def main():
             logged, total = opt.steps(), shared["counts"].clone()
             loss, weight, tokens = (total - counted).tolist()
             counted = total
-            print(f"step {opt.steps()} {(now - begun) / 60:.1f} min {(stored['tokens'] + counted[2]) / 1e6:.2f} M tokens "
+            print(f"step {opt.steps()} {elapsed / 60:.1f} min {(stored['tokens'] + counted[2]) / 1e6:.2f} M tokens "
                   f"loss {loss / weight:.4f} rate {shared['rate'].value:.3f} {tokens / (now - shown):.0f} tokens/s", file=log)
             shown = now
         if now - saved > SAVE_EVERY:
