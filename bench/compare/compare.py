@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Speed beside llama.cpp on the same file and machine: both run alternately, and the table has the medians.
 
   bench/compare/compare.py --model 3b.gguf [--prompts 512,2048] [--depths 0,4096] [--repeat 3] [--out FILE]

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Fidelity to float64, beside llama.cpp, on files that make_model.py writes.
 
   fidelity.py --program build/release/fidelity [--seeds 10] [--positions 192]
