@@ -60,6 +60,16 @@ const send = async (page, text) => {
 };
 const over = (page, n = 0) => page.waitForSelector(`#a${n} footer`, { timeout: 180_000 });
 
+// The same of the demo model, which may lose its way: then it is stopped.
+async function over_or_stopped(page, n) {
+  try {
+    await page.waitForSelector(`#a${n} footer`, { timeout: 20_000 });
+  } catch {
+    await page.keyboard.press("Escape");
+    await over(page, n);
+  }
+}
+
 // The distinct texts an answer had while it was written.
 async function watch_growing(page, n, until) {
   const states = [];
@@ -107,6 +117,10 @@ for (const size of Object.keys(sizes)) {
     await sleep(300);
     assert.equal(await page.innerText("#a0 .text"), kept);
     assert.ok(await page.isVisible("#send"));
+    assert.equal(await page.evaluate(() => document.activeElement.id), "text");
+    await page.click("#a0 footer .copy");
+    await page.waitForFunction(() => document.querySelector("#a0 footer .copy").textContent === "Copied");
+    assert.equal((await page.evaluate(() => navigator.clipboard.readText())).trim(), kept.trim());
 
     await page.reload();
     assert.equal(await page.innerText(".question"), "Say something.");
@@ -266,21 +280,19 @@ test("without JavaScript a sentence says what is missing", async () => {
 });
 
 for (const size of demo ? Object.keys(sizes) : []) {
-  test(`${size}: the demo model thinks, answers and remembers`, async () => {
+  test(`${size}: the demo model thinks, or does not, and answers`, async () => {
     const page = await open(size, { server: talker });
     await page.check("#think");
     await page.click(".examples button >> nth=1");
-    await over(page);
+    await over_or_stopped(page, 0);
     assert.match(await page.innerText("#a0 .thinking summary"), /Thought for \d+ s/);
     assert.ok(!(await page.evaluate(() => document.querySelector("#a0 details").open)));
     assert.match(await page.innerText("#a0 footer"), /tokens/);
     await send(page, "Make a table: Fruit and Amount: apple 3, pear 5, plum 8");
-    await over(page, 1);
-    await page.click("#a1 footer .copy");
-    assert.ok((await page.evaluate(() => navigator.clipboard.readText())).length > 0);
+    await over_or_stopped(page, 1);
     await page.uncheck("#think");
     await send(page, "Write a loop from 1 to 5");
-    await over(page, 2);
+    await over_or_stopped(page, 2);
     assert.equal(await page.locator("#a2 details").count(), 0);
     await picture(page, `conversation-${size}`);
     await page.click("#theme");
