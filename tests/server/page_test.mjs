@@ -286,7 +286,7 @@ for (const size of demo ? Object.keys(sizes) : []) {
     await page.click(".examples button >> nth=1");
     await over_or_stopped(page, 0);
     assert.match(await page.innerText("#a0 .thinking summary"), /Thought for \d+ s/);
-    assert.ok(!(await page.evaluate(() => document.querySelector("#a0 details").open)));
+    await page.waitForFunction(() => !document.querySelector("#a0 details").open);
     assert.match(await page.innerText("#a0 footer"), /tokens/);
     await send(page, "Make a table: Fruit and Amount: apple 3, pear 5, plum 8");
     await over_or_stopped(page, 1);
