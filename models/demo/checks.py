@@ -12,6 +12,10 @@ def exact(check, content, call):
     return content == check["text"].strip()
 
 
+def last_line(check, content, call):
+    return content.split("\n")[-1] == check["text"].strip()
+
+
 def contains(check, content, call):
     return all(re.search(r"(?<!\w)" + re.escape(w) + r"(?!\w)", content) for w in check["words"])
 
@@ -64,5 +68,6 @@ def follow_ups(check, content, call):
         all(re.match(rf"{i}\. \S", line) for i, line in enumerate(lines, 1))
 
 
-CHECKS = {"exact": exact, "contains": contains, "number": number, "call": tool_call, "list": markdown_list, "table": table, "code": code,
+CHECKS = {"exact": exact, "last line": last_line, "contains": contains, "number": number,
+          "call": tool_call, "list": markdown_list, "table": table, "code": code,
           "title": title, "summary": summary, "follow-ups": follow_ups}

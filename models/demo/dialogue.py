@@ -27,7 +27,7 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 17, "sums": 13, "repeat": 5, "reverse": 10, "count": 6, "talk": 7, "unknown": 6, "markdown": 9, "recall": 12, "tools": 16,
+MIX = {"facts": 17, "sums": 13, "repeat": 5, "reverse": 8, "count": 6, "talk": 7, "unknown": 6, "markdown": 9, "recall": 13, "tools": 17,
        "wrapup": 7}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
@@ -163,7 +163,7 @@ def sample(rng):
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
     thinking = rng.random() < THINKING
     if kind == "recall":
-        out = recalled(source, thinking, length=rng.choice((0,) * 12 + (150, 300, 600, 1000)) or None)
+        out = recalled(source, thinking, length=rng.choice((0,) * 9 + (150, 300, 600, 1000)) or None)
     elif kind == "tools":
         out = called(source, thinking)
     elif kind == "wrapup":

@@ -56,7 +56,8 @@ def reverse(source):
     answer = ", ".join(words[::-1])
     given = ", ".join(words)
     return Exchange(_ask(source, REVERSE, REVERSE_HELD, words), answer, f"{_numbered(words)}\nFrom last to first.", "reverse",
-                    "Reversing words", f"asked me to reverse {len(words)} words", [f"Repeat: {given}", f"Count: {given}", "What can you do?"])
+                    "Reversing words", f"asked me to reverse {len(words)} words", [f"Repeat: {given}", f"Count: {given}", "What can you do?"],
+                    check={"kind": "last line", "text": answer}, direct=False, unthought=f"{_numbered(words)}\n{answer}")
 
 
 def count(source):
