@@ -19,6 +19,6 @@ asm(R"(
   .text
 )");
 ]=])
-  set_property(SOURCE ${source} PROPERTY OBJECT_DEPENDS ${ARG_FILE})
+  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${ARG_FILE} SKIP_PRECOMPILE_HEADERS ON)
   target_sources(${target} PRIVATE ${source})
 endfunction()

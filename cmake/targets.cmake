@@ -16,12 +16,35 @@ if(SMOLLM3_SANITIZE)
   target_link_options(smollm3_options INTERFACE -fsanitize=${SMOLLM3_SANITIZE})
 endif()
 
-# smollm3_library(NAME SOURCES a.cpp … DEPS lib …): the static library of one layer.
+# smollm3_precompile(NAME LIBRARIES lib … HEADERS <header> …): headers that other targets take over, compiled once. Reading
+# the standard library's was a third of the whole build. Every source still includes what it uses.
+function(smollm3_precompile name)
+  cmake_parse_arguments(ARG "" "" "LIBRARIES;HEADERS" ${ARGN})
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "// A library must have a source.\n")
+  add_library(${name} STATIC ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+  target_link_libraries(${name} PRIVATE smollm3_options ${ARG_LIBRARIES})
+  target_precompile_headers(${name} PRIVATE ${ARG_HEADERS})
+endfunction()
+
+set(standard_headers <algorithm> <array> <chrono> <cmath> <cstdint> <cstring> <functional> <map> <memory> <optional> <span>
+  <string> <string_view> <utility> <variant> <vector>)
+smollm3_precompile(smollm3_standard_headers HEADERS ${standard_headers})
+if(SMOLLM3_TESTS)
+  find_package(GTest REQUIRED)
+  smollm3_precompile(smollm3_test_headers LIBRARIES GTest::gtest GTest::gmock
+    HEADERS ${standard_headers} <random> <gmock/gmock.h> <gtest/gtest.h>)
+endif()
+
+# smollm3_library(NAME SOURCES a.cpp … DEPS lib … [OWN_HEADERS]): the static library of one layer. With OWN_HEADERS it
+# precompiles headers of its own.
 function(smollm3_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "OWN_HEADERS" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE smollm3_options)
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  if(NOT ARG_OWN_HEADERS)
+    target_precompile_headers(${name} REUSE_FROM smollm3_standard_headers)
+  endif()
 endfunction()
 
 # smollm3_test(NAME SOURCES a_test.cpp … DEPS lib … [ENVIRONMENT A=B …]): a GoogleTest program and its CTest entry.
@@ -32,6 +55,7 @@ function(smollm3_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} smollm3_options GTest::gtest GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} REUSE_FROM smollm3_test_headers)
   target_compile_definitions(${name} PRIVATE SMOLLM3_SOURCE_DIR="${PROJECT_SOURCE_DIR}" SMOLLM3_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   if(ARG_ENVIRONMENT)

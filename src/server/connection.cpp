@@ -26,6 +26,8 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
+using Parser = http::request_parser<http::string_body>;
+
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
 std::string text_of(beast::string_view text) { return {text.data(), text.size()}; }
@@ -61,8 +63,9 @@ struct Connection::State : Exchange {
   Awaitable<void> watch_for_leaving();
   Awaitable<void> refuse(unsigned status, std::string message);
   void take_head(const http::request<http::string_body>& message);
-  void add_common_headers(http::fields& fields, const Headers& headers) const;
-  void account(const error_code& error, std::size_t bytes);
+  std::string head_text(http::response<http::empty_body>& message, const Headers& headers);
+  Awaitable<void> write(std::string text);
+  Awaitable<error_code> read(Parser& parser, bool header_only);
   void log() const;
 
   beast::tcp_stream stream;
@@ -82,68 +85,51 @@ struct Connection::State : Exchange {
   std::exception_ptr failure;
 };
 
-void Connection::State::add_common_headers(http::fields& fields, const Headers& headers) const {
-  for (const auto& [name, value] : rules->headers) fields.set(name, value);
-  for (const auto& [name, value] : headers) fields.set(name, value);
+// The status line and the headers, as they are sent.
+std::string Connection::State::head_text(http::response<http::empty_body>& message, const Headers& headers) {
+  for (const auto& [name, value] : rules->headers) message.set(name, value);
+  for (const auto& [name, value] : headers) message.set(name, value);
+  message.keep_alive(keep_alive);
+  std::string text = fmt::format("HTTP/1.{} {} {}\r\n", version % 10, message.result_int(), text_of(message.reason()));
+  for (const auto& field : message) text += fmt::format("{}: {}\r\n", text_of(field.name_string()), text_of(field.value()));
+  responded = true;
+  status = message.result_int();
+  return text + "\r\n";
 }
 
-void Connection::State::account(const error_code& error, std::size_t bytes) {
+Awaitable<void> Connection::State::write(std::string text) {
+  stream.expires_after(rules->limits.write_time);
+  const auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(text), as_result);
   sent += bytes;
   if (error) throw system_error(error);
 }
 
 Awaitable<void> Connection::State::respond(Response response) {
   if (response.close || !rules->serving) keep_alive = false;
-  http::response<http::string_body> message{static_cast<http::status>(response.status), version};
-  add_common_headers(message, response.headers);
+  http::response<http::empty_body> message{static_cast<http::status>(response.status), version};
+  const bool bodiless = response.status == 304 || response.status == 204;
   if (!response.content_type.empty()) message.set(http::field::content_type, response.content_type);
-  message.keep_alive(keep_alive);
-  const bool bodiless = current.method == "HEAD" || response.status == 304 || response.status == 204;
-  if (response.status != 304 && response.status != 204) message.content_length(response.body.size());
-  if (!bodiless) message.body() = std::move(response.body);
-
-  responded = true;
-  status = response.status;
-  http::response_serializer<http::string_body> serializer{message};
-  stream.expires_after(rules->limits.write_time);
-  if (bodiless) {
-    auto [error, bytes] = co_await http::async_write_header(stream, serializer, as_result);
-    account(error, bytes);
-  } else {
-    auto [error, bytes] = co_await http::async_write(stream, serializer, as_result);
-    account(error, bytes);
-  }
+  if (!bodiless) message.content_length(response.body.size());
+  std::string text = head_text(message, response.headers);
+  if (!bodiless && current.method != "HEAD") text += response.body;
+  co_await write(std::move(text));
 }
 
 Awaitable<void> Connection::State::begin_stream(Headers headers) {
+  streaming = true;
+  if (!rules->serving) keep_alive = false;
+  if (version < 11) keep_alive = false;  // HTTP/1.0 knows no chunks: the end of the connection ends the stream
   http::response<http::empty_body> message{http::status::ok, version};
-  add_common_headers(message, headers);
   message.set(http::field::content_type, "text/event-stream; charset=utf-8");
   message.set(http::field::cache_control, "no-store");
   message.set("X-Accel-Buffering", "no");  // a proxy in front must not hold words back
-  streaming = true;
-  responded = true;
-  status = 200;
-  if (!rules->serving) keep_alive = false;
-  if (version < 11) keep_alive = false;  // HTTP/1.0 knows no chunks: the end of the connection ends the stream
-  message.keep_alive(keep_alive);
   message.chunked(version >= 11);
-  http::response_serializer<http::empty_body> serializer{message};
-  stream.expires_after(rules->limits.write_time);
-  auto [error, bytes] = co_await http::async_write_header(stream, serializer, as_result);
-  account(error, bytes);
+  co_await write(head_text(message, headers));
 }
 
 Awaitable<void> Connection::State::send(std::string piece) {
   if (piece.empty()) co_return;
-  stream.expires_after(rules->limits.write_time);
-  if (version >= 11) {
-    auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk(asio::buffer(piece)), as_result);
-    account(error, bytes);
-  } else {
-    auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(piece), as_result);
-    account(error, bytes);
-  }
+  co_await write(version >= 11 ? fmt::format("{:x}\r\n{}\r\n", piece.size(), piece) : std::move(piece));
 }
 
 void Connection::State::take_head(const http::request<http::string_body>& message) {
@@ -169,9 +155,27 @@ Awaitable<void> Connection::State::refuse(unsigned code, std::string message) {
   co_await respond(std::move(response));
 }
 
+// Parses the header, or all of the request, reading on as needed.
+Awaitable<error_code> Connection::State::read(Parser& parser, bool header_only) {
+  while (header_only ? !parser.is_header_done() : !parser.is_done()) {
+    if (buffer.size() > 0) {
+      error_code error;
+      buffer.consume(parser.put(buffer.data(), error));
+      if (error && error != http::error::need_more) co_return error;
+      if (!error) continue;
+    }
+    const std::size_t room = std::min<std::size_t>(buffer.max_size() - buffer.size(), 64 << 10);
+    if (room == 0) co_return http::make_error_code(http::error::buffer_overflow);
+    const auto [read_error, bytes] = co_await stream.async_read_some(buffer.prepare(room), as_result);
+    if (read_error) co_return read_error;
+    buffer.commit(bytes);
+  }
+  co_return error_code{};
+}
+
 // False if there is none to handle: the client left, or its request was refused here.
 Awaitable<bool> Connection::State::read_request() {
-  http::request_parser<http::string_body> parser;
+  Parser parser;
   parser.header_limit(static_cast<std::uint32_t>(rules->limits.header_bytes));
   parser.body_limit(rules->limits.body_bytes);
   responded = streaming = false;
@@ -184,36 +188,35 @@ Awaitable<bool> Connection::State::read_request() {
   idle = true;
   if (buffer.size() == 0) {
     stream.expires_after(rules->limits.idle_time);
-    auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(4096), as_result);
+    const auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(4096), as_result);
     if (error) co_return false;
     buffer.commit(bytes);
   }
   idle = false;
   began = Clock::now();
   stream.expires_after(rules->limits.header_time);
-  auto [head_error, head_bytes] = co_await http::async_read_header(stream, buffer, parser, as_result);
-  if (!head_error) {
+  error_code error = co_await read(parser, true);
+  if (!error) {
     take_head(parser.get());
-    stream.expires_after(rules->limits.body_time);
     if (text_of(parser.get()[http::field::expect]) == "100-continue") {
-      const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-      co_await asio::async_write(stream, asio::buffer(go_on), as_result);
+      co_await write("HTTP/1.1 100 Continue\r\n\r\n");
+      sent = 0;
     }
-    auto [body_error, body_bytes] = co_await http::async_read(stream, buffer, parser, as_result);
-    if (!body_error) {
-      keep_alive = parser.get().keep_alive();
-      current.body = std::move(parser.get().body());
-      co_return true;
-    }
-    head_error = body_error;
+    stream.expires_after(rules->limits.body_time);
+    error = co_await read(parser, false);
   }
-  if (head_error == http::error::body_limit) {
+  if (!error) {
+    keep_alive = parser.get().keep_alive();
+    current.body = std::move(parser.get().body());
+    co_return true;
+  }
+  if (error == http::error::body_limit) {
     co_await refuse(413, "the request's body is larger than " + std::to_string(rules->limits.body_bytes >> 10) + " KiB");
-  } else if (head_error == http::error::header_limit) {
+  } else if (error == http::error::header_limit) {
     co_await refuse(431, "the request's header is larger than " + std::to_string(rules->limits.header_bytes >> 10) + " KiB");
-  } else if (head_error.category() == http::make_error_code(http::error::bad_target).category() &&
-             head_error != http::error::end_of_stream && head_error != http::error::partial_message) {
-    co_await refuse(400, "this is not a valid HTTP request: " + head_error.message());
+  } else if (error.category() == http::make_error_code(http::error::bad_target).category() &&
+             error != http::error::end_of_stream && error != http::error::partial_message) {
+    co_await refuse(400, "this is not a valid HTTP request: " + error.message());
   } else {
     co_return false;  // the client left, or was too slow: there is nobody to tell
   }
@@ -224,8 +227,8 @@ Awaitable<bool> Connection::State::read_request() {
   stream.expires_after(std::chrono::seconds(2));
   for (std::size_t drained = 0; drained < (std::size_t{8} << 20);) {
     buffer.clear();
-    auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(16384), as_result);
-    if (error) break;
+    const auto [left, bytes] = co_await stream.async_read_some(buffer.prepare(16384), as_result);
+    if (left) break;
     drained += bytes;
   }
   co_return false;
@@ -276,9 +279,7 @@ Awaitable<void> Connection::State::handle() {
     }
   }
   if (streaming && version >= 11 && !failure) {
-    stream.expires_after(rules->limits.write_time);
-    auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk_last(), as_result);
-    if (error) closing = true;
+    co_await write("0\r\n\r\n");
   } else if (apology && !responded) {
     co_await respond(std::move(*apology));
   } else if (failure) {
@@ -306,7 +307,11 @@ Awaitable<void> Connection::run() {
     while (!state.closing && state.rules->serving) {
       const bool got_request = co_await state.read_request();
       if (!got_request) break;
-      co_await state.handle();
+      try {
+        co_await state.handle();
+      } catch (const system_error&) {
+        state.closing = true;
+      }
       state.log();
       if (!state.keep_alive) break;
     }

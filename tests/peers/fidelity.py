@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fidelity to float64, beside llama.cpp, on files that make_model.py writes.
 
-  fidelity.py --program build/release/fidelity [--seeds 10] [--positions 192]
+  fidelity.py --program build/test/fidelity [--seeds 10] [--positions 192]
 
 First the structure, on F32 files with keys and values in F32, with and without YaRN: our logits within 1e-4 of the
 range of a position's logits, and llama.cpp's near enough to show that the reference itself is right. Then Q4_K_M files,

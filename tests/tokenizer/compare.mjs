@@ -1,7 +1,7 @@
 // Compares token ids with llama.cpp's (npm package node-llama-cpp, its prebuilt binary), chunk by chunk, under both
 // values of tokenizer.ggml.pre. --write-golden writes golden.txt from llama.cpp's ids: for machines without node.
 //
-//   node tests/tokenizer/compare.mjs --driver build/release/tokenizer_driver [--write-golden] [--text FILE …]
+//   node tests/tokenizer/compare.mjs --driver build/test/tokenizer_driver [--write-golden] [--text FILE …]
 //
 // --text compares files of your own instead of the chunks. The vocabulary is $SMOLLM3_SHARED/data/llama-bpe-vocab.gguf,
 // by default of ../shared; node-llama-cpp is looked for in $SMOLLM3_NODE_MODULES, then where node looks. Exit status 77
