@@ -124,12 +124,14 @@ Awaitable<void> Connection::State::begin_stream(Headers headers) {
   message.set(http::field::cache_control, "no-store");
   message.set("X-Accel-Buffering", "no");  // a proxy in front must not hold words back
   message.chunked(version >= 11);
-  co_await write(head_text(message, headers));
+  std::string text = head_text(message, headers);
+  co_await write(std::move(text));
 }
 
 Awaitable<void> Connection::State::send(std::string piece) {
   if (piece.empty()) co_return;
-  co_await write(version >= 11 ? fmt::format("{:x}\r\n{}\r\n", piece.size(), piece) : std::move(piece));
+  if (version >= 11) piece = fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
+  co_await write(std::move(piece));
 }
 
 void Connection::State::take_head(const http::request<http::string_body>& message) {
