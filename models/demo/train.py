@@ -27,7 +27,7 @@ import optimizer
 import samples
 
 MATRIX_RATE, EMBEDDING_RATE, NORM_RATE, DECAY = 0.005, 0.005, 0.0002, 0.05
-WARM_UP, PLATEAU = 0.02, 0.5  # shares of the run
+WARM_UP, PLATEAU = 0.02, 0.35  # shares of the run
 SHORT_FIRST, SHORT = 0.15, 320 # share of the run with conversations of at most so many tokens: copying is learnt there first
 MICRO_TOKENS, MICRO_PER_STEP = 1280, 4
 SCALE = 1.0 / 1800            # about one over the weighted answer tokens of a step

@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
+
+#include "base/error.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -35,13 +39,31 @@ void wait_for_change(std::atomic<T>& value, T old) {
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
+// From "max 100000" or "150000 100000": microseconds of processor time in each period; `otherwise` without a quota.
+int processors_of_quota(const std::filesystem::path& path, int otherwise) {
+  std::ifstream file(path);
+  double quota = 0;
+  double period = 0;
+  if (!(file >> quota >> period) || period <= 0) return otherwise;
+  return static_cast<int>(std::ceil(quota / period));
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error& error) {
+    const std::size_t started = workers_.size() + 1;
+    end();
+    throw Error("threads", std::to_string(threads) + " cannot be started (" + error.code().message() + ")",
+                "give --threads " + std::to_string(started) + " or fewer");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end(); }
+
+void ThreadPool::end() {
   stop_.store(true);
   phase_.fetch_add(1);
   phase_.notify_all();
@@ -90,11 +112,16 @@ int usable_processors() {
   CPU_ZERO(&set);
   int count = static_cast<int>(std::thread::hardware_concurrency());
   if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
-  // cgroup v2: "max 100000" or "150000 100000", microseconds of CPU time in each period.
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  if (double period = 0; file >> quota >> period && quota != "max" && period > 0) {
-    count = std::min(count, static_cast<int>(std::ceil(std::stod(quota) / period)));
+  // cgroup v2: the line "0::/path"; every group on the way up may have a quota.
+  std::ifstream groups("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(groups, line)) {
+    if (!line.starts_with("0::")) continue;
+    std::filesystem::path group = std::filesystem::path(line.substr(3)).relative_path();
+    for (;; group = group.parent_path()) {
+      count = std::min(count, processors_of_quota("/sys/fs/cgroup" / group / "cpu.max", count));
+      if (group.empty()) break;
+    }
   }
   return std::max(count, 1);
 }

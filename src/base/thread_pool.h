@@ -36,6 +36,7 @@ class ThreadPool {
 
   void run_parts(int parts, Invoke invoke, void* context);
   void work(int thread);
+  void end();
   void take_parts(int thread);
 
   std::vector<std::thread> workers_;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cli/format.h"
+#include "smollm3/chat_messages.h"
 
 namespace cli {
 namespace {
@@ -51,6 +52,9 @@ std::string read_standard_input() { return read_all(STDIN_FILENO, "standard inpu
 
 nlohmann::ordered_json read_json(const std::string& path) {
   const std::string text = read_file(path);
+  if (!smollm3::within_json_bounds(text)) {
+    throw base::Error(path, "is nested too deeply, or an object in it has too many keys", "flatten it");
+  }
   try {
     return nlohmann::ordered_json::parse(text);
   } catch (const nlohmann::ordered_json::parse_error& error) {

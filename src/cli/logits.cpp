@@ -1,5 +1,6 @@
 #include "cli/logits.h"
 
+#include <filesystem>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -64,10 +65,14 @@ int logits(const Options& options, const Globals& globals) {
         "give fewer, or raise --ctx");
   }
   const quant::Type kv_type = options.kv == "f32" ? quant::Type::F32 : quant::Type::F16;
-  smollm3::PagePool pool(model.kv_shape(kv_type), tokens.size(), base::available_memory());
+  smollm3::PagePool pool(model.kv_shape(kv_type), tokens.size(), smollm3::cache_budget(file));
   smollm3::Sequence sequence(pool);
   if (!sequence.reserve(tokens.size())) throw std::bad_alloc();
 
+  std::error_code ignored;
+  if (std::filesystem::equivalent(options.out, file.name(), ignored)) {
+    throw base::Error(options.out, "is the model that is to be read", "give --out another name");
+  }
   errno = 0;
   std::ofstream out(options.out, std::ios::binary | std::ios::trunc);
   check(out, options.out);

@@ -237,20 +237,20 @@ void write_model(const Options& options) {
     writer.add_tensor(tensor.name, static_cast<std::uint32_t>(tensor.type), dimensions, planned_bytes(tensor));
   }
   writer.open(options.out);
-  write_tensors(writer, tensors, options.seed.value_or(1));
-  writer.close();
+  try {
+    write_tensors(writer, tensors, options.seed.value_or(1));
+    writer.close();
+  } catch (const base::Error&) {
+    // Half a model is of no use; a device or pipe named by --out is not ours to remove.
+    std::error_code unused;
+    if (std::filesystem::is_regular_file(options.out, unused)) std::filesystem::remove(options.out, unused);
+    throw;
+  }
 }
 
 int synth(const Options& options, const Globals& globals) {
   const auto start = std::chrono::steady_clock::now();
-  try {
-    write_model(options);
-  } catch (const base::Error&) {
-    // Half a model is of no use; a device or pipe named by --out is not ours to remove.
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(options.out, ignored)) std::filesystem::remove(options.out, ignored);
-    throw;
-  }
+  write_model(options);
   if (globals.quiet) return 0;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::error_code ignored;

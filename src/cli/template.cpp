@@ -79,9 +79,7 @@ int render(const Options& options, const Globals& globals) {
   input.add_generation_prompt = !options.no_generation_prompt;
 
   const gguf::File file = open_model(globals);
-  const bool has_template = file.find("tokenizer.chat_template") != nullptr;
-  const auto chat = has_template ? smollm3::ChatTemplate(std::string(file.string("tokenizer.chat_template")))
-                                 : smollm3::ChatTemplate::builtin();
+  const auto chat = smollm3::ChatTemplate::of(file);
   announce_model(globals, file);
   const smollm3::Prompt prompt = chat.render(input);
   if (!options.json)

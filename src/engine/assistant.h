@@ -18,7 +18,7 @@ struct Turn {
   smollm3::ChatInput input;       // messages, tools, thinking or not
   Sampling sampling;
   std::uint32_t max_tokens = 0;   // 0: until the context is full
-  std::vector<std::string> stop;
+  std::vector<std::string> stop;  // texts that end the answer where they come in it (not in the thinking before it)
 };
 
 struct Done {
@@ -33,7 +33,7 @@ struct Progress {
   std::uint32_t prompt_tokens;
 };
 
-// smollm3::OutputEvent: a piece of thinking or answer, or a whole tool call.
+// smollm3::OutputEvent: a piece of thinking or answer, or a whole tool call (if tools were offered; else it is answer text).
 using TurnEvent = std::variant<Progress, smollm3::OutputEvent, Done>;
 using TurnListener = std::function<void(const TurnEvent&)>;  // called on the engine's thread; Done comes last, once
 

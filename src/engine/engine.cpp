@@ -21,8 +21,6 @@ namespace {
 using base::Error;
 using Clock = std::chrono::steady_clock;
 
-// Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
-constexpr std::uint64_t spare_memory = 512'000'000;
 // Conversations whose keys and values are kept for their next turn, memory permitting.
 constexpr std::size_t kept_conversations = 16;
 
@@ -30,22 +28,11 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 double speed(std::uint32_t tokens, double duration) { return tokens > 0 && duration > 0 ? tokens / duration : 0; }
 
-std::uint64_t cache_budget(const gguf::File& file) {
-  const std::uint64_t taken = file.size() + spare_memory;
-  const std::uint64_t available = base::available_memory();
-  return available > taken ? available - taken : 0;
-}
-
 // The positions to make room for: what was asked for, or else the model's own number, fewer if memory is short.
 std::uint64_t choose_context(std::uint32_t asked, const smollm3::Config& config, const compute::KvShape& shape, std::uint64_t budget) {
   if (asked != 0) return asked;
   const std::uint64_t fitting = budget / shape.page_bytes() * compute::page_positions;
   return std::max<std::uint64_t>(std::min<std::uint64_t>(config.context, fitting), compute::page_positions);
-}
-
-smollm3::ChatTemplate read_template(const gguf::File& file) {
-  std::string source(file.string("tokenizer.chat_template", ""));
-  return source.empty() ? smollm3::ChatTemplate::builtin() : smollm3::ChatTemplate(std::move(source));
 }
 
 class Job : public Ticket {
@@ -88,10 +75,10 @@ struct Engine::State {
       : file(std::move(f)),
         device(compute::make_cpu_device(options.threads > 0 ? options.threads : base::usable_processors())),
         tokenizer(smollm3::Tokenizer::load(file)),
-        chat_template(read_template(file)),
+        chat_template(smollm3::ChatTemplate::of(file)),
         model(file, *device, options.context),
         kv_shape(model.kv_shape(options.kv_type)),
-        budget(cache_budget(file)),
+        budget(smollm3::cache_budget(file)),
         context(static_cast<std::uint32_t>(choose_context(options.context, model.config(), kv_shape, budget))),
         pool(kv_shape, context, budget) {
     if (tokenizer.vocab_size() != static_cast<std::int32_t>(model.config().vocab)) {

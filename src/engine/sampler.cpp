@@ -21,7 +21,7 @@ double uniform(std::mt19937_64& random) { return static_cast<double>(random() >>
 void Sampling::check() const {
   // Written so that NaN fails too.
   require(temperature >= 0 && temperature <= 100, "temperature", "a number from 0 to 100");
-  require(top_p > 0 && top_p <= 1, "top_p", "a number above 0, up to 1");
+  require(top_p >= 0 && top_p <= 1, "top_p", "a number from 0 to 1");
   require(min_p >= 0 && min_p <= 1, "min_p", "a number from 0 to 1");
   require(repetition_penalty > 0 && repetition_penalty <= 10, "repetition_penalty", "a number above 0, up to 10");
   require(std::abs(presence_penalty) <= 10, "presence_penalty", "a number from -10 to 10");

@@ -128,7 +128,7 @@ TEST(Sampler, ParametersOutOfRangeAreRefused) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THROW(Sampling{.temperature = -1}.check(), base::Error);
   EXPECT_THROW(Sampling{.temperature = nan}.check(), base::Error);
-  EXPECT_THROW(Sampling{.top_p = 0}.check(), base::Error);
+  EXPECT_THROW(Sampling{.top_p = -0.1f}.check(), base::Error);
   EXPECT_THROW(Sampling{.top_p = nan}.check(), base::Error);
   EXPECT_THROW(Sampling{.min_p = 2}.check(), base::Error);
   EXPECT_THROW(Sampling{.repetition_penalty = 0}.check(), base::Error);

@@ -17,6 +17,10 @@ constexpr const char* download_again = "the file is damaged or not a GGUF; downl
 constexpr std::uint32_t max_dimensions = 4;
 constexpr std::uint64_t default_alignment = 32;
 constexpr std::uint64_t max_alignment = 1u << 20;
+// Far more than any model has; each takes several times its bytes in the file once it is read.
+constexpr std::uint64_t most_entries = 1u << 16;
+constexpr std::uint64_t most_tensors = 1u << 16;
+constexpr std::size_t longest_name = 256;
 
 // Bytes of one value of a fixed-size type; 0 for strings and arrays.
 std::size_t value_size(ValueType type) {
@@ -151,6 +155,7 @@ constexpr auto name_of_tensor = [](const Tensor& tensor) { return tensor.name; }
 Tensor read_tensor(Cursor& cursor, std::uint64_t alignment) {
   Tensor tensor;
   tensor.name = cursor.string("a tensor's name");
+  if (tensor.name.size() > longest_name) cursor.fail("has a tensor whose name is " + std::to_string(tensor.name.size()) + " bytes long");
   const std::string name(tensor.name.substr(0, 64));
   const auto dimensions = cursor.number<std::uint32_t>("a tensor's description");
   if (dimensions == 0 || dimensions > max_dimensions) {
@@ -211,11 +216,15 @@ std::vector<std::string_view> Array::strings() const {
   if (type != ValueType::String) throw Error("GGUF metadata", "an array of strings is of another type", download_again);
   std::vector<std::string_view> out;
   out.reserve(static_cast<std::size_t>(count));
-  const std::byte* at = bytes.data();
+  std::span<const std::byte> left = bytes;
   for (std::uint64_t i = 0; i < count; ++i) {
-    const auto size = static_cast<std::size_t>(load<std::uint64_t>(at));
-    out.emplace_back(reinterpret_cast<const char*>(at + sizeof(std::uint64_t)), size);
-    at += sizeof(std::uint64_t) + size;
+    // Checked once already when the file was read; but the file may have been written to since.
+    if (left.size() < sizeof(std::uint64_t)) throw Error("GGUF metadata", "an array has changed", download_again);
+    const auto size = static_cast<std::size_t>(load<std::uint64_t>(left.data()));
+    left = left.subspan(sizeof(std::uint64_t));
+    if (size > left.size()) throw Error("GGUF metadata", "an array has changed", download_again);
+    out.emplace_back(reinterpret_cast<const char*>(left.data()), size);
+    left = left.subspan(size);
   }
   return out;
 }
@@ -259,6 +268,7 @@ void File::read() {
   constexpr std::uint64_t least_entry = 8 + 4 + 1;
   constexpr std::uint64_t least_tensor = 8 + 4 + 8 + 4 + 8;
   if (entry_count > cursor.left() / least_entry) cursor.fail("claims more metadata than it has room for");
+  if (entry_count > most_entries) cursor.fail("has " + std::to_string(entry_count) + " metadata entries");
   metadata_.reserve(static_cast<std::size_t>(entry_count));
   for (std::uint64_t i = 0; i < entry_count; ++i) {
     Entry entry;
@@ -274,6 +284,7 @@ void File::read() {
     cursor.fail("has an impossible alignment of " + std::to_string(alignment));
   }
   if (tensor_count > cursor.left() / least_tensor) cursor.fail("claims more tensors than it has room for");
+  if (tensor_count > most_tensors) cursor.fail("has " + std::to_string(tensor_count) + " tensors");
   tensors_.reserve(static_cast<std::size_t>(tensor_count));
   for (std::uint64_t i = 0; i < tensor_count; ++i) tensors_.push_back(read_tensor(cursor, alignment));
   by_name_ = index_by(tensors_, name_of_tensor, "tensors", cursor);

@@ -75,7 +75,10 @@ bool equal(const Value& a, const Value& b) {
   if (const Values *x = tuple_items(a), *y = tuple_items(b); x != nullptr && y != nullptr) return equal_items(*x, *y);
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
-    case Kind::String: return a.text().bytes() == b.text().bytes();
+    case Kind::String:
+      if (a.text().size() != b.text().size()) return false;
+      Budget::spend_reading(a.text().size());
+      return a.text().bytes() == b.text().bytes();
     case Kind::List: return equal_items(a.items(), b.items());
     case Kind::Dict: return equal_dicts(a.dict(), b.dict());
     case Kind::Object: return a.object()->equals(*b.object());
@@ -94,7 +97,7 @@ std::size_t hash(const Value& v) {
     case Kind::Bool:
     case Kind::Integer: return std::hash<double>{}(static_cast<double>(v.integer()));
     case Kind::Float: return std::hash<double>{}(v.number());
-    case Kind::String: return std::hash<std::string>{}(v.text().bytes());
+    case Kind::String: Budget::spend_reading(v.text().size()); return std::hash<std::string>{}(v.text().bytes());
     case Kind::List:
     case Kind::Dict: throw Failure(concat("a ", type_name(v), " cannot be the key of a dict"), "use a string");
     case Kind::Object: return std::hash<const void*>{}(v.object().get());
@@ -110,7 +113,10 @@ bool is_hashable(const Value& v) {
 bool less(const Value& a, const Value& b) {
   Budget::spend(1);
   if (a.is_number() && b.is_number()) return order(a, b) == -1;
-  if (a.is_string() && b.is_string()) return a.text().bytes() < b.text().bytes();
+  if (a.is_string() && b.is_string()) {
+    Budget::spend_reading(std::min(a.text().size(), b.text().size()));
+    return a.text().bytes() < b.text().bytes();
+  }
   if (a.is(Kind::List) && b.is(Kind::List)) return less_items(a.items(), b.items());
   if (const Values *x = tuple_items(a), *y = tuple_items(b); x != nullptr && y != nullptr) return less_items(*x, *y);
   for (const Value* v : {&a, &b}) {

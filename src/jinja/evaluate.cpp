@@ -112,8 +112,10 @@ Value Interpreter::evaluate(const Concat& n, Position at) {
   here_ = at;
   const bool safe = autoescape_ && std::any_of(parts.begin(), parts.end(), [](const Value& v) { return v.safe(); });
   Text out;
-  for (const Value& part : parts) out.append(safe ? escape_html(part) : str(part));
-  Budget::spend_text(out.size());
+  for (const Value& part : parts) {
+    out.append(safe ? escape_html(part) : str(part));
+    Budget::spend_text(out.size());
+  }
   return Value(std::move(out), safe);
 }
 

@@ -29,7 +29,9 @@ void Budget::spend_text(std::size_t bytes) {
   if (bytes > current->max_text_) {
     throw Failure(concat("a text of ", bytes, " bytes is longer than the ", current->max_text_, " a template may make"));
   }
-  spend(bytes / bytes_per_step);
+  spend_reading(bytes);
 }
+
+void Budget::spend_reading(std::size_t bytes) { spend(bytes / bytes_per_step); }
 
 }  // namespace jinja

@@ -40,6 +40,8 @@ class Budget {
   static void spend(std::size_t steps);
   // The cost of making a text of so many bytes; fails if that is more than a text may have.
   static void spend_text(std::size_t bytes);
+  // The cost of looking through a text of so many bytes.
+  static void spend_reading(std::size_t bytes);
 
  private:
   std::size_t left_;

@@ -174,7 +174,10 @@ Value join(Interpreter& interpreter, const Value& input, const Args& args) {
                                                      return v.safe();
                                                    }));
   std::vector<Text> parts;
-  for (const Value& item : items) parts.push_back(markup ? escape_html(item) : str(item));
+  for (const Value& item : items) {
+    parts.push_back(markup ? escape_html(item) : str(item));
+    Budget::spend_text(parts.back().size());
+  }
   return Value(strings::join(markup ? escape_html(separator) : str(separator), parts), markup);
 }
 

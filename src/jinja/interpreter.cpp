@@ -189,6 +189,15 @@ Interpreter::Flow Interpreter::execute(const Include& n) {
 Interpreter::Flow Interpreter::execute(const Break&) { return Flow::Break; }
 Interpreter::Flow Interpreter::execute(const Continue&) { return Flow::Continue; }
 
+// A loop may hold the scope around it, and that scope come to hold the loop: then it is cleared when the render ends.
+struct KeptIfHeld {
+  Interpreter& interpreter;
+  const std::shared_ptr<Loop>& loop;
+  ~KeptIfHeld() {
+    if (loop.use_count() > 1) interpreter.keep(loop);
+  }
+};
+
 // `level`: 0, or how many calls of `loop` this one is inside of.
 void Interpreter::run_loop(const For& n, const Value& iterable, std::size_t level) {
   const std::shared_ptr<Scope> around = scope_;
@@ -202,6 +211,7 @@ void Interpreter::run_loop(const For& n, const Value& iterable, std::size_t leve
   }
   const auto loop = std::make_shared<Loop>(iterate(iterable), std::move(wanted), level);
   if (n.recursive) loop->allow_recursion(&n, around);
+  const KeptIfHeld guard{*this, loop};
   // As jinja2 has it, `else` also runs where break or continue cut every iteration short.
   bool any = false;
   while (auto item = loop->next()) {

@@ -110,6 +110,13 @@ TEST(JinjaBounds, Steps) {
   EXPECT_THAT(refused(twice + "{{ ns.x }}"), HasSubstr("steps"));
   EXPECT_THAT(refused(twice + "{{ ns.x | tojson }}"), HasSubstr("steps"));
   EXPECT_THAT(refused(twice + "{{ ns.x == ns.y }}"), HasSubstr("steps"));
+  // What takes memory or time in proportion to a text or a dict costs as much.
+  const std::string large = "{% set s = 'ab' * 400000 %}{% set t = 'ab' * 400000 %}{% set d = {}.fromkeys(range(9999)) %}"
+                            "{% set ns = namespace(kept=[]) %}{% for a in range(99999) %}";
+  for (const char* work : {"{% set ns.kept = dict(d) %}", "{% if s == t %}{% endif %}", "{% if s < t %}{% endif %}", "{% if s | length %}{% endif %}",
+                           "{% set x = s | safe %}", "{% set x = s.removeprefix('x') %}", "{% set x = {s: 1} %}", "{% if 'x' in s %}{% endif %}"}) {
+    EXPECT_THAT(refused(large + work + "{% endfor %}"), HasSubstr("steps")) << work;
+  }
 }
 
 TEST(JinjaBounds, Size) {
@@ -161,6 +168,13 @@ TEST(JinjaBounds, CyclesEnd) {
                    "{% set ns.m = m %}{% for x in [1] %}{{ loop.changed(loop) }}{% set ns.l = loop %}{% set ns.c = loop.cycle %}"
                    "{% macro k() %}{{ x }}{% endmacro %}{% set ns.k = k %}{% endfor %}{{ ns.c(5) }}{{ ns.k() }}{{ ns.l.index }}"),
             "True511");
+  EXPECT_EQ(render("{% set ns = namespace() %}{% for x in [1] recursive %}{% set ns.l = loop %}{% endfor %}{% set k = ns.l %}"
+                   "{% for x in [1, 2] if x == 2 %}{{ x }}{% set ns.m = loop %}{% endfor %}{% set n = ns.m %}"),
+            "2");
+  // A condition that asks how long its own loop is.
+  EXPECT_THAT(refusal("{% set ns = namespace(n=0) %}{% macro f() %}{% set ns.n = 1 %}{{ ns.l.length }}{% endmacro %}"
+                      "{% for x in [1, 2] if x == 1 or (ns.n == 0 and f()) %}{% set ns.l = loop %}{{ loop.length }}{% endfor %}"),
+              HasSubstr("condition"));
   EXPECT_THAT(refusal("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}"), HasSubstr("deep"));
   EXPECT_THAT(refusal("{% set ns = namespace() %}{% set ns.a = [ns] %}{{ ns }}"), HasSubstr("deep"));
 }

@@ -85,11 +85,16 @@ class Writer {
     out_.push_back('"');
   }
 
+  void append_separator(const std::string& separator) {
+    Budget::spend_text(separator.size());
+    out_.append(separator);
+  }
+
   void new_line() {
     if (!style_.indent) return;
+    Budget::spend_text(level_ * style_.indent->size());
     out_.push_back('\n');
     for (std::size_t i = 0; i < level_; ++i) out_.append(*style_.indent);
-    Budget::spend_text(level_ * style_.indent->size());
   }
 
   // `write_item(i)` for each of n elements, between brackets.
@@ -98,7 +103,7 @@ class Writer {
     out_.push_back(open);
     ++level_;
     for (std::size_t i = 0; i < n; ++i) {
-      if (i > 0) out_.append(item_separator_);
+      if (i > 0) append_separator(item_separator_);
       new_line();
       write_item(i);
     }
@@ -118,8 +123,10 @@ class Writer {
                        [](const Dict::Item& a, const Dict::Item& b) { return less(a.first, b.first); });
     }
     container('{', '}', items.size(), [&](std::size_t i) {
+      const std::size_t before = out_.size();
       key(items[i].first);
-      out_.append(key_separator_);
+      Budget::spend_text(out_.size() - before);
+      append_separator(key_separator_);
       write(items[i].second);
     });
   }

@@ -11,11 +11,21 @@ void Loop::allow_recursion(const For* loop, std::shared_ptr<Scope> scope) {
   scope_ = std::move(scope);
 }
 
+// The condition may use this very loop, which Python refuses as well.
+bool Loop::wants(const Value& item) {
+  if (!wanted_) return true;
+  if (asking_) throw Failure("the loop's condition asks for what comes after the item it is to judge");
+  asking_ = true;
+  const bool wanted = wanted_(item);
+  asking_ = false;
+  return wanted;
+}
+
 const std::optional<Value>& Loop::peek() {
   if (!looked_ahead_) {
     after_.reset();
     while (at_ < items_.size() && !after_) {
-      if (Value item = items_[at_++]; !wanted_ || wanted_(item)) after_ = std::move(item);
+      if (Value item = items_[at_++]; wants(item)) after_ = std::move(item);
     }
     looked_ahead_ = true;
   }
@@ -42,7 +52,7 @@ std::size_t Loop::count() {
     Values rest;
     if (looked_ahead_ && after_) rest.push_back(*after_);
     for (; at_ < items_.size(); ++at_) {
-      if (wanted_(items_[at_])) rest.push_back(items_[at_]);
+      if (wants(items_[at_])) rest.push_back(items_[at_]);
     }
     items_ = std::move(rest);
     at_ = looked_ahead_ && after_ ? 1 : 0;

@@ -34,10 +34,17 @@ class Loop : public Object {
   std::optional<Value> attribute(std::string_view name) override;
   bool callable() const override { return true; }
   Value call(Interpreter& interpreter, const Args& args) override;
-  void clear() override { last_changed_.reset(); }
+  void clear() override {
+    last_changed_.reset();
+    scope_.reset();
+    wanted_ = nullptr;
+    items_.clear();
+    before_.reset(), current_.reset(), after_.reset();
+  }
 
  private:
   const std::optional<Value>& peek();
+  bool wants(const Value& item);
   std::size_t count();
   Value cycle(const Args& args) const;
   Value changed(Interpreter& interpreter, const Args& args);
@@ -50,6 +57,7 @@ class Loop : public Object {
   std::size_t at_ = 0;                 // of items_: the first not looked at
   std::size_t taken_ = 0;              // elements given out, the current one included
   std::optional<Value> before_, current_, after_;
+  bool asking_ = false;                // the condition is being evaluated
   bool looked_ahead_ = false;          // after_ is what follows, or nothing does
   std::optional<Value> last_changed_;
 };

@@ -8,6 +8,7 @@
 #include "jinja/format.h"
 #include "jinja/object.h"
 #include "jinja/python.h"
+#include "jinja/strings.h"
 #include "jinja/unicode.h"
 
 namespace jinja {
@@ -195,7 +196,7 @@ bool contains(const Value& container, const Value& item) {
       throw Failure(concat("a value of type ", type_name(item), " cannot be looked for in a string"));
     }
     Budget::spend_text(container.text().size());
-    return container.text().bytes().find(item.text().bytes()) != std::string::npos;
+    return strings::position_of(item.text().bytes(), container.text().bytes()) != std::string::npos;
   }
   if (container.is(Kind::Dict)) return container.dict().find(item) != nullptr;
   const auto found = [&](const Values& items) {

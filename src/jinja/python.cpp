@@ -250,7 +250,7 @@ bool is_iterable(const Value& v) {
 std::optional<std::size_t> try_length(const Value& v) {
   switch (v.kind()) {
     case Kind::Undefined: return 0;
-    case Kind::String: return unicode::length(v.text().bytes());
+    case Kind::String: Budget::spend_reading(v.text().size()); return unicode::length(v.text().bytes());
     case Kind::List:
     case Kind::Tuple: return v.items().size();
     case Kind::Dict: return v.dict().size();

@@ -91,6 +91,7 @@ Value join(const Value& self, const Args& args) {
   for (const Value& item : iterate(bound[0])) {
     if (!item.is_string()) throw Failure(concat("join was given a value of type ", type_name(item)), "map it to strings");
     parts.push_back(self.safe() ? escape_html(item) : item.text());
+    Budget::spend_text(parts.back().size());
   }
   return like(self, strings::join(self.text(), parts));
 }

@@ -1,6 +1,7 @@
 #include "jinja/strings.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "jinja/failure.h"
 #include "jinja/unicode.h"
@@ -148,9 +149,15 @@ Text strip(const Text& s, const std::optional<Text>& characters, Side side) {
   if (side & Right) {
     while (end > begin && unwanted(unicode::decode(b, previous(b, end)).code)) end = previous(b, end), ++looked;
   }
-  Budget::spend(looked / 16 * (set.size() + 1));
+  Budget::spend(looked * (set.size() + 1) / 16);
   Budget::spend_text(end - begin);
   return s.substr(begin, end - begin);
+}
+
+std::size_t position_of(std::string_view wanted, std::string_view text, std::size_t from) {
+  if (from > text.size()) return std::string::npos;
+  const void* found = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
+  return found == nullptr ? std::string::npos : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
 }
 
 Text replace(const Text& s, const Text& from, const Text& to, Int count) {
@@ -170,7 +177,7 @@ Text replace(const Text& s, const Text& from, const Text& to, Int count) {
     }
   } else {
     for (; count > 0; --count) {
-      const std::size_t at = b.find(from.bytes(), done);
+      const std::size_t at = position_of(from.bytes(), b, done);
       if (at == std::string::npos) break;
       out.append(s, done, at - done);
       out.append(to);
@@ -204,7 +211,7 @@ std::vector<Text> split(const Text& s, const std::optional<Text>& separator, Int
     require_separator(*separator);
     std::size_t done = 0;
     for (; limit > 0; --limit) {
-      const std::size_t at = b.find(separator->bytes(), done);
+      const std::size_t at = position_of(separator->bytes(), b, done);
       if (at == std::string::npos) break;
       out.push_back(s.substr(done, at - done));
       done = at + separator->size();

@@ -43,21 +43,26 @@ Value convert(const nlohmann::ordered_json& json, std::size_t level) {
 
 }  // namespace
 
-Value::Value(Text text, bool safe) : data_(std::make_shared<const StringData>(StringData{std::move(text), safe})) {}
+Value::Value(Text text, bool safe) : data_(std::make_shared<const StringData>(StringData{std::move(text), safe})) {
+  Budget::spend_reading(this->text().size());
+}
 
 Value Value::undefined(std::string why) { return Value(Undefined{std::make_shared<const std::string>(std::move(why))}); }
 
 Value Value::list(Values items) {
+  Budget::spend(items.size());
   const std::size_t depth = checked_depth(depth_of(items));
   return Value(ListRef{std::make_shared<const SequenceData>(SequenceData{std::move(items), depth})});
 }
 
 Value Value::tuple(Values items) {
+  Budget::spend(items.size());
   const std::size_t depth = checked_depth(depth_of(items));
   return Value(TupleRef{std::make_shared<const SequenceData>(SequenceData{std::move(items), depth})});
 }
 
 Value Value::dict(Dict items) {
+  Budget::spend(2 * items.size());
   checked_depth(items.depth());
   return Value(std::shared_ptr<const Dict>(std::make_shared<Dict>(std::move(items))));
 }

@@ -19,6 +19,9 @@ using namespace std::chrono_literals;
 // Nothing to say for so long: a comment keeps the connection open through proxies, and shows when the client is gone.
 constexpr auto keep_alive_interval = 5s;
 
+// What waits takes memory, and its users patience.
+constexpr std::uint32_t longest_queue = 256;
+
 ordered_json usage_json(const engine::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.generated_tokens},
@@ -58,6 +61,9 @@ bool ended_well(const engine::Done& done) {
 }
 
 std::unique_ptr<Generation> start(engine::Engine& engine, const engine::Turn& turn, Exchange& exchange) {
+  if (engine.load().waiting >= longest_queue) {
+    throw ApiError(503, "too many requests are waiting; try again later", {}, "overloaded");
+  }
   try {
     return std::make_unique<Generation>(engine, turn, exchange.executor());
   } catch (const base::Error& error) {
@@ -199,8 +205,11 @@ Awaitable<void> answer_stream(engine::Engine& engine, Exchange& exchange, Genera
 }  // namespace
 
 Awaitable<void> answer_completion(engine::Engine& engine, Exchange& exchange) {
-  const CompletionRequest request = parse_completion_request(exchange.request().body);
+  std::string body = exchange.take_body();
+  CompletionRequest request = parse_completion_request(body);
+  std::string().swap(body);
   const std::unique_ptr<Generation> generation = start(engine, request.turn, exchange);
+  request.turn = {};  // it may be large, and the answer far off
   if (request.stream) {
     co_await answer_stream(engine, exchange, *generation, request.include_usage);
   } else {

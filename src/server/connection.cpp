@@ -10,6 +10,7 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "server/http_text.h"
@@ -51,6 +52,7 @@ struct Connection::State : Exchange {
 
   // Exchange
   const Request& request() const override { return current; }
+  std::string take_body() override { return std::exchange(current.body, {}); }
   asio::any_io_executor executor() const override { return const_cast<beast::tcp_stream&>(stream).get_executor(); }
   bool serving() const override { return rules->serving; }
   Awaitable<void> respond(Response response) override;
@@ -198,10 +200,14 @@ Awaitable<bool> Connection::State::read_request() {
   began = Clock::now();
   stream.expires_after(rules->limits.header_time);
   error_code error = co_await read(parser, true);
+  if (!error || error == http::error::body_limit) take_head(parser.get());  // too large as announced: the head is there
+  if (!error && parser.get().count(http::field::transfer_encoding) > 0 && !parser.chunked()) {
+    error = http::make_error_code(http::error::bad_transfer_encoding);  // where the body ends, nobody can tell
+  }
   if (!error) {
-    take_head(parser.get());
-    if (text_of(parser.get()[http::field::expect]) == "100-continue") {
-      co_await write("HTTP/1.1 100 Continue\r\n\r\n");
+    if (version >= 11 && beast::iequals(parser.get()[http::field::expect], "100-continue") && !parser.is_done()) {
+      std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+      co_await write(std::move(go_on));
       sent = 0;
     }
     stream.expires_after(rules->limits.body_time);
@@ -281,7 +287,8 @@ Awaitable<void> Connection::State::handle() {
     }
   }
   if (streaming && version >= 11 && !failure) {
-    co_await write("0\r\n\r\n");
+    std::string end = "0\r\n\r\n";
+    co_await write(std::move(end));
   } else if (apology && !responded) {
     co_await respond(std::move(*apology));
   } else if (failure) {
@@ -319,6 +326,8 @@ Awaitable<void> Connection::run() {
     }
   } catch (const system_error&) {
     // The client is gone; nothing to tell it.
+  } catch (const std::exception& error) {
+    log_error(fmt::format("a connection ended: {}", error.what()));
   }
   state.stream.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   state.stream.close();

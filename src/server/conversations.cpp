@@ -35,7 +35,7 @@ std::shared_ptr<Conversation> Conversations::find(const std::string& id) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return nullptr;
   const auto entry = found->second;
-  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->answering()) {
+  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->live()) {
     recent_.erase(entry);
     by_id_.erase(found);
     return nullptr;
@@ -69,7 +69,7 @@ void Conversations::make_room(std::size_t coming) {
     const Conversation& conversation = **entry;
     const bool too_much = recent_.size() + coming > limits_.count || bytes > limits_.bytes;
     if (!too_much && conversation.used >= oldest_kept) break;  // those before it were used later
-    if (conversation.answering()) continue;
+    if (conversation.live()) continue;  // one whose answer nobody fetches may go
     bytes -= std::min(bytes, conversation.bytes());
     by_id_.erase(conversation.id);
     entry = recent_.erase(entry);

@@ -52,6 +52,7 @@ struct Conversation {
 
   std::size_t bytes() const;
   bool answering() const { return !rounds.empty() && rounds.back().answer.open(); }
+  bool live() const { return !rounds.empty() && rounds.back().answer.state == Answer::State::Live; }
   // What the model is to answer in the given round: all before it that did not fail, in the OpenAI form.
   nlohmann::ordered_json messages(std::size_t round) const;
 };

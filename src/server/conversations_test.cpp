@@ -40,9 +40,15 @@ TEST(Conversations, ANeverEndingStreamOfThemStaysBounded) {
 
 TEST(Conversations, KeepsOneThatIsBeingAnswered) {
   Conversations kept({.count = 1, .bytes = 1 << 20, .age = std::chrono::hours(1)});
-  kept.open(id_of(0))->rounds.push_back({.prompt = "hi"});
+  kept.open(id_of(0))->rounds.push_back({.prompt = "hi", .answer = {.state = Answer::State::Live}});
   kept.open(id_of(1));
   EXPECT_TRUE(kept.find(id_of(0)));
+}
+
+TEST(Conversations, QuestionsWhoseAnswersNobodyFetchesStayBounded) {
+  Conversations kept({.count = 10, .bytes = 10'000, .age = std::chrono::hours(1)});
+  for (int i = 0; i < 200; ++i) kept.open(id_of(i))->rounds.push_back({.prompt = std::string(5'000, 'x')});
+  EXPECT_LE(kept.size(), 3u);
 }
 
 TEST(Conversations, ForgetsOldOnes) {

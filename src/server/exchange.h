@@ -42,6 +42,8 @@ class Exchange {
   virtual ~Exchange() = default;
 
   virtual const Request& request() const = 0;
+  // The request's body, which request() has no more after this.
+  virtual std::string take_body() = 0;
   virtual boost::asio::any_io_executor executor() const = 0;
   // False once the server is to stop: what takes long should come to an end.
   virtual bool serving() const = 0;

@@ -13,7 +13,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t most_form = 1 << 20;  // bytes of a body that is not the API's
+// Bytes of a body that is not the API's: a form has up to twelve for each character.
+constexpr std::size_t most_form = 12 * most_text + 4096;
 
 bool is_api(const std::string& path) { return path == "/v1" || path.starts_with("/v1/"); }
 
@@ -179,7 +180,7 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
   if (!parts) {
     response = error(request, 404, "there is nothing at this address");
   } else if (parts->action.empty() || (parts->action == "stream" && number)) {
-    if (reads(request)) {
+    if (request.method == "GET" || (!number && reads(request))) {
       if (number) {
         co_await chat_.stream(exchange, parts->id, *number);
       } else {
@@ -197,7 +198,7 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
       }
       co_return;
     }
-    response = request.method == "POST" ? error(request, 413, "The message is too long: it may have 1 MiB. Send it in parts.")
+    response = request.method == "POST" ? error(request, 413, "The message is too long: it may have " + std::to_string(most_text) + " characters. Send it in parts.")
                                         : not_allowed(request, "POST");
   } else {
     response = error(request, 404, "there is nothing at this address");

@@ -102,7 +102,7 @@ struct Server::State {
 Awaitable<void> Server::State::serve(tcp::socket socket) {
   Connection connection(std::move(socket), rules);
   connections.insert(&connection);
-  co_await connection.run();
+  co_await connection.run();  // throws nothing
   connections.erase(&connection);
   if (stopping && connections.empty()) deadline.cancel();
 }
@@ -111,7 +111,7 @@ Awaitable<void> Server::State::accept() {
   while (!stopping) {
     auto [error, socket] = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
     if (stopping) break;
-    if (error == asio::error::no_descriptors || error == asio::error::no_memory || error == asio::error::no_buffer_space) {
+    if (error && error != asio::error::connection_aborted) {  // out of descriptors or memory, which may pass
       asio::steady_timer pause(io, std::chrono::milliseconds(100));
       co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
     } else if (!error && connections.size() >= options.max_connections) {

@@ -119,6 +119,20 @@ ChatTemplate::ChatTemplate(std::string source, std::string name)
 
 ChatTemplate ChatTemplate::builtin() { return ChatTemplate(std::string(default_template), "built-in chat template"); }
 
+ChatTemplate ChatTemplate::of(const gguf::File& file) {
+  const std::string_view source = file.string("tokenizer.chat_template", "");
+  ChatTemplate chat = source.empty() ? builtin() : ChatTemplate(std::string(source));
+  if (!file.find("tokenizer.ggml.tokens")) return chat;
+  const std::vector<std::string_view> tokens = file.array("tokenizer.ggml.tokens").strings();
+  const auto text_of = [&](std::string_view key) {
+    const std::uint64_t id = file.integer(key, tokens.size());
+    return id < tokens.size() ? std::string(tokens[static_cast<std::size_t>(id)]) : std::string();
+  };
+  chat.bos_token_ = text_of("tokenizer.ggml.bos_token_id");
+  chat.eos_token_ = text_of("tokenizer.ggml.eos_token_id");
+  return chat;
+}
+
 Prompt ChatTemplate::render(const ChatInput& input) const {
   const bool has_python_tools = !input.python_tools.is_null();
   if (has_python_tools && !template_.mentions("python_tools")) {
@@ -133,6 +147,8 @@ Prompt ChatTemplate::render(const ChatInput& input) const {
   } else if (!input.extra.is_null()) {
     throw base::Error("extra template variables", "they are not an object", "send an object");
   }
+  if (!bos_token_.empty()) context.set("bos_token", Value::own(bos_token_));
+  if (!eos_token_.empty()) context.set("eos_token", Value::own(eos_token_));
   context.set("messages", messages);
   context.set("enable_thinking", Value(input.enable_thinking));
   context.set("add_generation_prompt", Value(input.add_generation_prompt));

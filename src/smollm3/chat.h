@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gguf/gguf.h"
 #include "jinja/jinja.h"
 
 namespace smollm3 {
@@ -56,6 +57,8 @@ class ChatTemplate {
   explicit ChatTemplate(std::string source, std::string name = "tokenizer.chat_template");
   // For a file that has none: ChatML with the header, modes and tools that SmolLM3 was trained with.
   static ChatTemplate builtin();
+  // That of the file, or the built-in one. Its `bos_token` and `eos_token` are the texts of the file's tokens.
+  static ChatTemplate of(const gguf::File& file);
 
   Prompt render(const ChatInput& input) const;
 
@@ -65,6 +68,7 @@ class ChatTemplate {
 
  private:
   std::string source_;
+  std::string bos_token_, eos_token_;  // empty: undefined
   jinja::Template template_;
   bool reads_tools_;
   bool reads_tool_calls_;

@@ -13,7 +13,46 @@ using nlohmann::ordered_json;
 using jinja::Text;
 using jinja::Value;
 
-constexpr int max_json_depth = 100;
+constexpr std::size_t max_json_depth = 100;
+constexpr std::size_t max_json_keys = 1000;
+
+// Reads JSON without keeping it; ends at what is not JSON or beyond the bounds. (A callback of the ordinary parser could do
+// that as well, but takes quadratic time over a list of objects.)
+class BoundsCheck : public nlohmann::json_sax<ordered_json> {
+ public:
+  bool exceeded() const { return exceeded_; }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return open(); }
+  bool start_array(std::size_t) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t&) override { return within(++keys_.back() <= max_json_keys); }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  bool open() {
+    keys_.push_back(0);
+    return within(keys_.size() <= max_json_depth);
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+  bool within(bool fine) {
+    exceeded_ = exceeded_ || !fine;
+    return fine;
+  }
+
+  std::vector<std::size_t> keys_;  // so far, of each object or list that is open
+  bool exceeded_ = false;
+};
 
 std::string subject(std::size_t i) { return "message " + std::to_string(i); }
 
@@ -124,16 +163,15 @@ Value normalized(const ordered_json& message, const std::string& role, std::size
 
 }  // namespace
 
+bool within_json_bounds(std::string_view text) {
+  BoundsCheck check;
+  ordered_json::sax_parse(text.begin(), text.end(), &check);
+  return !check.exceeded();
+}
+
 ordered_json parse_bounded(std::string_view text) {
-  bool too_deep = false;
-  auto parsed = ordered_json::parse(
-      text.begin(), text.end(),
-      [&too_deep](int depth, ordered_json::parse_event_t, ordered_json&) {
-        too_deep = too_deep || depth > max_json_depth;
-        return !too_deep;
-      },
-      false);
-  return too_deep ? ordered_json(ordered_json::value_t::discarded) : parsed;
+  if (!within_json_bounds(text)) return ordered_json(ordered_json::value_t::discarded);
+  return ordered_json::parse(text.begin(), text.end(), nullptr, false);
 }
 
 ordered_json call_arguments(const ordered_json& arguments) {

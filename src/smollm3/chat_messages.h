@@ -20,7 +20,11 @@ jinja::Value normalized_messages(const nlohmann::ordered_json& messages, const M
 // An object from the arguments of a call, which may be JSON in a string; discarded if it is neither.
 nlohmann::ordered_json call_arguments(const nlohmann::ordered_json& arguments);
 
-// Parses JSON nested at most 100 deep; discarded if it is not that.
+// Whether text, if it is JSON, is nested at most 100 deep and has no object of more than 1,000 keys: an ordered object looks
+// through its keys one by one.
+bool within_json_bounds(std::string_view text);
+
+// Parses JSON within those bounds; discarded if it is not that.
 nlohmann::ordered_json parse_bounded(std::string_view text);
 
 }  // namespace smollm3

@@ -46,6 +46,16 @@ std::size_t certain(std::string_view s, std::string_view tag) {
   return without_last_newlines(s.substr(0, whole_characters(s)));
 }
 
+// Whether JSON that is cut here is cut within a string.
+bool ends_in_string(std::string_view json) {
+  bool within = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    if (json[i] == '"') within = !within;
+    if (json[i] == '\\' && within) ++i;
+  }
+  return within;
+}
+
 bool read_call(std::string_view body, ToolCall& call) {
   const auto json = parse_bounded(body);
   if (!json.is_object() || !json.contains("name") || !json["name"].is_string()) return false;
@@ -125,11 +135,16 @@ bool OutputParser::advance_answer(bool at_end) {
 
 bool OutputParser::advance_call(bool at_end) {
   const std::size_t begin = rest().find(call_open) + call_open.size();
-  const std::size_t close = rest().find(call_close, std::max(begin, searched_));
+  const std::size_t close = no_more_calls_end_ ? std::string_view::npos : rest().find(call_close, std::max(begin, searched_));
   const bool closed = close != std::string_view::npos;
   if (!closed && !at_end) {
     searched_ = rest().size() - std::min(rest().size(), call_close.size() - 1);
     return false;
+  }
+  if (!closed) no_more_calls_end_ = rest().find(call_close, begin) == std::string_view::npos;
+  if (closed && ends_in_string(rest().substr(begin, close - begin))) {  // the tag is part of an argument
+    searched_ = close + call_close.size();
+    return true;
   }
   const std::size_t body_end = closed ? close : rest().size();
   const std::size_t end = closed ? close + call_close.size() : rest().size();

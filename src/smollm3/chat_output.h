@@ -58,6 +58,7 @@ class OutputParser {
   std::string held_;           // not yet decided, from taken_ on
   std::size_t taken_ = 0;
   std::size_t searched_ = 0;   // of rest(): no call ends before here
+  bool no_more_calls_end_ = false;  // the text is over, and the rest holds no closing tag
   bool drop_newlines_ = true;  // nothing was written yet in this thinking or answer, or since the last call
   std::vector<OutputEvent> events_;
 };

@@ -84,6 +84,9 @@ TEST(ChatOutput, WhatIsNoCallStaysTextUnchanged) {
     EXPECT_EQ(at_once(text), "A(" + text + ")");
   }
   EXPECT_EQ(at_once("<tool_call>oops <tool_call>{\"name\": \"f\"}</tool_call>"), "A(<tool_call>oops )C(f {})");
+  const std::string quoted = R"(<tool_call>{"name": "f", "arguments": {"a": "</tool_call>"}}</tool_call>)";
+  EXPECT_EQ(at_once(quoted + "b"), "C(f {\"a\":\"</tool_call>\"})A(b)");
+  EXPECT_EQ(at_once("<tool_call>{\"a <tool_call>{\"name\": \"f\"}</tool_call>"), "A(<tool_call>{\"a )C(f {})");
   const std::string deep = "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": " + std::string(5000, '[') + std::string(5000, ']') +
                            "}}</tool_call>";
   EXPECT_EQ(at_once(deep), "A(" + deep + ")");

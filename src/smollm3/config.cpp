@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -46,6 +47,13 @@ RopeConfig read_rope(const gguf::File& file, std::uint32_t trained) {
   const std::uint64_t original = file.integer(key("rope.scaling.original_context_length"), stretched_from);
   require(file, original > 0 && original <= largest_dimension, "its YaRN original context is not within reason");
   rope.original_context = static_cast<std::uint32_t>(original);
+  require(file, static_cast<double>(original) * rope.factor >= trained, "its YaRN factor does not reach its own context length");
+  constexpr std::pair<const char*, double> usual[] = {{"rope.scaling.attn_factor", 1}, {"rope.scaling.yarn_ext_factor", 1},
+                                                      {"rope.scaling.yarn_attn_factor", 1}, {"rope.scaling.yarn_beta_fast", 32},
+                                                      {"rope.scaling.yarn_beta_slow", 1}};
+  for (const auto& [name, value] : usual) {
+    require(file, file.number(key(name), value) == value, std::string("its ") + name + " is not " + std::to_string(static_cast<int>(value)));
+  }
   return rope;
 }
 
@@ -66,7 +74,10 @@ Config Config::read(const gguf::File& file, std::uint32_t context) {
   config.vocab = file.find(key("vocab_size")) ? dimension(file, key("vocab_size"))
                                               : static_cast<std::uint32_t>(file.array("tokenizer.ggml.tokens").count);
   config.context = dimension(file, key("context_length"));
+  // Buffers are made for these sizes; those of the real model are 36, 2048, 11008 and 16.
   require(file, config.layers <= 1024, "it claims " + std::to_string(config.layers) + " layers");
+  require(file, config.hidden <= 32768 && config.ffn <= 262144 && config.heads <= 1024 && config.vocab <= 1u << 20,
+          "its dimensions are larger than any SmolLM3's");
   require(file, config.heads % config.kv_heads == 0, "its query heads are not a multiple of its key/value heads");
 
   config.head_size = file.find(key("attention.key_length")) ? dimension(file, key("attention.key_length"))
@@ -81,7 +92,7 @@ Config Config::read(const gguf::File& file, std::uint32_t context) {
           "its dimensions are not multiples of 32");
 
   const double epsilon = file.number(key("attention.layer_norm_rms_epsilon"), 1e-6);
-  require(file, std::isfinite(epsilon) && epsilon > 0 && epsilon < 1, "its norm epsilon is not between 0 and 1");
+  require(file, std::isfinite(epsilon) && epsilon >= 1e-12 && epsilon < 1, "its norm epsilon is not between 1e-12 and 1");
   config.norm_epsilon = static_cast<float>(epsilon);
 
   config.rope = read_rope(file, config.context);

@@ -8,8 +8,21 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace smollm3 {
+namespace {
+
+// Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
+constexpr std::uint64_t spare_memory = 512'000'000;
+
+}  // namespace
+
+std::uint64_t cache_budget(const gguf::File& file) {
+  const std::uint64_t taken = file.size() + spare_memory;
+  const std::uint64_t available = base::available_memory();
+  return available > taken ? available - taken : 0;
+}
 
 PagePool::PagePool(compute::KvShape shape, std::uint64_t positions, std::uint64_t budget) : shape_(shape) {
   const std::uint64_t page_bytes = shape.page_bytes();
@@ -92,6 +105,15 @@ void Sequence::truncate(std::size_t length) {
     pages_.pop_back();
   }
   length_ = length;
+  if (length % compute::page_positions == 0 || !pool_->shared(pages_.back())) return;
+  std::byte* shared = std::exchange(pages_.back(), pool_->take());
+  if (pages_.back()) {
+    std::memcpy(pages_.back(), shared, pool_->shape().page_bytes());
+  } else {
+    pages_.pop_back();
+    length_ -= length % compute::page_positions;
+  }
+  pool_->give_back(shared);
 }
 
 }  // namespace smollm3

@@ -9,9 +9,13 @@
 #include <vector>
 
 #include "compute/compute.h"
+#include "gguf/gguf.h"
 #include "smollm3/config.h"
 
 namespace smollm3 {
+
+// Bytes that keys and values may take beside the model of that file: what the machine and the cgroup have free.
+std::uint64_t cache_budget(const gguf::File& file);
 
 class PagePool {
  public:
@@ -28,6 +32,7 @@ class PagePool {
 
   std::byte* take();  // a page with one owner; nullptr when none is free
   void share(std::byte* page) { ++owners_[index(page)]; }
+  bool shared(const std::byte* page) const { return owners_[index(page)] > 1; }
   void give_back(std::byte* page);  // free when its last owner gives it back
 
  private:
@@ -59,8 +64,8 @@ class Sequence {
   [[nodiscard]] bool reserve(std::size_t count);
   // Counts `count` reserved positions as filled.
   void advance(std::size_t count) { length_ += count; }
-  // Forgets positions from `length` on and gives their pages back. `length` must be that of the sequence's own, unshared
-  // part, or a whole number of pages: what follows is written in place.
+  // Forgets positions from `length` on and gives their pages back. What follows is written in place, so a page that this
+  // cuts in two and that others share is replaced by a copy, or left out (length() is less then) if the pool has none free.
   void truncate(std::size_t length);
 
  private:

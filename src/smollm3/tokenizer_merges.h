@@ -22,7 +22,7 @@ class Merges {
  public:
   // Of tokens and of merges; so that a pair and its rank fit into eight bytes.
   static constexpr std::size_t kMostTokens = std::size_t{1} << 20;
-  static constexpr std::size_t kMostMerges = (std::size_t{1} << 24) - 1;
+  static constexpr std::size_t kMostMerges = std::size_t{1} << 21;
 
   // Memory that apply() uses; one per thread, to be reused.
   class Scratch {

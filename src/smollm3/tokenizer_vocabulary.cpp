@@ -14,6 +14,8 @@ namespace {
 
 using base::Error;
 
+// Of the slots for one token; the real vocabulary needs fewer than twenty.
+constexpr std::size_t kMostProbes = 1000;
 constexpr const char* kConvertAgain = "convert the model again or download another file";
 
 // Files spell bytes as characters: those that print in Latin-1 as themselves, the others as U+0100 and up in order.
@@ -80,11 +82,12 @@ std::string numbered(const char* thing, std::size_t i) { return std::string(thin
 }  // namespace
 
 Vocabulary Vocabulary::load(const gguf::File& file) {
-  const std::vector<std::string_view> spelled = file.array("tokenizer.ggml.tokens").strings();
+  const gguf::Array& tokens = file.array("tokenizer.ggml.tokens");
   const gguf::Array& types = file.array("tokenizer.ggml.token_type");
-  if (spelled.empty() || spelled.size() > Merges::kMostTokens) {
-    throw Error(file.name(), "its vocabulary has " + std::to_string(spelled.size()) + " tokens", kConvertAgain);
+  if (tokens.count == 0 || tokens.count > Merges::kMostTokens) {
+    throw Error(file.name(), "its vocabulary has " + std::to_string(tokens.count) + " tokens", kConvertAgain);
   }
+  const std::vector<std::string_view> spelled = tokens.strings();
   if (types.count != spelled.size()) {
     throw Error(
         file.name(),
@@ -128,7 +131,8 @@ void Vocabulary::index(const std::string& file) {
     const std::uint64_t h = hash(bytes(token));
     const auto tag = static_cast<std::uint32_t>(h >> 32);
     std::size_t at = h & mask;
-    for (; slots_[at].token >= 0; at = (at + 1) & mask) {
+    for (std::size_t looked = 0; slots_[at].token >= 0; at = (at + 1) & mask) {
+      if (++looked > kMostProbes) throw Error(file, "its tokens are made to collide", kConvertAgain);
       if (slots_[at].tag != tag || bytes(slots_[at].token) != bytes(token)) continue;
       throw Error(file,
                   "tokens " + std::to_string(slots_[at].token) + " and " + std::to_string(token) + " are the same",
@@ -157,8 +161,9 @@ Token Vocabulary::find(std::string_view wanted, std::uint64_t h) const {
 }
 
 Merges Vocabulary::load_merges(const gguf::File& file) const {
-  const std::vector<std::string_view> spelled = file.array("tokenizer.ggml.merges").strings();
-  if (spelled.size() > Merges::kMostMerges) throw Error(file.name(), "it has too many merges", kConvertAgain);
+  const gguf::Array& list = file.array("tokenizer.ggml.merges");
+  if (list.count > Merges::kMostMerges) throw Error(file.name(), "it has too many merges", kConvertAgain);
+  const std::vector<std::string_view> spelled = list.strings();
   std::vector<std::uint32_t> lengths(size());
   for (std::size_t i = 0; i < size(); ++i) lengths[i] = begins_[i + 1] - begins_[i];
   Merges merges(spelled.size(), std::move(lengths), byte_tokens_);

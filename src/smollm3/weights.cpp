@@ -71,6 +71,9 @@ class Reader {
     }
     const std::uint64_t blocks = tensor.elements() / info.block;
     if (blocks > tensor.room.size() / info.block_bytes) refuse(name, "runs into the next one or past the end of the file", "download the file again");
+    if (reinterpret_cast<std::uintptr_t>(tensor.room.data()) % alignof(float) != 0) {
+      refuse(name, "does not begin at a multiple of four bytes", damaged);
+    }
     return tensor.room.first(static_cast<std::size_t>(blocks * info.block_bytes));
   }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -194,6 +195,44 @@ TEST(Engine, AStopTextEndsTheAnswerAndIsNotPartOfIt) {
   engine->submit(asked, record.listener());
   EXPECT_EQ(record.wait(), Finish::Stop);
   EXPECT_EQ(record.text(), whole.substr(0, whole.find(asked.stop[0])));
+}
+
+struct Said {
+  std::string thinking, text;
+  Finish finish;
+};
+
+Said said(Engine& engine, const Turn& turn) {
+  std::promise<Finish> done;
+  Said result;
+  submit_turn(engine, turn, [&](const TurnEvent& event) {
+    if (const auto* output = std::get_if<smollm3::OutputEvent>(&event)) {
+      (output->kind == smollm3::OutputEvent::Kind::Thinking ? result.thinking : result.text) += output->text;
+    } else if (const auto* end = std::get_if<Done>(&event)) {
+      done.set_value(end->finish);
+    }
+  });
+  result.finish = done.get_future().get();
+  return result;
+}
+
+TEST(Assistant, AStopTextEndsTheAnswerAndNotTheThinking) {
+  const auto engine = make_engine();
+  Turn turn;
+  turn.input.messages = {{{"role", "user"}, {"content", "What is 12 + 34?"}}};
+  turn.sampling = {.temperature = 0};
+  turn.max_tokens = 200;
+  const Said whole = said(*engine, turn);
+  ASSERT_GT(whole.thinking.size(), 4u);
+  ASSERT_GT(whole.text.size(), 4u);
+
+  turn.stop = {whole.thinking.substr(whole.thinking.size() / 2, 3)};
+  EXPECT_EQ(said(*engine, turn).thinking, whole.thinking);
+  turn.stop = {whole.text.substr(whole.text.size() / 2, 2)};
+  const Said cut = said(*engine, turn);
+  EXPECT_EQ(cut.thinking, whole.thinking);
+  EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(turn.stop[0])));
+  EXPECT_EQ(cut.finish, Finish::Stop);
 }
 
 TEST(Engine, RefusesWhatItCannotAnswer) {

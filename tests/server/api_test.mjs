@@ -131,7 +131,33 @@ test("wrong requests are refused, naming the field", async () => {
   await assert.rejects(ask({ messages: [{ role: "user", content: "word ".repeat(20000) }] }), { status: 400, code: "context_length_exceeded" });
 });
 
+test("what clients send without meaning much by it is taken", async () => {
+  for (const fields of [{ top_p: 0 }, { stop: null }, { tools: [], temperature: 0 }, { max_tokens: undefined, max_completion_tokens: 3 }]) {
+    assert.equal((await ask({ max_tokens: 3, ...fields })).usage.completion_tokens, 3, JSON.stringify(fields));
+  }
+});
+
+test("a body in chunks, and one that waits to be asked for", async () => {
+  const body = JSON.stringify({ messages, max_tokens: 1 });
+  const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  const cut = 17;
+  const chunk = (text) => `${text.length.toString(16)}\r\n${text}\r\n`;
+  const chunked = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk(body.slice(0, cut))}${chunk(body.slice(cut))}0\r\n\r\n`, 20000);
+  assert.match(chunked, /^HTTP\/1.1 200 /);
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  let answer = "";
+  socket.on("data", (data) => {
+    answer += data;
+    if (answer === "HTTP/1.1 100 Continue\r\n\r\n") socket.write(body);
+  });
+  socket.write(`${head}Content-Length: ${body.length}\r\nExpect: 100-Continue\r\n\r\n`);
+  await new Promise((resolve) => socket.on("close", resolve));
+  assert.match(answer, /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 /);
+});
+
 test("wrong addresses and methods", async () => {
+  assert.equal((await fetch(`${server.url}/c/${"0".repeat(32)}/stream/0`, { method: "HEAD" })).status, 405);
   const missing = await fetch(`${server.url}/v1/embeddings`, { method: "POST", body: "{}" });
   assert.equal(missing.status, 404);
   assert.equal((await missing.json()).error.type, "invalid_request_error");
@@ -161,7 +187,16 @@ test("pages of other sites reach nothing", async () => {
 });
 
 test("what is too large or malformed is refused", async () => {
-  assert.equal((await post("x".repeat(5 << 20))).status, 413);
+  const large = await post("x".repeat(5 << 20));
+  assert.equal(large.status, 413);
+  assert.match((await large.json()).error.message, /larger than/);
+  const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n";
+  assert.match(await raw(`${head}Transfer-Encoding: gzip\r\n\r\nhello`), /^HTTP\/1.1 400 /);
+  for (const body of [`{${Array.from({ length: 200_000 }, (_, i) => `"k${i}":0`)}}`, `{"messages":[${"{},".repeat(400_000)}{}]}`]) {
+    const began = performance.now();
+    assert.equal((await post(body)).status, 400);
+    assert.ok(performance.now() - began < 5000);
+  }
   assert.match(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"y".repeat(40000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
   assert.match(await raw("GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 403 /);
   assert.match(await raw("hello\r\n\r\n"), /^HTTP\/1.1 400 /);

@@ -11,7 +11,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const { values: options } = parseArgs({
@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
     text: { type: 'string', multiple: true, default: [] },
   },
 });
-const here = import.meta.dirname;
+const here = path.dirname(fileURLToPath(import.meta.url));
 const shared = process.env.SMOLLM3_SHARED ?? path.join(here, '../../../shared');
 const vocabulary = path.join(shared, 'data/llama-bpe-vocab.gguf');
 
