@@ -67,7 +67,7 @@ class Run(unittest.TestCase):
         expect_error(self, ask("--raw", "--system", "x", "Hi"), 2, "--system")
 
     def test_values_out_of_range(self):
-        for option, value in (("--temp", "-1"), ("--temp", "nan"), ("--top-p", "1.5"), ("--top-p", "1.5"), ("--min-p", "2")):
+        for option, value in (("--temp", "-1"), ("--temp", "nan"), ("--top-p", "-0.1"), ("--top-p", "1.5"), ("--min-p", "2")):
             result = ask(option, value, "Hi")
             self.assertIn(result.returncode, (1, 2))
             expect_error(self, result, result.returncode)
