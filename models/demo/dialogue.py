@@ -27,8 +27,8 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 17, "sums": 13, "repeat": 5, "reverse": 8, "count": 6, "talk": 7, "unknown": 6, "markdown": 9, "recall": 13, "tools": 17,
-       "wrapup": 7}
+MIX = {"facts": 14, "sums": 20, "repeat": 5, "reverse": 10, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 13, "tools": 21,
+       "wrapup": 5}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <filesystem>
 #include <random>
 
 #include "base/error.h"
+#include "gguf/writer.h"
 
 namespace smollm3 {
 namespace {
@@ -46,6 +50,22 @@ std::string special(const Prompt& prompt) {
     if (f.special_allowed) out += f.text + "|";
   }
   return out;
+}
+
+TEST(ChatTemplate, KnowsTheFilesOwnTokens) {
+  const auto path = std::filesystem::path(testing::TempDir()) / ("chat-" + std::to_string(getpid()) + ".gguf");
+  gguf::Writer writer;
+  writer.add("general.architecture", "smollm3");
+  writer.add("tokenizer.ggml.tokens", std::vector<std::string>{"a", "<bos>", "<eos>"});
+  writer.add("tokenizer.ggml.bos_token_id", 1u);
+  writer.add("tokenizer.ggml.eos_token_id", 2u);
+  writer.add("tokenizer.chat_template", "{{ bos_token + messages[0].content + eos_token }}");
+  writer.open(path);
+  writer.close();
+  const Prompt prompt = ChatTemplate::of(gguf::File::open(path)).render(input(R"([{"role":"user","content":"<eos>"}])"));
+  std::filesystem::remove(path);
+  EXPECT_EQ(prompt.text(), "<bos><eos><eos>");
+  EXPECT_EQ(special(prompt), "<bos>|<eos>|");  // the user's is no special token
 }
 
 TEST(ChatContent, PartsAreJoinedAndNullIsEmpty) {
