@@ -109,9 +109,18 @@ def _result(source, noun):
     return json.dumps(fields), "The result: " + ", ".join(f"{k} {v}" for k, v in fields.items()) + "."
 
 
+def _often_new(source, usual, share):
+    """A name of a tool's part. Were it always one of a few, they would be learnt by heart instead of read from the schema."""
+    if source.held or source.rng.random() >= share:
+        return usual
+    return source.rng.choice((source.word, lambda: made_up(source.rng)))()
+
+
 def query(source):
     rng = source.rng
-    verb, noun, subject = source.pick(QUERY_VERBS, QUERY_VERBS_HELD), _noun(source), source.pick(SUBJECTS, SUBJECTS_HELD)
+    noun = _noun(source)
+    verb = _often_new(source, source.pick(QUERY_VERBS, QUERY_VERBS_HELD), 0.3)
+    subject = _often_new(source, source.pick(SUBJECTS, SUBJECTS_HELD), 0.6)
     name = rng.choice([f"{verb}_{noun}", f"{verb}_{noun}", f"{noun}_{verb}", f"{verb}{noun.capitalize()}", noun])
     description = source.pick(DESCRIPTIONS, DESCRIPTIONS_HELD).format(noun=noun, subject=subject)
     value = _subject_value(source)
@@ -132,6 +141,8 @@ def action(source):
     if not source.held and rng.random() < 0.3 and parameters[0][0] not in ("a", "from"):  # other names, so that only the description tells
         renamed = made_up(rng)
         name = rng.choice([f"{renamed}_{name.split('_')[-1]}", f"{name.split('_')[0]}_{renamed}", name])
+    if parameters[0][0] not in ("a", "from"):
+        parameters = [(_often_new(source, p, 0.4), kind, slot) for p, kind, slot in parameters]
     arguments = {p: slots[slot] for p, _, slot in parameters}
     if all(kind == "integer" for _, kind, _ in parameters) and rng.random() < 0.5:
         fields = {"result": rng.randint(0, 9999)}
