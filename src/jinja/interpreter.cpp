@@ -190,6 +190,7 @@ Interpreter::Flow Interpreter::execute(const Break&) { return Flow::Break; }
 Interpreter::Flow Interpreter::execute(const Continue&) { return Flow::Continue; }
 
 // A loop may hold the scope around it, and that scope come to hold the loop: then it is cleared when the render ends.
+namespace {
 struct KeptIfHeld {
   Interpreter& interpreter;
   const std::shared_ptr<Loop>& loop;
@@ -197,6 +198,7 @@ struct KeptIfHeld {
     if (loop.use_count() > 1) interpreter.keep(loop);
   }
 };
+}  // namespace
 
 // `level`: 0, or how many calls of `loop` this one is inside of.
 void Interpreter::run_loop(const For& n, const Value& iterable, std::size_t level) {

@@ -125,7 +125,7 @@ Value find(const Value& self, const Args& args) {
   const Window w = window(self, bound, 1);
   Budget::spend_text(bytes(self).size());
   const std::string_view part = bytes(self).substr(w.begin, w.end - w.begin);
-  const std::size_t at = !w.possible ? std::string::npos : from_right ? part.rfind(wanted) : part.find(wanted);
+  const std::size_t at = !w.possible ? std::string::npos : from_right ? part.rfind(wanted) : strings::position_of(wanted, part);
   if (at == std::string::npos) {
     if (must_be_there) throw Failure(concat("the string to find, ", repr(wanted), ", is not there"));
     return Value(-1);

@@ -122,7 +122,8 @@ ChatTemplate ChatTemplate::builtin() { return ChatTemplate(std::string(default_t
 ChatTemplate ChatTemplate::of(const gguf::File& file) {
   const std::string_view source = file.string("tokenizer.chat_template", "");
   ChatTemplate chat = source.empty() ? builtin() : ChatTemplate(std::string(source));
-  if (!file.find("tokenizer.ggml.tokens")) return chat;
+  const bool asks = chat.template_.mentions("bos_token") || chat.template_.mentions("eos_token");
+  if (!asks || !file.find("tokenizer.ggml.tokens")) return chat;
   const std::vector<std::string_view> tokens = file.array("tokenizer.ggml.tokens").strings();
   const auto text_of = [&](std::string_view key) {
     const std::uint64_t id = file.integer(key, tokens.size());
