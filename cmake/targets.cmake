@@ -17,7 +17,7 @@ if(SMOLLM3_SANITIZE)
 endif()
 
 # smollm3_precompile(NAME LIBRARIES lib … HEADERS <header> …): headers that other targets take over, compiled once. Reading
-# the standard library's was a third of the whole build. Every source still includes what it uses.
+# the standard library's takes a second for each source. Every source still includes what it uses.
 function(smollm3_precompile name)
   cmake_parse_arguments(ARG "" "" "LIBRARIES;HEADERS" ${ARGN})
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "// A library must have a source.\n")
