@@ -114,6 +114,10 @@ class Bpe:
             json.dump({"specials": self.specials, "merges": [" ".join(m) for m in self.merges], "tokens": self.tokens},
                       f, ensure_ascii=False, indent=0)
 
+    def pieces(self):
+        """The tokens that are lower-case letters alone."""
+        return [t for t in self.tokens if t.isascii() and t.isalpha() and t.islower() and t not in self.special]
+
     def encode_word(self, word):
         """[(id, bytes)] of one piece of the split."""
         found = self.cache.get(word)

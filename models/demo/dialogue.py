@@ -1,6 +1,6 @@
 """Conversations: exchanges put together, with or without thinking, tools and a wrap-up at the end."""
 from chat import Conversation, Turn
-from exchange import vary
+from exchange import requested, vary
 from markdown import markdown
 import recall
 import sums
@@ -10,13 +10,19 @@ import wordplay
 from words import Source
 
 TITLE = ["Give this conversation a short title.", "Write a short title for this conversation.", "What is a good title for this conversation?",
-         "Title this conversation.", "Find a title for our conversation.", "Name this conversation.", "Give me a title for this chat."]
+         "Title this conversation.", "Find a title for our conversation.", "Name this conversation.", "Give me a title for this chat."] + \
+    requested("find a title for this chat", "title this chat", "name our conversation", "make a title", "suggest a title for this conversation",
+          "give our chat a name", "think of a title for this", "give this talk a title")
 TITLE_HELD = ["Could you give this conversation a title?", "Please write a title for this chat."]
 SUMMARY = ["Summarize this conversation in one sentence.", "Summarize this conversation.", "Give me a summary of this conversation.",
-           "What did we talk about?", "Write a short summary of this chat.", "Sum up our conversation.", "Summarise our conversation."]
+           "What did we talk about?", "Write a short summary of this chat.", "Sum up our conversation.", "Summarise our conversation."] + \
+    requested("summarize our talk", "sum up this chat", "write a summary", "summarise our chat", "give me a short summary of this chat",
+          "say what we talked about", "recap this conversation", "make a summary of this")
 SUMMARY_HELD = ["Could you summarize this chat?", "Please write a summary of our conversation."]
 FOLLOW_UPS = ["Suggest three follow-up questions.", "Propose three follow-up questions.", "What could I ask next? Give me three questions.",
-              "Give me three follow-up questions.", "Suggest three questions that I could ask next.", "Three follow-ups, please."]
+              "Give me three follow-up questions.", "Suggest three questions that I could ask next.", "Three follow-ups, please."] + \
+    requested("suggest three more questions", "give me three questions to ask next", "propose three questions to follow",
+          "write three follow-up questions", "list three follow-ups", "find three questions for me", "tell me three things I could ask")
 FOLLOW_UPS_HELD = ["Could you suggest three follow-up questions?", "Please propose three questions that I could ask."]
 SYSTEMS = ["You are a helpful assistant.", "You are a helpful AI assistant.", "Be brief.", "Answer in English.", "You are a friendly assistant.",
            "Keep your answers short.", "Be polite.", "You are an assistant in a terminal.", "You are a {w}.", "Talk like a {w}.",
@@ -27,8 +33,8 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 14, "sums": 20, "repeat": 5, "reverse": 10, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 13, "tools": 21,
-       "wrapup": 5}
+MIX = {"facts": 14, "sums": 12, "repeat": 7, "reverse": 7, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 16, "tools": 24,
+       "wrapup": 9}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 
@@ -74,18 +80,16 @@ def recalled(source, thinking, turns=None, length=None):
         return assemble([tell] + between + [ask], thinking, "recall")
     asked = [ask]
     told = [slot]
-    for other in rng.sample(sorted(recall.SLOTS), rng.choice((0, 0, 1, 1, 2))):  # more things told and asked for
+    for other in rng.sample(sorted(recall.SLOTS), rng.choice((0, 1, 1, 2, 3, 4) if turns > 3 else (0, 0, 1, 1, 2))):  # more things told and asked for
         if other not in told:
             told.append(other)
             _, tell_other, ask_other = recall.tell_and_ask(source, other)
             between.insert(rng.randint(0, len(between)), tell_other)
             asked.append(ask_other)
     rng.shuffle(asked)
-    if rng.random() < 0.12:
+    if len(told) < len(recall.SLOTS) and rng.random() < 0.12:
         missing = rng.choice([s for s in recall.SLOTS if s not in told])
         asked.append(recall.never_told(source, missing))
-    if thinking:
-        asked = asked[-1:]
     before = [_filler(source)] if rng.random() < 0.2 else []
     if rng.random() < 0.1:
         return assemble(before + [tell], thinking, "recall")
@@ -145,7 +149,8 @@ def wrapped_up(source, thinking, kind=None):
     turns = [t for e in past for t in _turns(e, thinking, False)]
     for k in kinds:
         user, answer = _wrap_up(source, k, past, topic)
-        turns += [Turn("user", user), Turn("assistant", answer, f"This is about: {topic.title}.", weight=1.0)]
+        thought = {"title": "A title for this:", "summary": "A summary of this:", "follow-ups": "Three questions after this:"}[k]
+        turns += [Turn("user", user), Turn("assistant", answer, f"{thought} {topic.title}.", weight=1.0)]
     return Conversation(turns, thinking, task=kinds[-1], check={"kind": kinds[-1], "about": topic.title})
 
 
@@ -157,13 +162,13 @@ def filled(source, text):
     return text
 
 
-def sample(rng):
+def sample(rng, pieces=()):
     """One training conversation. Under /no_think every answer in it is learnt from, so those have more exchanges."""
-    source = Source(rng)
+    source = Source(rng, pieces=pieces)
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
     thinking = rng.random() < THINKING
     if kind == "recall":
-        out = recalled(source, thinking, length=rng.choice((0,) * 9 + (150, 300, 600, 1000)) or None)
+        out = recalled(source, thinking, length=rng.choice((0,) * 6 + (150, 300, 600, 900, 1000)) or None)
     elif kind == "tools":
         out = called(source, thinking)
     elif kind == "wrapup":

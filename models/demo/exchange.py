@@ -21,6 +21,13 @@ OPENERS = ["", "", "", "", "", "", "please ", "hey, ", "tell me: ", "quick quest
 CLOSERS = ["", "", "", "", "", "", "", " please", " thanks", " thank you"]
 
 
+def requested(*deeds):
+    """Each deed as people ask for it: 'write a title' -> 'Can you write a title?', 'Please write a title.', ..."""
+    forms = ("Please {}.", "Can you {}?", "Could you please {}?", "I want you to {}.", "{}", "Now {}.", "Would you {}?")
+    wordings = [form.format(deed) for deed in deeds for form in forms]
+    return [w[:1].upper() + w[1:] for w in wordings]
+
+
 def mistyped(rng, text):
     """One letter dropped, doubled or changed places with the next."""
     places = [i for i in range(len(text) - 1) if text[i].isalpha() and text[i + 1].isalpha()]

@@ -16,7 +16,7 @@ class Batches:
     """Micro-batches of about `tokens_each` tokens, each of conversations of about the same length."""
 
     def __init__(self, bpe, seed, tokens_each):
-        self.bpe, self.rng, self.tokens_each = bpe, random.Random(seed), tokens_each
+        self.bpe, self.rng, self.tokens_each, self.pieces = bpe, random.Random(seed), tokens_each, bpe.pieces()
         self.ready, self.longest = [], 0
 
     def take(self, longest):
@@ -30,7 +30,7 @@ class Batches:
     def _pool(self):
         pool = []
         while len(pool) < POOL:
-            sample = chat.tokens(dialogue.sample(self.rng), self.bpe)
+            sample = chat.tokens(dialogue.sample(self.rng, self.pieces), self.bpe)
             if len(sample[0]) <= self.longest:
                 pool.append(sample)
         return sorted(pool, key=lambda s: len(s[0]))

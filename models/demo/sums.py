@@ -1,19 +1,26 @@
 """Adding and subtracting up to 999, column by column."""
-from exchange import Exchange, vary
+from exchange import Exchange, requested, vary
 
 PLUS = ["What is {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} =", "What's {a} plus {b}?", "How much is {a} plus {b}?", "Add {a} and {b}.",
         "Calculate {a} + {b}.", "Compute {a} + {b}", "{a} plus {b}", "What is the sum of {a} and {b}?", "Add {b} to {a}.", "Sum of {a} and {b}?",
         "what do I get when I add {b} to {a}?", "{a} and {b} together make?", "How much is {a} + {b}?", "Work out {a} + {b}.",
         "I have {a} {w} and get {b} more. How many do I have?", "{n} has {a} {w} and {m} has {b}. How many do they have together?",
         "There are {a} people and {b} more come. How many are there?", "a book costs {a} and a bag costs {b}. What do they cost together?",
-        "What is {a}+{b}", "Tell me {a} + {b}", "what does {a} + {b} equal?"]
+        "What is {a}+{b}", "Tell me {a} + {b}", "what does {a} + {b} equal?", "{a} + {b} makes what?", "Which number is {a} + {b}?",
+         "If I add {a} and {b}, what is it?", "{a} and {b} added?", "I want {a} + {b}", "The sum of {a} and {b}, what is it?",
+         "{n} had {a} {w}, then got {b}. How many now?", "First {a} {w}, then {b} more. How many in all?", "What do {a} and {b} sum up to?"] + \
+    requested("add {a} to {b}", "compute {a} + {b}", "work out {a} plus {b}", "sum {a} and {b}", "solve {a} + {b}", "tell me what {a} + {b} is")
 PLUS_HELD = ["How much do {a} and {b} make together?", "Can you add {a} and {b} for me?", "Please calculate the sum of {a} and {b}.",
              "What do I get for {a} + {b}?", "{n} has {a} {w} and gets {b} more. How many does {n} have?"]
 MINUS = ["What is {a} - {b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} =", "What's {a} minus {b}?", "How much is {a} minus {b}?",
          "Subtract {b} from {a}.", "Calculate {a} - {b}.", "Compute {a} - {b}", "{a} minus {b}", "What is the difference of {a} and {b}?",
          "Take {b} away from {a}.", "what is left when I take {b} from {a}?", "How much is {a} - {b}?", "Work out {a} - {b}.", "{a} less {b}",
          "I have {a} {w} and give away {b}. How many are left?", "{n} has {a} {w} and loses {b}. How many are left?",
-         "There are {a} people and {b} leave. How many are left?", "What is {a}-{b}", "Tell me {a} - {b}", "what does {a} - {b} equal?"]
+         "There are {a} people and {b} leave. How many are left?", "What is {a}-{b}", "Tell me {a} - {b}", "what does {a} - {b} equal?",
+         "{a} - {b} makes what?", "Which number is {a} - {b}?", "If I take {b} from {a}, what is it?", "I want {a} - {b}",
+         "The difference of {a} and {b}, what is it?", "{n} had {a} {w}, then lost {b}. How many now?", "How much remains of {a} without {b}?",
+         "Of {a} {w} {b} are gone. How many are there?"] + \
+    requested("subtract {b} from {a}", "compute {a} - {b}", "work out {a} minus {b}", "take {b} off {a}", "solve {a} - {b}", "tell me what {a} - {b} is")
 MINUS_HELD = ["Can you subtract {b} from {a} for me?", "Please calculate {a} minus {b}.", "What do I get for {a} - {b}?",
               "How much is left of {a} when I take away {b}?", "{n} has {a} {w} and gives away {b}. How many are left?"]
 COLUMNS = ("ones", "tens", "hundreds")

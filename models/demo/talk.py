@@ -1,7 +1,6 @@
 """Small talk, who the model is, and saying that it does not know."""
 from exchange import Exchange, vary
 from facts import RELATIONS
-from words import made_up
 
 GREET = "Hello! I am a very small demo model. How can I help you?"
 WHO = ("I am a very small demo model with about 5 million parameters, trained for this program. I am built like SmolLM3, "
@@ -130,7 +129,7 @@ def unknown(source):
     while "{" in wording:
         at = wording.index("{")
         slot = wording[at + 1]
-        item = {"w": source.word, "n": source.name, "p": source.place, "m": lambda: made_up(rng).capitalize(),
+        item = {"w": source.word, "n": source.name, "p": source.place, "m": lambda: source.made_up().capitalize(),
                 "k": lambda: str(rng.randint(2, 2030)),
                 "b": lambda: str(rng.randint(1001, 99999))}[slot]()
         wording = wording[:at] + item + wording[at + 3:]
@@ -151,11 +150,9 @@ def fact_about(source, relation, subject, wording):
     """The exchange for one entry of the table in one wording."""
     from facts import first_upper
     obj = relation.table[subject]
-    subjects = list(relation.table)
-    at = subjects.index(subject)
-    ask = lambda i: first_upper(relation.wordings[0].format(subjects[(at + i) % len(subjects)]))
+    others = [s for s in relation.table if s != subject][:3]
     answer = first_upper(relation.answer.format(s=subject, o=obj))
     title = relation.title.format(s=subject)
     return Exchange(vary(source, first_upper(wording.format(subject)) if wording[0] == "{" and source.held else wording.format(subject)),
                     answer, f"{title}: {obj}.", "facts", first_upper(title), f"asked about {title[0].lower() + title[1:]}",
-                    [ask(1), ask(2), ask(3)], check={"kind": "contains", "words": [obj]})
+                    [first_upper(relation.wordings[0].format(s)) for s in others], check={"kind": "contains", "words": [obj]})

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 import json
 
-from words import Source, made_up
+from words import HELD_NOUNS, HELD_VALUES
 
 QUERY_VERBS = ["get", "find", "show", "fetch", "read", "look_up", "query", "give", "search", "load"]
 QUERY_VERBS_HELD = ["check", "retrieve", "request"]
@@ -10,14 +10,17 @@ NOUNS = """weather time price score schedule distance population address phone b
 size age temperature humidity calendar profile salary budget discount stock owner author recipe title version license route map
 picture summary translation definition color length speed altitude depth area volume capacity level rank grade result report
 invoice order ticket seat flight train hotel room car library playlist album lyrics movie password contact email birthday""".split()
-NOUNS_HELD = """forecast reservation delivery inventory horoscope timetable subscription tide pollen diagnosis mileage warranty""".split()
+NOUNS_HELD = HELD_NOUNS
 SUBJECTS = ["city", "name", "item", "place", "product", "person", "user", "country", "street", "company", "team", "topic", "word", "title",
             "station", "animal", "book", "game", "id", "key"]
 SUBJECTS_HELD = ["town", "customer", "article", "address"]
 QUESTIONS = ["What is the {noun} of {value}?", "What is the {noun} for {value}?", "What's the {noun} in {value}?", "Get the {noun} of {value}.",
              "Show me the {noun} of {value}", "Find the {noun} for {value}", "Tell me the {noun} of {value}", "{noun} of {value}",
              "I need the {noun} of {value}", "Give me the {noun} for {value}.", "Look up the {noun} of {value}", "How is the {noun} in {value}?",
-             "Do you know the {noun} of {value}?", "the {noun} for {value} please"]
+             "Do you know the {noun} of {value}?", "the {noun} for {value} please", "Could you get the {noun} of {value}?",
+             "I would like the {noun} for {value}.", "What about the {noun} of {value}?", "Let me see the {noun} of {value}.",
+             "Which {noun} does {value} have?", "Can I have the {noun} of {value}?", "I want the {noun} of {value}", "{value}: what is its {noun}?",
+             "Is there a {noun} for {value}?", "Please look for the {noun} of {value}."]
 QUESTIONS_HELD = ["Can you find the {noun} of {value}?", "I want to know the {noun} for {value}.", "Please tell me the {noun} of {value}."]
 DESCRIPTIONS = ["Get the {noun} of a {subject}", "Find the {noun} for a {subject}", "Returns the {noun} of a {subject}.", "Look up the {noun} of the {subject}.",
                 "Shows the {noun} for a given {subject}", "{noun} of a {subject}", "Get the current {noun} for a {subject}."]
@@ -51,9 +54,34 @@ ACTIONS_HELD = [
     ("reserve_bus", "Reserve a bus to a city", [("city", "string", "c")], ["Reserve a bus to {c}", "I want to reserve a bus to {c}"]),
     ("divide", "Divide two numbers", [("a", "integer", "n"), ("b", "integer", "m")], ["Divide {n} by {m}", "Please divide {n} by {m}"]),
 ]
+
+# What can be done with anything, so that a tool must be found by the words of its description: slots of the parameters,
+# descriptions, requests; {v} a verb, {o} an object, {name} the first parameter's name. The slots as above, p a person's name.
+PATTERNS = [
+    ("n", ["{v} {a} {o}", "{v} the {o}", "{v} {a} {o} for some time", "{v}s the {o}"],
+     ["{v} {a} {o} for {n} {name}", "{v} the {o} in {n} {name}", "{v} {a} {o} of {n} {name}", "{o} {n} {name}", "{v} the {o} for {n} {name}",
+      "I want to {v} the {o} for {n} {name}", "{v} {n} {name} of {o}", "can you {v} the {o} to {n}?", "{v} {o} {n}", "{n} {name} of {o}, {v} it"]),
+    ("s", ["{v} {a} {o} in a {name}", "{v} the {o} with a {name}", "{v} {a} {o} by its {name}", "{v} {a} {o}", "{v}s the {o} in the {name}"],
+     ["{v} the {o} in the {s}", "{v} {a} {o} in the {s}", "{v} the {o} {s}", "I need to {v} the {o} {s}", "{v} {a} {o} called {s}",
+      "the {o} {s}: {v} it", "can you {v} the {o} with {s}?", "{v} {s} as the {o}", "now {v} {a} {o} in the {s}"]),
+    ("p", ["{v} {a} {o}", "{v} the {o} of a person", "{v} a person as {o}", "{v}s {a} {o} by name"],
+     ["{v} the {o} {p}", "{v} {p} as {a} {o}", "{v} the {o} of {p}", "{p} is the {o} to {v}", "let us {v} the {o} {p}", "can you {v} {p} as {o}?"]),
+    ("c", ["{v} {a} {o} to a {name}", "{v} the {o} in a city", "{v} {a} {o} from a city"],
+     ["{v} {a} {o} to {c}", "I want to {v} {a} {o} to {c}", "{v} the {o} in {c}", "{v} {a} {o} from {c}", "I need to {v} the {o} to {c}", "{o} to {c}, {v} it"]),
+    ("nm", ["{v} two numbers", "{v} one number and another", "{v}s numbers"],
+     ["{v} {n} by {m}", "{v} {n} and {m}", "{v} {n} with {m}", "{v} the numbers {n} and {m}", "I want to {v} {n} by {m}", "can you {v} {n} and {m}?"]),
+    ("ps", ["{v} {a} {o} for a person", "{v} the {o} to someone"],
+     ["{v} {p} the {o} {s}", "for {p} {v} the {o} {s}", "{p} wants the {o} {s}, {v} it", "I want to {v} {p} the {o} {s}"]),
+    ("sn", ["{v} some {o}", "{v} a number of {o}"],
+     ["{v} the {o} {s} {n} times", "{v} {s} as {o} for {n}", "{v} the {o} {s} at {n}", "I need to {v} the {o} {s} for {n}"]),
+]
+VERBS = """start stop open close move send order cancel clean repair wash print save share block mark rent return lock feed water pack count
+record mix join leave visit sort rename copy hide show pause resume test update measure store""".split()
+NUMBERS = ["minutes", "hours", "days", "amount", "number", "count", "size", "level", "degrees", "times", "percent", "price", "value", "limit"]
+
 LANGUAGES = ["French", "German", "Spanish", "Italian", "English", "Latin"]
 VALUES = ["sunny", "cloudy", "rainy", "open", "closed", "high", "low", "good", "bad", "ready", "late", "free", "done", "active", "unknown", "full"]
-VALUES_HELD = ["foggy", "pending", "expired", "moderate", "available"]
+VALUES_HELD = HELD_VALUES
 ACT_DONE = [{"status": "ok"}, {"status": "done"}, {"result": "ok"}, {"success": True}, {"status": "sent"}]
 
 
@@ -113,7 +141,7 @@ def _often_new(source, usual, share):
     """A name of a tool's part. Were it always one of a few, they would be learnt by heart instead of read from the schema."""
     if source.held or source.rng.random() >= share:
         return usual
-    return source.rng.choice((source.word, lambda: made_up(source.rng)))()
+    return source.rng.choice((source.word, source.made_up))()
 
 
 def query(source):
@@ -130,19 +158,51 @@ def query(source):
     return Task(schema(name, description, [(subject, "string")], rng), request, {"name": name, "arguments": {subject: value}}, result, answer)
 
 
-def action(source):
+def _slots(source):
+    rng = source.rng
+    text = " ".join(source.word() for _ in range(rng.choice((1, 1, 2, 3))))
+    return {"n": rng.randint(1, 120), "m": rng.randint(1, 999), "s": text, "p": source.name(), "c": source.place(), "d": source.place(),
+            "l": rng.choice(LANGUAGES), "f": source.word() + rng.choice([".txt", ".pdf", ".png"])}
+
+
+def _listed_action(source, slots):
+    """(name, description, parameters, request) of one of the lists."""
     rng = source.rng
     name, description, parameters, requests = source.pick(ACTIONS, ACTIONS_HELD)
-    place, other = source.place(), source.place()
-    text = lambda: " ".join(source.word() for _ in range(rng.choice((1, 1, 2, 3))))
-    slots = {"n": rng.randint(1, 120), "m": rng.randint(1, 999), "s": text(), "p": source.name(), "c": place, "d": other,
-             "l": rng.choice(LANGUAGES), "f": source.word() + rng.choice([".txt", ".pdf", ".png"])}
-    request = rng.choice(requests).format(**slots)
-    if not source.held and rng.random() < 0.3 and parameters[0][0] not in ("a", "from"):  # other names, so that only the description tells
-        renamed = made_up(rng)
-        name = rng.choice([f"{renamed}_{name.split('_')[-1]}", f"{name.split('_')[0]}_{renamed}", name])
-    if parameters[0][0] not in ("a", "from"):
+    if not source.held and parameters[0][0] not in ("a", "from"):
+        if rng.random() < 0.3:  # other names, so that only the description tells
+            renamed = source.made_up()
+            name = rng.choice([f"{renamed}_{name.split('_')[-1]}", f"{name.split('_')[0]}_{renamed}", name])
         parameters = [(_often_new(source, p, 0.4), kind, slot) for p, kind, slot in parameters]
+    return name, description, parameters, rng.choice(requests).format(**slots)
+
+
+def _patterned_action(source, slots):
+    """The same, of any verb and any object."""
+    rng = source.rng
+    kinds, descriptions, requests = rng.choice(PATTERNS)
+    verb = rng.choice(VERBS) if rng.random() < 0.5 else source.word()
+    object_ = rng.choice(NOUNS) if rng.random() < 0.2 else source.word()
+    if kinds == "nm":
+        name, parameters = rng.choice([verb, f"{verb}_numbers"]), list(zip(rng.choice(("ab", "xy", "pq")), ("integer",) * 2, kinds))
+    else:
+        name = rng.choice([f"{verb}_{object_}", f"{verb}_{object_}", f"{verb}_{object_}", f"{verb}{object_.capitalize()}", f"{object_}_{verb}"])
+        usual = {"n": (NUMBERS, "integer"), "s": (SUBJECTS, "string"), "p": (["name", "person", "user", "who", "to"], "string"),
+                 "c": (["city", "place", "to", "target"], "string")}
+        parameters = [(_often_new(source, rng.choice(usual[k][0]), 0.4), usual[k][1], k) for k in kinds]
+    fill = lambda text: text.format(v=verb, o=object_, a="an" if object_[0] in "aeiou" else "a", name=parameters[0][0], **slots)
+    upper = lambda text: text[:1].upper() + text[1:]
+    description, request = upper(fill(rng.choice(descriptions))), fill(rng.choice(requests))
+    return name, description, parameters, upper(request) if rng.random() < 0.7 else request
+
+
+def action(source):
+    rng = source.rng
+    slots = _slots(source)
+    make = _listed_action if source.held or rng.random() < 0.4 else _patterned_action
+    name, description, parameters, request = make(source, slots)
+    if len({p for p, _, _ in parameters}) < len(parameters) or not source.held and name in {held[0] for held in ACTIONS_HELD}:
+        return action(source)
     arguments = {p: slots[slot] for p, _, slot in parameters}
     if all(kind == "integer" for _, kind, _ in parameters) and rng.random() < 0.5:
         fields = {"result": rng.randint(0, 9999)}
