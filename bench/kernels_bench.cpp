@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "base/resources.h"
 #include "base/thread_pool.h"
 #include "compute/compute.h"
 

@@ -1,4 +1,4 @@
-// Memory: aligned buffers, and how much of it this process may use.
+// Memory that starts on a cache line.
 #pragma once
 
 #include <cstddef>
@@ -39,9 +39,5 @@ class AlignedBuffer {
   std::unique_ptr<T[], Free> data_;
   std::size_t size_ = 0;
 };
-
-// Bytes this process could still take before the machine or its cgroup runs out: the smaller of MemAvailable and what
-// is left of every cgroup limit above it.
-std::uint64_t available_memory();
 
 }  // namespace base

@@ -1,11 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
-#include <algorithm>
-#include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <system_error>
 
@@ -37,15 +31,6 @@ void wait_for_change(std::atomic<T>& value, T old) {
     relax();
   }
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
-}
-
-// From "max 100000" or "150000 100000": microseconds of processor time in each period; `otherwise` without a quota.
-int processors_of_quota(const std::filesystem::path& path, int otherwise) {
-  std::ifstream file(path);
-  double quota = 0;
-  double period = 0;
-  if (!(file >> quota >> period) || period <= 0) return otherwise;
-  return static_cast<int>(std::ceil(quota / period));
 }
 
 }  // namespace
@@ -105,25 +90,6 @@ void ThreadPool::run_parts(int parts, Invoke invoke, void* context) {
   for (int left = busy_.load(std::memory_order_acquire); left != 0; left = busy_.load(std::memory_order_acquire)) {
     wait_for_change(busy_, left);
   }
-}
-
-int usable_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int count = static_cast<int>(std::thread::hardware_concurrency());
-  if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
-  // cgroup v2: the line "0::/path"; every group on the way up may have a quota.
-  std::ifstream groups("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(groups, line)) {
-    if (!line.starts_with("0::")) continue;
-    std::filesystem::path group = std::filesystem::path(line.substr(3)).relative_path();
-    for (;; group = group.parent_path()) {
-      count = std::min(count, processors_of_quota("/sys/fs/cgroup" / group / "cpu.max", count));
-      if (group.empty()) break;
-    }
-  }
-  return std::max(count, 1);
 }
 
 #if defined(__x86_64__)

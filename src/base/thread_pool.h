@@ -49,9 +49,6 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
 };
 
-// Processors this process may use: its affinity mask and the cgroup's CPU quota, rounded up; at least 1.
-int usable_processors();
-
 // Sets flush-to-zero and denormals-are-zero on the calling thread, for as long as the object lives.
 class FlushDenormals {
  public:

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/resources.h"
 #include "base/thread_pool.h"
 #include "cli/format.h"
 #include "cli/limits.h"

@@ -16,7 +16,7 @@
 #include <new>
 #include <span>
 
-#include "base/memory.h"
+#include "base/resources.h"
 #include "compute/compute.h"
 
 namespace cli {

@@ -12,8 +12,7 @@
 #include <new>
 
 #include "base/error.h"
-#include "base/memory.h"
-#include "base/thread_pool.h"
+#include "base/resources.h"
 #include "cli/input.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/resources.h"
 #include "base/thread_pool.h"
 #include "cli/byte_vocabulary.h"
 #include "cli/format.h"

@@ -11,8 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/memory.h"
-#include "base/thread_pool.h"
+#include "base/resources.h"
 #include "engine/stop.h"
 
 namespace engine {

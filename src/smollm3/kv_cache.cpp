@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/resources.h"
 
 namespace smollm3 {
 namespace {
