@@ -46,6 +46,12 @@ std::string loggable(const std::string& path) {
 
 }  // namespace
 
+ByteBudget::Share ByteBudget::take(std::size_t bytes) {
+  if (bytes > left_) return nullptr;
+  left_ -= bytes;
+  return Share(this, [this, bytes](void*) { left_ += bytes; });
+}
+
 struct Connection::State : Exchange {
   State(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> its_rules)
       : stream(std::move(socket)), rules(std::move(its_rules)), buffer(rules->limits.header_bytes + 64 * 1024) {}
@@ -64,6 +70,8 @@ struct Connection::State : Exchange {
   Awaitable<void> call_handler();
   Awaitable<void> watch_for_leaving();
   Awaitable<void> refuse(unsigned status, std::string message);
+  Awaitable<void> drain();
+  bool has_room(const Parser& parser);
   void take_head(const http::request<http::string_body>& message);
   std::string head_text(http::response<http::empty_body>& message, const Headers& headers);
   Awaitable<void> write(std::string text);
@@ -76,6 +84,7 @@ struct Connection::State : Exchange {
   Request current;
   unsigned version = 11;
   bool keep_alive = false;
+  ByteBudget::Share body_room;  // that the body, if it is not small, may take
   bool idle = true;
   bool closing = false;
 
@@ -159,6 +168,14 @@ Awaitable<void> Connection::State::refuse(unsigned code, std::string message) {
   co_await respond(std::move(response));
 }
 
+// Whether the body that the header announces may be taken in; one in chunks announces nothing and may be of any size.
+bool Connection::State::has_room(const Parser& parser) {
+  const std::uint64_t announced = parser.content_length().value_or(parser.chunked() ? rules->limits.body_bytes : 0);
+  if (announced <= rules->limits.small_body_bytes) return true;
+  body_room = rules->bodies->take(announced);
+  return body_room != nullptr;
+}
+
 // Parses the header, or all of the request, reading on as needed.
 Awaitable<error_code> Connection::State::read(Parser& parser, bool header_only) {
   while (header_only ? !parser.is_header_done() : !parser.is_done()) {
@@ -187,6 +204,7 @@ Awaitable<bool> Connection::State::read_request() {
   sent = 0;
   keep_alive = false;
   current = Request{};
+  body_room.reset();
 
   // The next request's first byte may take its time, the rest of its header may not.
   idle = true;
@@ -203,6 +221,12 @@ Awaitable<bool> Connection::State::read_request() {
   if (!error || error == http::error::body_limit) take_head(parser.get());  // too large as announced: the head is there
   if (!error && parser.get().count(http::field::transfer_encoding) > 0 && !parser.chunked()) {
     error = http::make_error_code(http::error::bad_transfer_encoding);  // where the body ends, nobody can tell
+  }
+  if (!error && !has_room(parser)) {
+    co_await refuse(503, "too many large requests at once; try again later");
+    log();
+    co_await drain();
+    co_return false;
   }
   if (!error) {
     if (version >= 11 && beast::iequals(parser.get()[http::field::expect], "100-continue") && !parser.is_done()) {
@@ -229,7 +253,12 @@ Awaitable<bool> Connection::State::read_request() {
     co_return false;  // the client left, or was too slow: there is nobody to tell
   }
   log();
-  // The client may still be sending; closing at once would reset the connection before it has read the refusal.
+  co_await drain();
+  co_return false;
+}
+
+// The client may still be sending; closing at once would reset the connection before it has read the refusal.
+Awaitable<void> Connection::State::drain() {
   error_code ignored;
   stream.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   stream.expires_after(std::chrono::seconds(2));
@@ -239,7 +268,6 @@ Awaitable<bool> Connection::State::read_request() {
     if (left) break;
     drained += bytes;
   }
-  co_return false;
 }
 
 // Returns when the client closed its side. What it sends meanwhile (the next request, pipelined) is kept, up to a bound.

@@ -20,10 +20,26 @@ using Handler = std::function<Awaitable<void>(Exchange&)>;
 struct ConnectionLimits {
   std::size_t header_bytes = 16 << 10;
   std::size_t body_bytes = 4 << 20;
+  std::size_t small_body_bytes = 64 << 10;  // bodies up to here are not counted among `bodies_bytes`
+  std::size_t bodies_bytes = 256 << 20;     // of all requests that are being read or answered
   std::chrono::seconds header_time{15};  // from a request's first byte to the end of its header
   std::chrono::seconds body_time{60};
   std::chrono::seconds idle_time{75};    // between requests
   std::chrono::seconds write_time{30};   // for a client to take what is sent
+};
+
+// Bytes that several holders may have together. For one thread.
+class ByteBudget {
+ public:
+  explicit ByteBudget(std::size_t bytes) : left_(bytes) {}
+
+  // Gives its bytes back when it is destroyed or replaced.
+  using Share = std::unique_ptr<void, std::function<void(void*)>>;
+  // Empty if there are not that many left. The budget must outlive it.
+  Share take(std::size_t bytes);
+
+ private:
+  std::size_t left_;
 };
 
 struct ConnectionRules {
@@ -35,6 +51,7 @@ struct ConnectionRules {
   // Headers that every response carries.
   Headers headers;
   bool serving = true;  // false once the server is to stop
+  std::shared_ptr<ByteBudget> bodies = std::make_shared<ByteBudget>(limits.bodies_bytes);
 };
 
 class Connection {

@@ -203,6 +203,34 @@ test("what is too large or malformed is refused", async () => {
   assert.match(await raw("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), /^HTTP\/1.1 400 /);
 });
 
+test("many large bodies at once are refused, and the room comes back", async () => {
+  const { hostname, port } = new URL(server.url);
+  const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4194304\r\n\r\n{";
+  const open = [];
+  const attach = () => new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => resolve(socket));
+    socket.on("error", reject);
+    socket.heard = "";
+    socket.on("data", (data) => { socket.heard += data; });
+    open.push(socket);
+  });
+  for (let i = 0; i < 64; i++) (await attach()).write(head);
+  await sleep(300);  // all heads are read
+  assert.deepEqual(open.filter((socket) => socket.heard !== ""), []);
+  const refused = await attach();
+  refused.write(head);
+  while (refused.heard === "") await sleep(10);
+  assert.match(refused.heard, /^HTTP\/1.1 503 /);
+  assert.equal((await fetch(`${server.url}/v1/chat/completions`, { method: "POST", body: "{}" })).status, 400, "small ones are still heard");
+  for (const socket of open) socket.destroy();
+  await sleep(300);
+  const again = await attach();
+  again.write(head);
+  await sleep(300);
+  assert.equal(again.heard, "");
+  again.destroy();
+});
+
 test("requests may follow each other in one connection, and in one packet", async () => {
   const get = "GET /health HTTP/1.1\r\nHost: localhost\r\n";
   const answer = await raw(`${get}\r\n${get}Connection: close\r\n\r\n`);
