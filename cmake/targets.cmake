@@ -47,9 +47,18 @@ function(smollm3_library name)
   endif()
 endfunction()
 
-# smollm3_test(NAME SOURCES a_test.cpp … DEPS lib … [ENVIRONMENT A=B …]): a GoogleTest program and its CTest entry.
+# smollm3_memcheck(NAME program argument …): the CTest entry NAME_memcheck, which fails at any finding of valgrind's.
+function(smollm3_memcheck name)
+  find_program(SMOLLM3_VALGRIND valgrind REQUIRED)
+  add_test(NAME ${name}_memcheck COMMAND ${SMOLLM3_VALGRIND} --quiet --error-exitcode=99 --leak-check=full
+    --errors-for-leak-kinds=definite --suppressions=${PROJECT_SOURCE_DIR}/cmake/valgrind.supp ${ARGN})
+  set_tests_properties(${name}_memcheck PROPERTIES LABELS full TIMEOUT 1200 ENVIRONMENT SMOLLM3_CPU=scalar)
+endfunction()
+
+# smollm3_test(NAME SOURCES a_test.cpp … DEPS lib … [ENVIRONMENT A=B …] [MEMCHECK filter]): a GoogleTest program and its
+# CTest entry. With SMOLLM3_MEMCHECK the tests that the filter names are run under valgrind too, with the scalar kernels.
 function(smollm3_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(ARG "" "MEMCHECK" "SOURCES;DEPS;ENVIRONMENT" ${ARGN})
   if(NOT SMOLLM3_TESTS)
     return()
   endif()
@@ -60,5 +69,8 @@ function(smollm3_test name)
   add_test(NAME ${name} COMMAND ${name})
   if(ARG_ENVIRONMENT)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT "${ARG_ENVIRONMENT}")
+  endif()
+  if(SMOLLM3_MEMCHECK AND ARG_MEMCHECK)
+    smollm3_memcheck(${name} $<TARGET_FILE:${name}> --gtest_filter=${ARG_MEMCHECK})
   endif()
 endfunction()
