@@ -33,8 +33,8 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 14, "sums": 12, "repeat": 7, "reverse": 7, "count": 5, "talk": 6, "unknown": 5, "markdown": 8, "recall": 16, "tools": 24,
-       "wrapup": 9}
+MIX = {"facts": 13, "sums": 19, "repeat": 6, "reverse": 10, "count": 4, "talk": 6, "unknown": 4, "markdown": 7, "recall": 14, "tools": 24,
+       "wrapup": 8}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 
