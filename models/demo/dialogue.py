@@ -102,7 +102,8 @@ def _call_turns(source, task, thinking, answered, last):
     request = vary(source, task.request) if source.rng.random() < 0.3 else task.request
     if any(str(v) not in request for v in task.call["arguments"].values()):  # lower case has changed what is to be copied
         request = task.request
-    turns = [Turn("user", request), Turn("assistant", "", f"I call the tool {task.call['name']}.", call=task.call, weight=weight)]
+    found = f"The tool for the {task.about} is {task.call['name']}."
+    turns = [Turn("user", request), Turn("assistant", "" if thinking else found, found, call=task.call, weight=weight)]
     if answered:
         turns += [Turn("tool", task.result), Turn("assistant", task.answer, "The tool answered.", weight=1.0)]
     return turns

@@ -88,6 +88,7 @@ ACT_DONE = [{"status": "ok"}, {"status": "done"}, {"result": "ok"}, {"success": 
 @dataclass
 class Task:
     """One tool with a request for it: the call that answers the request, and a result."""
+    about: str    # the word that leads from the request to the tool
     schema: dict
     request: str
     call: dict
@@ -155,7 +156,7 @@ def query(source):
     wording = source.pick(QUESTIONS, QUESTIONS_HELD)
     request = wording.format(noun=noun, value=value)
     result, answer = _result(source, noun)
-    return Task(schema(name, description, [(subject, "string")], rng), request, {"name": name, "arguments": {subject: value}}, result, answer)
+    return Task(noun, schema(name, description, [(subject, "string")], rng), request, {"name": name, "arguments": {subject: value}}, result, answer)
 
 
 def _slots(source):
@@ -166,15 +167,16 @@ def _slots(source):
 
 
 def _listed_action(source, slots):
-    """(name, description, parameters, request) of one of the lists."""
+    """(what it is about, name, description, parameters, request) of one of the lists."""
     rng = source.rng
     name, description, parameters, requests = source.pick(ACTIONS, ACTIONS_HELD)
+    about = name.split("_")[-1]
     if not source.held and parameters[0][0] not in ("a", "from"):
         if rng.random() < 0.3:  # other names, so that only the description tells
             renamed = source.made_up()
             name = rng.choice([f"{renamed}_{name.split('_')[-1]}", f"{name.split('_')[0]}_{renamed}", name])
         parameters = [(_often_new(source, p, 0.4), kind, slot) for p, kind, slot in parameters]
-    return name, description, parameters, rng.choice(requests).format(**slots)
+    return about, name, description, parameters, rng.choice(requests).format(**slots)
 
 
 def _patterned_action(source, slots):
@@ -193,14 +195,14 @@ def _patterned_action(source, slots):
     fill = lambda text: text.format(v=verb, o=object_, a="an" if object_[0] in "aeiou" else "a", name=parameters[0][0], **slots)
     upper = lambda text: text[:1].upper() + text[1:]
     description, request = upper(fill(rng.choice(descriptions))), fill(rng.choice(requests))
-    return name, description, parameters, upper(request) if rng.random() < 0.7 else request
+    return verb if kinds == "nm" else object_, name, description, parameters, upper(request) if rng.random() < 0.7 else request
 
 
 def action(source):
     rng = source.rng
     slots = _slots(source)
     make = _listed_action if source.held or rng.random() < 0.4 else _patterned_action
-    name, description, parameters, request = make(source, slots)
+    about, name, description, parameters, request = make(source, slots)
     if len({p for p, _, _ in parameters}) < len(parameters) or not source.held and name in {held[0] for held in ACTIONS_HELD}:
         return action(source)
     arguments = {p: slots[slot] for p, _, slot in parameters}
@@ -209,7 +211,7 @@ def action(source):
     else:
         fields = rng.choice(ACT_DONE)
     answer = "The result: " + ", ".join(f"{k} {json.dumps(v) if isinstance(v, bool) else v}" for k, v in fields.items()) + "."
-    return Task(schema(name, description, [(p, kind) for p, kind, _ in parameters], rng), request, {"name": name, "arguments": arguments},
+    return Task(about, schema(name, description, [(p, kind) for p, kind, _ in parameters], rng), request, {"name": name, "arguments": arguments},
                 json.dumps(fields), answer)
 
 
