@@ -163,15 +163,18 @@ INSTANTIATE_TEST_SUITE_P(Isas, ByIsaAndType,
                                   std::string(quant::type_info(std::get<1>(test.param))->name);
                          });
 
-TEST(Q8_0, RowsNeedNotBeMultiplesOf256) {
+TEST(BlocksOf32, RowsNeedNotBeMultiplesOf256) {
   Random random(6);
   for (const Isa isa : vector_isas()) {
     if (!supported(isa)) continue;
-    for (const std::size_t cols : {32, 96, 288, 480}) {
-      const Weight w = random_weight(quant::Type::Q8_0, 21, cols, random);
-      const std::vector<float> x = random_values(5 * cols, random);
-      ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
-                            multiply(*make_cpu_device(2, isa), w.matrix, x)));
+    for (const quant::Type type : small_types()) {
+      for (const std::size_t cols : {32, 96, 288, 480}) {
+        const Weight w = random_weight(type, 21, cols, random);
+        const std::vector<float> x = random_values(5 * cols, random);
+        ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
+                              multiply(*make_cpu_device(2, isa), w.matrix, x)))
+            << quant::type_info(type)->name;
+      }
     }
   }
 }
