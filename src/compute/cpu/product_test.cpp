@@ -123,6 +123,21 @@ TEST_P(ByIsaAndType, GivesTheScalarBitsForLongRows) {
                         multiply(*make_cpu_device(2, isa), w.matrix, x)));
 }
 
+// Where sums of 16 bits would overflow if anywhere: every activation at an end of its range.
+TEST_P(ByIsaAndType, GivesTheScalarBitsForTheLargestActivations) {
+  const auto [isa, type] = GetParam();
+  SMOLLM3_NEED_ISA(isa);
+  Random random(10);
+  const Weight w = random_weight(type, 200, 512, random);
+  for (const float sign : {1.0F, -1.0F}) {
+    for (const std::size_t n : {1, 6}) {
+      const std::vector<float> x(n * 512, sign);
+      ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
+                            multiply(*make_cpu_device(1, isa), w.matrix, x)));
+    }
+  }
+}
+
 TEST_P(ByIsaAndType, ARowDoesNotDependOnItsNeighbours) {
   const auto [isa, type] = GetParam();
   SMOLLM3_NEED_ISA(isa);

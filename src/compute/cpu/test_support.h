@@ -71,7 +71,9 @@ void fill_blocks(std::span<std::byte> bytes, Random& random) {
   for (std::size_t at = 0; at < bytes.size(); at += sizeof(Block)) {
     Block block;
     std::memcpy(&block, bytes.data() + at, sizeof block);
-    if (random() % 16 == 0) std::memset(&block, 0xff, sizeof block);  // every weight, scale and min at its largest
+    // Every weight, scale and min at an end of its range.
+    static constexpr int ends[] = {0xff, 0x00, 0x80};
+    if (random() % 8 == 0) std::memset(&block, ends[random() % 3], sizeof block);
     set_factors(block, random);
     std::memcpy(bytes.data() + at, &block, sizeof block);
   }

@@ -15,6 +15,18 @@ struct ProductFormats {
   using Float = typename I::Float;
   using Columns = typename I::Columns;  // c[0] to c[3]: lane r of c[i] is bytes 4i to 4i+3 of row r
 
+  // What holds of a format unless it says otherwise. Its vectors of weights are unsigned bytes after `offset` is added,
+  // or what I::prepare_signed makes of signed ones; none is larger than `largest`.
+  struct Unsigned {
+    static constexpr bool is_signed = false;
+    static constexpr int offset = 0;
+    static constexpr bool has_mins = false;
+  };
+  struct Signed : Unsigned {
+    static constexpr bool is_signed = true;
+    static constexpr int offset = I::signed_offset;
+  };
+
   // The factors of one panel.
   struct Factors {
     Int scale[16];  // of each group, as I::scale makes them
@@ -23,7 +35,7 @@ struct ProductFormats {
     Float dmin;
   };
 
-  // Scales with which an offset of the weights is taken off: 16-bit pairs as add_superblock needs them.
+  // The scales, for taking off what an offset of the weights adds.
   template <unsigned groups>
   [[gnu::always_inline]] static void pair_scales(Factors& f) {
 #pragma GCC unroll 8
@@ -61,16 +73,13 @@ struct ProductFormats {
 
   // --- formats with blocks of 256 ------------------------------------------------------------------------------------
 
-  // Each hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r, with `offset` added
-  // so that they are unsigned, or as I::prepare_signed makes them if is_signed. Those of a group come in ascending
-  // order and soon after one another. All is inlined and unrolled, so that a sink may keep what it makes of them in
-  // registers.
-  struct Q2_K {
+  // Each hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r. Those of a group
+  // come in ascending order and soon after one another. All is inlined and unrolled, so that a sink may keep what it
+  // makes of them in registers.
+  struct Q2_K : Unsigned {
     static constexpr std::size_t block_bytes = 84;
     static constexpr std::size_t groups = 16;
     static constexpr int largest = 3;
-    static constexpr bool is_signed = false;
-    static constexpr int offset = 0;
     static constexpr bool has_mins = true;
 
     [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
@@ -105,13 +114,11 @@ struct ProductFormats {
   };
 
   // Weights are q − 4.
-  struct Q3_K {
+  struct Q3_K : Unsigned {
     static constexpr std::size_t block_bytes = 110;
     static constexpr std::size_t groups = 16;
     static constexpr int largest = 7;
-    static constexpr bool is_signed = false;
     static constexpr int offset = 4;
-    static constexpr bool has_mins = false;
 
     [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
       // The last 16 bytes: two of q, 12 of scales, d.
@@ -156,12 +163,10 @@ struct ProductFormats {
     }
   };
 
-  struct Q4_K {
+  struct Q4_K : Unsigned {
     static constexpr std::size_t block_bytes = 144;
     static constexpr std::size_t groups = 8;
     static constexpr int largest = 15;
-    static constexpr bool is_signed = false;
-    static constexpr int offset = 0;
     static constexpr bool has_mins = true;
 
     [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
@@ -184,12 +189,10 @@ struct ProductFormats {
     }
   };
 
-  struct Q5_K {
+  struct Q5_K : Unsigned {
     static constexpr std::size_t block_bytes = 176;
     static constexpr std::size_t groups = 8;
     static constexpr int largest = 31;
-    static constexpr bool is_signed = false;
-    static constexpr int offset = 0;
     static constexpr bool has_mins = true;
 
     [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
@@ -220,13 +223,11 @@ struct ProductFormats {
   };
 
   // Weights are q − 32.
-  struct Q6_K {
+  struct Q6_K : Unsigned {
     static constexpr std::size_t block_bytes = 210;
     static constexpr std::size_t groups = 16;
     static constexpr int largest = 63;
-    static constexpr bool is_signed = false;
     static constexpr int offset = 32;
-    static constexpr bool has_mins = false;
 
     [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
       const Columns scales = I::load_columns(p + 192, stride);
@@ -269,13 +270,10 @@ struct ProductFormats {
     [[gnu::always_inline]] Int high(Int x) const { return I::look_up(table, I::both(I::right(x, 4), low4)); }
   };
 
-  struct IQ4_XS {
+  struct IQ4_XS : Signed {
     static constexpr std::size_t block_bytes = 136;
     static constexpr std::size_t groups = 8;
     static constexpr int largest = 127;
-    static constexpr bool is_signed = true;
-    static constexpr int offset = I::signed_offset;
-    static constexpr bool has_mins = false;
 
     [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
       const Columns header = I::load_columns(p, stride);
@@ -306,7 +304,7 @@ struct ProductFormats {
   // --- formats with blocks of 32 -------------------------------------------------------------------------------------
 
   struct SmallBlock {
-    Int q[8];  // lane r of q[k]: columns 4k to 4k+3 of row r, with `offset` added or prepared as above
+    Int q[8];  // lane r of q[k]: columns 4k to 4k+3 of row r
     Float d;
     Float m;
   };
@@ -332,12 +330,9 @@ struct ProductFormats {
     out.m = I::low_halves(I::right(first, 16));
   }
 
-  struct Q8_0 {
+  struct Q8_0 : Signed {
     static constexpr std::size_t block_bytes = 34;
     static constexpr int largest = 128;
-    static constexpr bool is_signed = true;
-    static constexpr int offset = I::signed_offset;
-    static constexpr bool has_min = false;
 
     [[gnu::always_inline]] static void unpack(const std::uint8_t* p, std::size_t stride, SmallBlock& out) {
       unpack_factors(I::load_columns(p, stride).c[0], out);
@@ -347,12 +342,10 @@ struct ProductFormats {
     }
   };
 
-  struct Q4_0 {
+  struct Q4_0 : Unsigned {
     static constexpr std::size_t block_bytes = 18;
     static constexpr int largest = 15;
-    static constexpr bool is_signed = false;
     static constexpr int offset = 8;
-    static constexpr bool has_min = false;
 
     [[gnu::always_inline]] static void unpack(const std::uint8_t* p, std::size_t stride, SmallBlock& out) {
       unpack_factors(I::load_columns(p, stride).c[0], out);
@@ -360,12 +353,10 @@ struct ProductFormats {
     }
   };
 
-  struct Q4_1 {
+  struct Q4_1 : Unsigned {
     static constexpr std::size_t block_bytes = 20;
     static constexpr int largest = 15;
-    static constexpr bool is_signed = false;
-    static constexpr int offset = 0;
-    static constexpr bool has_min = true;
+    static constexpr bool has_mins = true;
 
     [[gnu::always_inline]] static void unpack(const std::uint8_t* p, std::size_t stride, SmallBlock& out) {
       unpack_factors(I::load_columns(p, stride).c[0], out);
@@ -373,12 +364,10 @@ struct ProductFormats {
     }
   };
 
-  struct Q5_0 {
+  struct Q5_0 : Unsigned {
     static constexpr std::size_t block_bytes = 22;
     static constexpr int largest = 31;
-    static constexpr bool is_signed = false;
     static constexpr int offset = 16;
-    static constexpr bool has_min = false;
 
     [[gnu::always_inline]] static void unpack(const std::uint8_t* p, std::size_t stride, SmallBlock& out) {
       const Columns header = I::load_columns(p, stride);
@@ -388,12 +377,10 @@ struct ProductFormats {
     }
   };
 
-  struct Q5_1 {
+  struct Q5_1 : Unsigned {
     static constexpr std::size_t block_bytes = 24;
     static constexpr int largest = 31;
-    static constexpr bool is_signed = false;
-    static constexpr int offset = 0;
-    static constexpr bool has_min = true;
+    static constexpr bool has_mins = true;
 
     [[gnu::always_inline]] static void unpack(const std::uint8_t* p, std::size_t stride, SmallBlock& out) {
       const Columns header = I::load_columns(p, stride);
@@ -403,12 +390,9 @@ struct ProductFormats {
     }
   };
 
-  struct IQ4_NL {
+  struct IQ4_NL : Signed {
     static constexpr std::size_t block_bytes = 18;
     static constexpr int largest = 127;
-    static constexpr bool is_signed = true;
-    static constexpr int offset = I::signed_offset;
-    static constexpr bool has_min = false;
 
     [[gnu::always_inline]] static void unpack(const std::uint8_t* p, std::size_t stride, SmallBlock& out) {
       unpack_factors(I::load_columns(p, stride).c[0], out);

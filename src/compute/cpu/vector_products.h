@@ -312,7 +312,7 @@ struct ProductKernels : ProductFormats<I> {
       const Float dx = I::floats(x[a].d);
       float* sum = sums + a * lanes;
       Float acc = I::fma(I::mul(w.d, dx), I::to_floats(total), I::load(sum));
-      if constexpr (Format::has_min) acc = I::fma(I::mul(w.m, dx), I::to_floats(I::ints(x[a].sum)), acc);
+      if constexpr (Format::has_mins) acc = I::fma(I::mul(w.m, dx), I::to_floats(I::ints(x[a].sum)), acc);
       I::store(sum, acc);
     }
   }
