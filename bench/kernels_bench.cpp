@@ -182,8 +182,10 @@ int main(int argc, char** argv) {
   struct Shape {
     std::size_t rows, cols;
   };
-  for (const quant::Type type : {quant::Type::Q4_K, quant::Type::Q6_K, quant::Type::Q5_K, quant::Type::Q8_0,
-                                 quant::Type::F16, quant::Type::BF16, quant::Type::F32}) {
+  for (const quant::Type type :
+       {quant::Type::Q4_K, quant::Type::Q6_K, quant::Type::Q5_K, quant::Type::Q8_0, quant::Type::Q2_K,
+        quant::Type::Q3_K, quant::Type::IQ4_XS, quant::Type::Q4_0, quant::Type::Q4_1, quant::Type::Q5_0,
+        quant::Type::Q5_1, quant::Type::IQ4_NL, quant::Type::F16, quant::Type::BF16, quant::Type::F32}) {
     for (const auto& [rows, cols] :
          {Shape{2048, 2048}, Shape{512, 2048}, Shape{11008, 2048}, Shape{2048, 11008}, Shape{128256, 2048}}) {
       const auto info = *quant::type_info(type);

@@ -24,7 +24,7 @@ struct Matrix {
   std::span<const std::byte> data;
 };
 
-// Types a Matrix may have: F32, F16, BF16, Q8_0, Q4_K, Q5_K, Q6_K.
+// Types a Matrix may have: those that quant::can_decode names.
 bool can_multiply(quant::Type type);
 
 // Floats in a device's memory: `rows` rows of `cols`, the starts of consecutive rows `stride` floats apart.

@@ -15,6 +15,14 @@ GroupScale group_scale(const std::uint8_t (&packed)[12], int j) {
           static_cast<std::uint8_t>((packed[j + 4] >> 4) | (packed[j] >> 6 << 4))};
 }
 
+int q3_k_scale(const std::uint8_t (&packed)[12], std::size_t j) {
+  return ((packed[j % 8] >> (j / 8 * 4) & 15) | (packed[8 + j % 4] >> (j / 4 * 2) & 3) << 4) - 32;
+}
+
+int iq4_xs_scale(const BlockIQ4_XS& block, std::size_t j) {
+  return ((block.scales_low[j / 2] >> (j % 2 * 4) & 15) | (block.scales_high >> (2 * j) & 3) << 4) - 32;
+}
+
 namespace {
 
 // Blocks may lie at any address, so they are copied out.
@@ -30,6 +38,69 @@ void each_block(std::span<const std::byte> row, std::span<float> out, std::size_
 void expand_q8_0(const BlockQ8_0& block, std::span<float> out) {
   const float d = half_to_float(block.d);
   for (std::size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.q[i]);
+}
+
+// Weight i of the 32 in 16 bytes.
+int nibble(const std::uint8_t (&q)[16], std::size_t i) { return q[i % 16] >> (i / 16 * 4) & 15; }
+
+int fifth_bit(const std::uint8_t (&high)[4], std::size_t i) { return (high[i / 8] >> (i % 8) & 1) << 4; }
+
+void expand_q4_0(const BlockQ4_0& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(nibble(block.q, i) - 8);
+}
+
+void expand_q4_1(const BlockQ4_1& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  const float m = half_to_float(block.m);
+  for (std::size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(nibble(block.q, i)) + m;
+}
+
+void expand_q5_0(const BlockQ5_0& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 32; ++i) {
+    out[i] = d * static_cast<float>((nibble(block.q, i) | fifth_bit(block.high, i)) - 16);
+  }
+}
+
+void expand_q5_1(const BlockQ5_1& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  const float m = half_to_float(block.m);
+  for (std::size_t i = 0; i < 32; ++i) {
+    out[i] = d * static_cast<float>(nibble(block.q, i) | fifth_bit(block.high, i)) + m;
+  }
+}
+
+void expand_iq4_nl(const BlockIQ4_NL& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(iq4_values[nibble(block.q, i)]);
+}
+
+void expand_q2_k(const BlockQ2_K& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  const float dmin = half_to_float(block.dmin);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const std::uint8_t scales = block.scales[i / 16];
+    const int q = block.q[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
+    out[i] = d * static_cast<float>(scales & 15) * static_cast<float>(q) - dmin * static_cast<float>(scales >> 4);
+  }
+}
+
+void expand_q3_k(const BlockQ3_K& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const int low = block.low[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
+    const int high = block.high[i % 32] >> (i / 32) & 1;
+    out[i] = d * static_cast<float>(q3_k_scale(block.scales, i / 16)) * static_cast<float>((low | high << 2) - 4);
+  }
+}
+
+void expand_iq4_xs(const BlockIQ4_XS& block, std::span<float> out) {
+  const float d = half_to_float(block.d);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const int q = block.q[i / 32 * 16 + i % 16] >> (i / 16 % 2 * 4) & 15;
+    out[i] = d * static_cast<float>(iq4_xs_scale(block, i / 32)) * static_cast<float>(iq4_values[q]);
+  }
 }
 
 void expand_q4_k(const BlockQ4_K& block, std::span<float> out) {
@@ -74,9 +145,17 @@ bool can_decode(Type type) {
     case Type::F16:
     case Type::BF16:
     case Type::Q8_0:
+    case Type::Q4_0:
+    case Type::Q4_1:
+    case Type::Q5_0:
+    case Type::Q5_1:
+    case Type::IQ4_NL:
+    case Type::Q2_K:
+    case Type::Q3_K:
     case Type::Q4_K:
     case Type::Q5_K:
     case Type::Q6_K:
+    case Type::IQ4_XS:
       return true;
     default:
       return false;
@@ -88,7 +167,7 @@ void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
   if (!info || !can_decode(type)) {
     throw base::Error("tensor",
                       "elements of type " + (info ? std::string(info->name) : "unknown") + " cannot be decoded",
-                      "convert the model to F32, F16, BF16, Q8_0, Q4_K, Q5_K or Q6_K");
+                      "convert the model to Q2_K to Q6_K, Q4_0 to Q8_0, IQ4_NL, IQ4_XS, F16, BF16 or F32");
   }
   if (out.size() % info->block != 0 || row.size() != out.size() / info->block * info->block_bytes) {
     throw base::Error("tensor", "a row of " + std::to_string(out.size()) + " " + std::string(info->name) +
@@ -108,6 +187,30 @@ void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
       break;
     case Type::Q8_0:
       each_block<BlockQ8_0>(row, out, 32, expand_q8_0);
+      break;
+    case Type::Q4_0:
+      each_block<BlockQ4_0>(row, out, 32, expand_q4_0);
+      break;
+    case Type::Q4_1:
+      each_block<BlockQ4_1>(row, out, 32, expand_q4_1);
+      break;
+    case Type::Q5_0:
+      each_block<BlockQ5_0>(row, out, 32, expand_q5_0);
+      break;
+    case Type::Q5_1:
+      each_block<BlockQ5_1>(row, out, 32, expand_q5_1);
+      break;
+    case Type::IQ4_NL:
+      each_block<BlockIQ4_NL>(row, out, 32, expand_iq4_nl);
+      break;
+    case Type::Q2_K:
+      each_block<BlockQ2_K>(row, out, 256, expand_q2_k);
+      break;
+    case Type::Q3_K:
+      each_block<BlockQ3_K>(row, out, 256, expand_q3_k);
+      break;
+    case Type::IQ4_XS:
+      each_block<BlockIQ4_XS>(row, out, 256, expand_iq4_xs);
       break;
     case Type::Q4_K:
       each_block<BlockQ4_K>(row, out, 256, expand_q4_k);

@@ -133,7 +133,20 @@ void each_block(std::span<const float> row, std::span<std::byte> out, std::size_
 
 }  // namespace
 
-bool can_encode(Type type) { return can_decode(type); }
+bool can_encode(Type type) {
+  switch (type) {
+    case Type::F32:
+    case Type::F16:
+    case Type::BF16:
+    case Type::Q8_0:
+    case Type::Q4_K:
+    case Type::Q5_K:
+    case Type::Q6_K:
+      return true;
+    default:
+      return false;
+  }
+}
 
 void encode(Type type, std::span<const float> row, std::span<std::byte> out) {
   const auto info = type_info(type);

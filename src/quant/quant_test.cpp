@@ -132,11 +132,100 @@ TEST(Decode, Q6_K) {
   EXPECT_EQ(out[0], 0);
 }
 
+TEST(Decode, NibblesOf32) {
+  std::vector<float> out(32);
+  BlockQ4_0 q4_0{};
+  q4_0.d = float_to_half(0.5F);
+  q4_0.q[3] = 0xe2;  // weight 3 is 2, weight 19 is 14
+  decode(Type::Q4_0, bytes_of(q4_0), out);
+  EXPECT_EQ(out[3], 0.5F * (2 - 8));
+  EXPECT_EQ(out[19], 0.5F * (14 - 8));
+  EXPECT_EQ(out[4], 0.5F * -8);
+
+  BlockQ4_1 q4_1{};
+  q4_1.d = float_to_half(0.5F);
+  q4_1.m = float_to_half(-3);
+  q4_1.q[15] = 0xe2;
+  decode(Type::Q4_1, bytes_of(q4_1), out);
+  EXPECT_EQ(out[15], 0.5F * 2 - 3);
+  EXPECT_EQ(out[31], 0.5F * 14 - 3);
+  EXPECT_EQ(out[0], -3);
+
+  BlockIQ4_NL iq4_nl{};
+  iq4_nl.d = float_to_half(2);
+  iq4_nl.q[0] = 0xf8;
+  decode(Type::IQ4_NL, bytes_of(iq4_nl), out);
+  EXPECT_EQ(out[0], 2.0F * 1);
+  EXPECT_EQ(out[16], 2.0F * 113);
+  EXPECT_EQ(out[1], 2.0F * -127);
+}
+
+TEST(Decode, FifthBitsOf32) {
+  std::vector<float> out(32);
+  BlockQ5_0 q5_0{};
+  q5_0.d = float_to_half(-1);
+  q5_0.q[9] = 0x31;  // weight 9 has 1, weight 25 has 3
+  q5_0.high[3] = 1 << 1;
+  decode(Type::Q5_0, bytes_of(q5_0), out);
+  EXPECT_EQ(out[9], -1.0F * (1 - 16));
+  EXPECT_EQ(out[25], -1.0F * (16 + 3 - 16));
+
+  BlockQ5_1 q5_1{};
+  q5_1.d = float_to_half(2);
+  q5_1.m = float_to_half(0.25F);
+  q5_1.q[9] = 0x31;
+  q5_1.high[1] = 1 << 1;
+  decode(Type::Q5_1, bytes_of(q5_1), out);
+  EXPECT_EQ(out[9], 2.0F * 17 + 0.25F);
+  EXPECT_EQ(out[25], 2.0F * 3 + 0.25F);
+}
+
+TEST(Decode, Q2_K) {
+  BlockQ2_K block{};
+  block.d = float_to_half(0.5F);
+  block.dmin = float_to_half(0.25F);
+  block.scales[8 + 5] = 0x7c;  // weights 80 to 95 of the second half: k = 2, i from 16
+  block.q[32 + 17] = 0b11'10'01'00;
+  std::vector<float> out(256);
+  decode(Type::Q2_K, bytes_of(block), out);
+  EXPECT_EQ(out[128 + 64 + 17], 0.5F * 12 * 2 - 0.25F * 7);
+  EXPECT_EQ(out[128 + 64 + 18], -0.25F * 7);
+  EXPECT_EQ(out[128 + 32 + 17], 0);
+}
+
+TEST(Decode, Q3_K) {
+  BlockQ3_K block{};
+  block.d = float_to_half(2);
+  // Group 13 (weights 208 to 223): low bits from nibble 1 of byte 5, high bits 6 and 7 of byte 8 + 1.
+  block.scales[5] = 0x90;
+  block.scales[9] = 0xc0;
+  block.low[32 + 20] = 2 << 4;  // weight 212 is 128 + 64 + 20: k = 2
+  block.high[20] = 1 << 6;
+  std::vector<float> out(256);
+  decode(Type::Q3_K, bytes_of(block), out);
+  EXPECT_EQ(out[212], 2.0F * (0x39 - 32) * (6 - 4));
+  EXPECT_EQ(out[213], 2.0F * (0x39 - 32) * -4);
+  EXPECT_EQ(out[0], 2.0F * -32 * -4);
+}
+
+TEST(Decode, IQ4_XS) {
+  BlockIQ4_XS block{};
+  block.d = float_to_half(0.5F);
+  block.scales_low[2] = 0xa0;  // group 5
+  block.scales_high = 2 << 10;
+  block.q[5 * 16 + 3] = 0x4f;
+  std::vector<float> out(256);
+  decode(Type::IQ4_XS, bytes_of(block), out);
+  EXPECT_EQ(out[5 * 32 + 3], 0.5F * (42 - 32) * 113);
+  EXPECT_EQ(out[5 * 32 + 19], 0.5F * (42 - 32) * -49);
+  EXPECT_EQ(out[4 * 32], 0.5F * -32 * -127);
+}
+
 TEST(Decode, RefusesWrongSizes) {
   std::vector<std::byte> row(143);
   std::vector<float> out(256);
   EXPECT_THROW(decode(Type::Q4_K, row, out), base::Error);
-  EXPECT_THROW(decode(Type::Q2_K, row, out), base::Error);
+  EXPECT_THROW(decode(Type::IQ3_S, row, out), base::Error);
   EXPECT_THROW(decode(Type::Q8_0, row, std::span(out).first(31)), base::Error);
 }
 

@@ -27,7 +27,7 @@ class Reader {
     if (!compute::can_multiply(type)) {
       const auto info = quant::type_info(type);
       refuse(name, "is of type " + (info ? std::string(info->name) : std::to_string(tensor.type)) + ", which does not run here",
-             "use a file of Q4_K, Q5_K, Q6_K, Q8_0, F16, BF16 or F32");
+             "use a file of Q2_K to Q6_K, Q4_0 to Q8_0, IQ4_NL, IQ4_XS, F16, BF16 or F32");
     }
     return {.type = type, .rows = rows, .cols = cols, .data = bytes(tensor, name)};
   }

@@ -10,7 +10,23 @@
 namespace reference {
 
 // ggml's numbers.
-enum class Type : std::uint32_t { F32 = 0, F16 = 1, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30 };
+enum class Type : std::uint32_t {
+  F32 = 0,
+  F16 = 1,
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  Q2_K = 10,
+  Q3_K = 11,
+  Q4_K = 12,
+  Q5_K = 13,
+  Q6_K = 14,
+  IQ4_NL = 20,
+  IQ4_XS = 23,
+  BF16 = 30
+};
 
 struct BlockSize {
   std::size_t elements;
@@ -18,8 +34,8 @@ struct BlockSize {
 };
 BlockSize block_size(Type type);
 
-// A mistake for decode_row: the mins of the `superblock`-th 256 weights of row `row` of a Q4_K or Q5_K tensor are taken
-// as zero; of every superblock of every row if `everywhere`.
+// A mistake for decode_row: the mins of the `superblock`-th 256 weights of row `row` of a Q2_K, Q4_K or Q5_K tensor are
+// taken as zero; of every superblock of every row if `everywhere`.
 struct DroppedMins {
   std::string tensor;
   bool everywhere = false;

@@ -39,9 +39,13 @@ TEST_P(EveryType, DecodesRandomBitsAsTheProgramDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Types, EveryType, testing::Values(Type::F32, Type::F16, Type::BF16, Type::Q8_0, Type::Q4_K, Type::Q5_K, Type::Q6_K),
-    [](const auto& type) { return std::string(quant::type_info(static_cast<quant::Type>(type.param))->name); });
+INSTANTIATE_TEST_SUITE_P(Types, EveryType,
+                         testing::Values(Type::F32, Type::F16, Type::BF16, Type::Q8_0, Type::Q4_0, Type::Q4_1,
+                                         Type::Q5_0, Type::Q5_1, Type::IQ4_NL, Type::Q2_K, Type::Q3_K, Type::Q4_K,
+                                         Type::Q5_K, Type::Q6_K, Type::IQ4_XS),
+                         [](const auto& type) {
+                           return std::string(quant::type_info(static_cast<quant::Type>(type.param))->name);
+                         });
 
 TEST(Decode, DropsTheMinsOfOneSuperblock) {
   std::mt19937_64 random(8);

@@ -77,17 +77,52 @@ void put_half(std::byte* to, double value) {
 }
 
 // Bytes of a row of any valid blocks: every bit of the quants, scales and mins is random but for their size, which is
-// such that the weights have the spread and, in Q4_K and Q5_K, a mean of about zero.
+// such that the weights have the spread and, with mins, a mean of about zero. Without, where the values of q are few
+// and their mean is not quite zero, half of the blocks have a negative d.
 std::vector<std::byte> random_blocks(const Planned& t, Random& random) {
   std::vector<std::byte> row(row_bytes(t));
   for (std::byte& b : row) b = static_cast<std::byte>(random());
   const std::size_t block_bytes = block_size(t.type).bytes;
   const double jitter = 0.8 + 0.4 * static_cast<double>(random() % 1000) / 1000;
+  // Root mean squares of uniform q, and of uniform scales.
+  constexpr double nibble = 4.61, five_bits = 9.23, pair = 1.118, three_bits = 2.35, non_linear = 67.4;
+  constexpr double scale_to_15 = 8.8, scale_from_minus_32 = 18.5;
+  const auto either_sign = [&](double d) { return random() % 2 == 0 ? d : -d; };
   for (std::byte* block = row.data(); block != row.data() + row.size(); block += block_bytes) {
     switch (t.type) {
       case Type::Q8_0:
         put_half(block, t.spread / 73.9 * jitter);
         break;  // 73.9: of uniform int8
+      case Type::Q4_0:
+        put_half(block, either_sign(t.spread / nibble * jitter));
+        break;
+      case Type::Q5_0:
+        put_half(block, either_sign(t.spread / five_bits * jitter));
+        break;
+      case Type::IQ4_NL:
+        put_half(block, either_sign(t.spread / non_linear * jitter));
+        break;
+      case Type::Q4_1:
+      case Type::Q5_1: {
+        const bool five = t.type == Type::Q5_1;
+        const double d = t.spread / (five ? five_bits : nibble) * jitter;
+        put_half(block, d);
+        put_half(block + 2, -d * (five ? 15.5 : 7.5));
+        break;
+      }
+      case Type::Q2_K: {
+        const double d = t.spread / pair / scale_to_15 * jitter;
+        put_half(block + 80, d);
+        put_half(block + 82, d * 1.5);
+        for (int k = 0; k < 16; ++k) block[k] = (block[k] & std::byte{15}) | (block[k] << 4);  // equal scales and mins
+        break;
+      }
+      case Type::Q3_K:
+        put_half(block + 108, either_sign(t.spread / three_bits / scale_from_minus_32 * jitter));
+        break;
+      case Type::IQ4_XS:
+        put_half(block, either_sign(t.spread / non_linear / scale_from_minus_32 * jitter));
+        break;
       case Type::Q6_K:
         put_half(block + 208, t.spread / 18.5 / 73.9 * jitter);
         break;
@@ -159,7 +194,7 @@ void write(const RandomModel& m, const std::filesystem::path& path) {
   for (const Planned& t : tensors) {
     const bool has_blocks = block_size(t.type).elements > 1;
     for (std::size_t r = 0; r < t.rows; ++r) {
-      if (has_blocks && m.any_blocks) {
+      if (has_blocks && (m.any_blocks || !quant::can_encode(static_cast<quant::Type>(t.type)))) {
         out.write(random_blocks(t, random));
         continue;
       }

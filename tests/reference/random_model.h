@@ -23,7 +23,8 @@ struct RandomModel {
   float yarn_factor = 1;  // in the file's metadata, over 65,536 positions
   // One channel in a hundred of the residual stream fifty times larger than the others.
   bool outliers = false;
-  // Weights of block types: normally distributed and encoded by the program, or any valid blocks of about that spread.
+  // Weights of block types: normally distributed and encoded by the program, or any valid blocks of about that spread,
+  // as those of types that the program does not encode always are.
   bool any_blocks = false;
   std::function<Type(std::string_view tensor)> type = [](std::string_view) { return Type::F32; };
   std::uint64_t seed = 1;

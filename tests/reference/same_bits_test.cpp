@@ -31,6 +31,18 @@ const Subject subjects[] = {
     {"BF16", [](std::string_view) { return Type::BF16; }},
     {"Q8_0", [](std::string_view) { return Type::Q8_0; }},
     {"Q5_K", [](std::string_view) { return Type::Q5_K; }},
+    {"FewBits",
+     [](std::string_view tensor) {
+       if (tensor.ends_with("ffn_down.weight")) return Type::Q3_K;
+       return tensor.starts_with("blk.") ? Type::Q2_K : Type::Q4_1;
+     }},
+    {"BlocksOf32",
+     [](std::string_view tensor) {
+       if (tensor.find("attn") != std::string_view::npos) return Type::Q4_0;
+       if (tensor.ends_with("ffn_down.weight")) return Type::Q5_1;
+       return tensor.starts_with("blk.") ? Type::Q5_0 : Type::IQ4_NL;
+     }},
+    {"IQ4_XS", [](std::string_view) { return Type::IQ4_XS; }},
     {"Q4_K_M", [](std::string_view tensor) { return q4_k_m(tensor, 4); }},
 };
 

@@ -101,7 +101,7 @@ struct Int256 {
   using Int = __m256i;
   using Float = __m256;
   static constexpr std::size_t lanes = 8;
-  static constexpr std::size_t panels = 1;       // multiplied together with each activation
+  static constexpr std::size_t panels = 1;  // multiplied together with each activation
   struct Columns {
     Int c[4];
   };
@@ -143,12 +143,27 @@ struct Int256 {
     return _mm256_add_epi32(total, _mm256_madd_epi16(pairs, sums));
   }
 
+  // As add_scaled with a scale of 1.
+  static Int add_sum(Int total, Int sum) { return add_scaled(total, sum, _mm256_set1_epi16(1)); }
+
   // With signed weights, |w| times x with w's sign: at most 2 · 128 · 127 in 16 bits.
+  static constexpr int signed_offset = 0;
   static Int prepare_signed(Int w) { return w; }
-  static Int signed_start(int) { return _mm256_setzero_si256(); }
-  static Int signed_multiply_add(Int sum, Int w, Int x) {
-    const Int pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  static Int multiply_signed(Int w, Int x) { return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)); }
+  static Int multiply_add_signed(Int sum, Int w, Int x) { return _mm256_add_epi16(sum, multiply_signed(w, x)); }
+
+  // Tables of 16 bytes, and the values at the indices (0 to 15) in each byte.
+  static Int repeat16(const void* p) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static Int look_up(Int table, Int indices) { return _mm256_shuffle_epi8(table, indices); }
+
+  // 0x10 in byte j of each lane of which bit 4k + j is set.
+  static Int fifth_bits(Int x, unsigned k) {
+    const Int first = _mm256_set_epi64x(0x0c0c0c0c08080808, 0x0404040400000000, 0x0c0c0c0c08080808, 0x0404040400000000);
+    const Int repeated = _mm256_shuffle_epi8(x, either(first, bytes(static_cast<int>(k / 2))));
+    const Int bit = ints(k % 2 == 0 ? 0x08040201 : static_cast<int>(0x80402010));
+    return both(_mm256_cmpeq_epi8(both(repeated, bit), bit), bytes(0x10));
   }
 
   // 16 bytes of rows i and i+4.
@@ -213,10 +228,18 @@ const Kernels& avx2_kernels() {
       .name = "AVX2",
       .quantise_super = Product::quantise_super,
       .quantise_small = Product::quantise_small,
+      .product_q2_k = Product::product<Product::Q2_K>,
+      .product_q3_k = Product::product<Product::Q3_K>,
       .product_q4_k = Product::product<Product::Q4_K>,
       .product_q5_k = Product::product<Product::Q5_K>,
       .product_q6_k = Product::product<Product::Q6_K>,
-      .product_q8_0 = Product::product_q8_0,
+      .product_iq4_xs = Product::product<Product::IQ4_XS>,
+      .product_q8_0 = Product::product_small<Product::Q8_0>,
+      .product_q4_0 = Product::product_small<Product::Q4_0>,
+      .product_q4_1 = Product::product_small<Product::Q4_1>,
+      .product_q5_0 = Product::product_small<Product::Q5_0>,
+      .product_q5_1 = Product::product_small<Product::Q5_1>,
+      .product_iq4_nl = Product::product_small<Product::IQ4_NL>,
       .product_f32 = Float::product<Float::F32>,
       .product_f16 = Float::product<Float::F16>,
       .product_bf16 = Float::product<Float::BF16>,

@@ -75,7 +75,7 @@ struct Int512 {
   using Int = __m512i;
   using Float = __m512;
   static constexpr std::size_t lanes = 16;
-  static constexpr std::size_t panels = 2;       // multiplied together with each activation
+  static constexpr std::size_t panels = 2;  // multiplied together with each activation
   struct Columns {
     Int c[4];
   };
@@ -109,10 +109,26 @@ struct Int512 {
   static Int pair(Int low, Int high) { return _mm512_mask_blend_epi16(0xaaaaaaaa, low, _mm512_slli_epi32(high, 16)); }
   static Int add_pairs(Int total, Int pairs, Int sums) { return _mm512_dpwssd_epi32(total, pairs, sums); }
 
-  // Signed weights are moved by 128 to be unsigned, which adds 128 times the activations' sum.
+  // As add_scaled with a scale of 1.
+  static Int add_sum(Int total, Int sum) { return _mm512_add_epi32(total, sum); }
+
+  // Signed weights are moved by 128 to be unsigned.
+  static constexpr int signed_offset = 128;
   static Int prepare_signed(Int w) { return _mm512_xor_si512(w, bytes(0x80)); }
-  static Int signed_start(int activations) { return ints(-128 * activations); }
-  static Int signed_multiply_add(Int sum, Int w, Int x) { return _mm512_dpbusd_epi32(sum, w, x); }
+  static Int multiply_signed(Int w, Int x) { return multiply(w, x); }
+  static Int multiply_add_signed(Int sum, Int w, Int x) { return multiply_add(sum, w, x); }
+
+  // Tables of 16 bytes, and the values at the indices (0 to 15) in each byte.
+  static Int repeat16(const void* p) { return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
+  static Int look_up(Int table, Int indices) { return _mm512_shuffle_epi8(table, indices); }
+
+  // 0x10 in byte j of each lane of which bit 4k + j is set.
+  static Int fifth_bits(Int x, unsigned k) {
+    const Int first = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    const Int repeated = _mm512_shuffle_epi8(x, either(first, bytes(static_cast<int>(k / 2))));
+    const Int bit = ints(k % 2 == 0 ? 0x08040201 : static_cast<int>(0x80402010));
+    return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(repeated, bit), bytes(0x10));
+  }
 
   static __m128i load16(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 
@@ -165,10 +181,18 @@ const Kernels& avx512_kernels() {
       .name = "AVX-512 (VNNI)",
       .quantise_super = Product::quantise_super,
       .quantise_small = Product::quantise_small,
+      .product_q2_k = Product::product<Product::Q2_K>,
+      .product_q3_k = Product::product<Product::Q3_K>,
       .product_q4_k = Product::product<Product::Q4_K>,
       .product_q5_k = Product::product<Product::Q5_K>,
       .product_q6_k = Product::product<Product::Q6_K>,
-      .product_q8_0 = Product::product_q8_0,
+      .product_iq4_xs = Product::product<Product::IQ4_XS>,
+      .product_q8_0 = Product::product_small<Product::Q8_0>,
+      .product_q4_0 = Product::product_small<Product::Q4_0>,
+      .product_q4_1 = Product::product_small<Product::Q4_1>,
+      .product_q5_0 = Product::product_small<Product::Q5_0>,
+      .product_q5_1 = Product::product_small<Product::Q5_1>,
+      .product_iq4_nl = Product::product_small<Product::IQ4_NL>,
       .product_f32 = Float::product<Float::F32>,
       .product_f16 = Float::product<Float::F16>,
       .product_bf16 = Float::product<Float::BF16>,

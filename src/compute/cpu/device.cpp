@@ -51,14 +51,30 @@ void multiply(const Kernels& kernels, const Matrix& w, std::size_t first, std::s
   const std::size_t n = x.rows_in(block);
   const float* floats = x.values(block * block_rows);
   switch (w.type) {
+    case quant::Type::Q2_K:
+      return kernels.product_q2_k(rows, x.super(block), n, out);
+    case quant::Type::Q3_K:
+      return kernels.product_q3_k(rows, x.super(block), n, out);
     case quant::Type::Q4_K:
       return kernels.product_q4_k(rows, x.super(block), n, out);
     case quant::Type::Q5_K:
       return kernels.product_q5_k(rows, x.super(block), n, out);
     case quant::Type::Q6_K:
       return kernels.product_q6_k(rows, x.super(block), n, out);
+    case quant::Type::IQ4_XS:
+      return kernels.product_iq4_xs(rows, x.super(block), n, out);
     case quant::Type::Q8_0:
       return kernels.product_q8_0(rows, x.small(block), n, out);
+    case quant::Type::Q4_0:
+      return kernels.product_q4_0(rows, x.small(block), n, out);
+    case quant::Type::Q4_1:
+      return kernels.product_q4_1(rows, x.small(block), n, out);
+    case quant::Type::Q5_0:
+      return kernels.product_q5_0(rows, x.small(block), n, out);
+    case quant::Type::Q5_1:
+      return kernels.product_q5_1(rows, x.small(block), n, out);
+    case quant::Type::IQ4_NL:
+      return kernels.product_iq4_nl(rows, x.small(block), n, out);
     case quant::Type::F16:
       return kernels.product_f16(rows, floats, n, out);
     case quant::Type::BF16:

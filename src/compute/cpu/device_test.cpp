@@ -52,7 +52,7 @@ TEST(Device, RefusesShapesThatDoNotFit) {
   shorter.data = shorter.data.first(shorter.data.size() - 1);
   EXPECT_THROW(device->matmul(*x, {{shorter, y.view()}}), base::Error);
   Matrix unknown = w.matrix;
-  unknown.type = quant::Type::Q2_K;
+  unknown.type = quant::Type::IQ3_S;
   EXPECT_THROW(device->matmul(*x, {{unknown, y.view()}}), base::Error);
   EXPECT_THROW(device->assign(device->allocate(5, 256).view(), *x), base::Error);
   const std::uint32_t token = 8;

@@ -17,7 +17,7 @@ struct alignas(64) SuperRow {
 };
 static_assert(sizeof(SuperRow) == 320);
 
-// 32 activations as Q8_0 takes them: x ≈ d * q.
+// 32 activations as Q8_0 and the other types with blocks of 32 take them: x ≈ d * q.
 struct SmallRow {
   std::int8_t q[32];
   float d;
@@ -41,6 +41,12 @@ struct Output {
   std::size_t stride;
   bool add;
 };
+
+// Products of n (1 to block_rows) activation rows. x[b * n + a]: block b of row a, or of floats x[a * w.cols + i]:
+// column i of row a.
+using SuperProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
+using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
+using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
 // A block of 64 positions of one key/value head, seen by some query heads of one row.
 struct AttentionBlock {
@@ -66,15 +72,21 @@ struct Kernels {
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
 
-  // Products of n (1 to block_rows) activation rows. x[b * n + a]: block b of row a.
-  void (*product_q4_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
-  void (*product_q5_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
-  void (*product_q6_k)(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
-  void (*product_q8_0)(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
-  // x[a * w.cols + i]: column i of row a.
-  void (*product_f32)(const WeightRows& w, const float* x, std::size_t n, const Output& out);
-  void (*product_f16)(const WeightRows& w, const float* x, std::size_t n, const Output& out);
-  void (*product_bf16)(const WeightRows& w, const float* x, std::size_t n, const Output& out);
+  SuperProduct* product_q2_k;
+  SuperProduct* product_q3_k;
+  SuperProduct* product_q4_k;
+  SuperProduct* product_q5_k;
+  SuperProduct* product_q6_k;
+  SuperProduct* product_iq4_xs;
+  SmallProduct* product_q8_0;
+  SmallProduct* product_q4_0;
+  SmallProduct* product_q4_1;
+  SmallProduct* product_q5_0;
+  SmallProduct* product_q5_1;
+  SmallProduct* product_iq4_nl;
+  FloatProduct* product_f32;
+  FloatProduct* product_f16;
+  FloatProduct* product_bf16;
 
   // Counts of floats are multiples of 16 from here on.
   void (*rms_norm)(const float* x, const float* gain, std::size_t cols, float epsilon, float* y);

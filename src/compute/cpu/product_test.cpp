@@ -123,6 +123,21 @@ TEST_P(ByIsaAndType, GivesTheScalarBitsForLongRows) {
                         multiply(*make_cpu_device(2, isa), w.matrix, x)));
 }
 
+// Where sums of 16 bits would overflow if anywhere: every activation at an end of its range.
+TEST_P(ByIsaAndType, GivesTheScalarBitsForTheLargestActivations) {
+  const auto [isa, type] = GetParam();
+  SMOLLM3_NEED_ISA(isa);
+  Random random(10);
+  const Weight w = random_weight(type, 200, 512, random);
+  for (const float sign : {1.0F, -1.0F}) {
+    for (const std::size_t n : {1, 6}) {
+      const std::vector<float> x(n * 512, sign);
+      ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
+                            multiply(*make_cpu_device(1, isa), w.matrix, x)));
+    }
+  }
+}
+
 TEST_P(ByIsaAndType, ARowDoesNotDependOnItsNeighbours) {
   const auto [isa, type] = GetParam();
   SMOLLM3_NEED_ISA(isa);
@@ -163,15 +178,18 @@ INSTANTIATE_TEST_SUITE_P(Isas, ByIsaAndType,
                                   std::string(quant::type_info(std::get<1>(test.param))->name);
                          });
 
-TEST(Q8_0, RowsNeedNotBeMultiplesOf256) {
+TEST(BlocksOf32, RowsNeedNotBeMultiplesOf256) {
   Random random(6);
   for (const Isa isa : vector_isas()) {
     if (!supported(isa)) continue;
-    for (const std::size_t cols : {32, 96, 288, 480}) {
-      const Weight w = random_weight(quant::Type::Q8_0, 21, cols, random);
-      const std::vector<float> x = random_values(5 * cols, random);
-      ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
-                            multiply(*make_cpu_device(2, isa), w.matrix, x)));
+    for (const quant::Type type : small_types()) {
+      for (const std::size_t cols : {32, 96, 288, 480}) {
+        const Weight w = random_weight(type, 21, cols, random);
+        const std::vector<float> x = random_values(5 * cols, random);
+        ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
+                              multiply(*make_cpu_device(2, isa), w.matrix, x)))
+            << quant::type_info(type)->name;
+      }
     }
   }
 }

@@ -15,12 +15,20 @@ inline float sum_tree(std::array<float, 16> lanes) {
   return lanes[0];
 }
 
-void product_q4_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
-void product_q5_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
-void product_q6_k(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out);
-void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
-void product_f32(const WeightRows& w, const float* x, std::size_t n, const Output& out);
-void product_f16(const WeightRows& w, const float* x, std::size_t n, const Output& out);
-void product_bf16(const WeightRows& w, const float* x, std::size_t n, const Output& out);
+SuperProduct product_q2_k;
+SuperProduct product_q3_k;
+SuperProduct product_q4_k;
+SuperProduct product_q5_k;
+SuperProduct product_q6_k;
+SuperProduct product_iq4_xs;
+SmallProduct product_q8_0;
+SmallProduct product_q4_0;
+SmallProduct product_q4_1;
+SmallProduct product_q5_0;
+SmallProduct product_q5_1;
+SmallProduct product_iq4_nl;
+FloatProduct product_f32;
+FloatProduct product_f16;
+FloatProduct product_bf16;
 
 }  // namespace compute::cpu::scalar

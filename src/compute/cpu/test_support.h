@@ -20,9 +20,16 @@ namespace compute::cpu::test {
 using Random = std::mt19937;
 
 inline const std::vector<quant::Type>& all_types() {
-  static const std::vector<quant::Type> types = {quant::Type::F32,  quant::Type::F16,  quant::Type::BF16,
-                                                 quant::Type::Q8_0, quant::Type::Q4_K, quant::Type::Q5_K,
-                                                 quant::Type::Q6_K};
+  using enum quant::Type;
+  static const std::vector<quant::Type> types = {F32,    F16,  BF16, Q8_0, Q4_0, Q4_1, Q5_0,  Q5_1,
+                                                 IQ4_NL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS};
+  return types;
+}
+
+// Those of them with blocks of 32, whose rows need not be multiples of 256.
+inline const std::vector<quant::Type>& small_types() {
+  using enum quant::Type;
+  static const std::vector<quant::Type> types = {Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL};
   return types;
 }
 
@@ -55,6 +62,7 @@ template <typename Block>
 void set_factors(Block& block, Random& random) {
   block.d = random_factor(random);
   if constexpr (requires { block.dmin; }) block.dmin = random_factor(random);
+  if constexpr (requires { block.m; }) block.m = random_factor(random);
 }
 
 template <typename Block>
@@ -63,7 +71,9 @@ void fill_blocks(std::span<std::byte> bytes, Random& random) {
   for (std::size_t at = 0; at < bytes.size(); at += sizeof(Block)) {
     Block block;
     std::memcpy(&block, bytes.data() + at, sizeof block);
-    if (random() % 16 == 0) std::memset(&block, 0xff, sizeof block);  // every weight, scale and min at its largest
+    // Every weight, scale and min at an end of its range.
+    static constexpr int ends[] = {0xff, 0x00, 0x80};
+    if (random() % 8 == 0) std::memset(&block, ends[random() % 3], sizeof block);
     set_factors(block, random);
     std::memcpy(bytes.data() + at, &block, sizeof block);
   }
@@ -77,6 +87,30 @@ inline Weight random_weight(quant::Type type, std::size_t rows, std::size_t cols
   switch (type) {
     case quant::Type::Q8_0:
       fill_blocks<quant::BlockQ8_0>(w.bytes, random);
+      break;
+    case quant::Type::Q4_0:
+      fill_blocks<quant::BlockQ4_0>(w.bytes, random);
+      break;
+    case quant::Type::Q4_1:
+      fill_blocks<quant::BlockQ4_1>(w.bytes, random);
+      break;
+    case quant::Type::Q5_0:
+      fill_blocks<quant::BlockQ5_0>(w.bytes, random);
+      break;
+    case quant::Type::Q5_1:
+      fill_blocks<quant::BlockQ5_1>(w.bytes, random);
+      break;
+    case quant::Type::IQ4_NL:
+      fill_blocks<quant::BlockIQ4_NL>(w.bytes, random);
+      break;
+    case quant::Type::Q2_K:
+      fill_blocks<quant::BlockQ2_K>(w.bytes, random);
+      break;
+    case quant::Type::Q3_K:
+      fill_blocks<quant::BlockQ3_K>(w.bytes, random);
+      break;
+    case quant::Type::IQ4_XS:
+      fill_blocks<quant::BlockIQ4_XS>(w.bytes, random);
       break;
     case quant::Type::Q4_K:
       fill_blocks<quant::BlockQ4_K>(w.bytes, random);

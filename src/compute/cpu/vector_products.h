@@ -10,6 +10,7 @@
 #pragma once
 
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/vector_formats.h"
 
 namespace compute::cpu {
 namespace {
@@ -33,10 +34,11 @@ inline float quantising_scale(std::uint32_t largest, float& inverse) {
 }
 
 template <typename I>
-struct ProductKernels {
+struct ProductKernels : ProductFormats<I> {
   using Int = typename I::Int;
   using Float = typename I::Float;
-  using Columns = typename I::Columns;  // c[0] to c[3]: lane r of c[i] is bytes 4i to 4i+3 of row r
+  using typename ProductFormats<I>::Factors;
+  using typename ProductFormats<I>::SmallBlock;
   static constexpr std::size_t lanes = I::lanes;
 
   // --- activations to int8 -------------------------------------------------------------------------------------------
@@ -62,160 +64,41 @@ struct ProductKernels {
     }
   }
 
-  // --- the formats ---------------------------------------------------------------------------------------------------
-
-  // The factors of one panel.
-  struct Factors {
-    Int scale[16];  // of each group, as I::scale makes them
-    Int pairs[8];   // two 16-bit factors per lane for the sums of two groups of activations: mins, or Q6_K's scales
-    Float d;
-    Float dmin;
-  };
-
-  // Byte i of each lane.
-  [[gnu::always_inline]] static Int byte(Int x, unsigned i) { return I::both(I::right(x, 8 * i), I::ints(0xff)); }
-
-  // The first 16 bytes of Q4_K and Q5_K: d, dmin, and 8 scales and mins in 12 bytes.
-  [[gnu::always_inline]] static void unpack_header(const std::uint8_t* p, std::size_t stride, Factors& f) {
-    const Columns header = I::load_columns(p, stride);
-    f.d = I::low_halves(header.c[0]);
-    f.dmin = I::low_halves(I::right(header.c[0], 16));
-    const Int low6 = I::bytes(0x3f);
-    const Int low4 = I::bytes(0x0f);
-    const Int top2 = I::bytes(0x30);
-    const Int scale[2] = {I::both(header.c[1], low6),
-                          I::either(I::both(header.c[3], low4), I::both(I::right(header.c[1], 2), top2))};
-    const Int min[2] = {I::both(header.c[2], low6),
-                        I::either(I::both(I::right(header.c[3], 4), low4), I::both(I::right(header.c[2], 2), top2))};
-#pragma GCC unroll 8
-    for (unsigned g = 0; g < 8; ++g) f.scale[g] = I::scale(byte(scale[g / 4], g % 4));
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < 4; ++i) {
-      f.pairs[i] = I::either(byte(min[i / 2], i % 2 * 2), I::left(byte(min[i / 2], i % 2 * 2 + 1), 16));
-    }
-  }
-
-  // Each format hands the sink its 64 vectors, sink(k, w): lane r of w holds columns 4k to 4k+3 of row r, unsigned.
-  // Those of a group come in ascending order and soon after one another. All is inlined and unrolled, so that a sink
-  // may keep what it makes of them in registers.
-  struct Q4_K {
-    static constexpr std::size_t block_bytes = 144;
-    static constexpr std::size_t groups = 8;
-    static constexpr int largest = 15;
-    static constexpr bool has_mins = true;
-
-    [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
-      unpack_header(p, stride, f);
-    }
-
-    template <typename Sink>
-    [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
-      const Int low4 = I::bytes(0x0f);
-#pragma GCC unroll 8
-      for (std::size_t chunk = 0; chunk < 8; ++chunk) {
-        const Columns packed = I::load_columns(p + 16 + chunk * 16, stride);
-#pragma GCC unroll 4
-        for (std::size_t i = 0; i < 4; ++i) {
-          const std::size_t k = chunk / 2 * 16 + chunk % 2 * 4 + i;
-          sink(k, I::both(packed.c[i], low4));
-          sink(k + 8, I::both(I::right(packed.c[i], 4), low4));
-        }
-      }
-    }
-  };
-
-  struct Q5_K {
-    static constexpr std::size_t block_bytes = 176;
-    static constexpr std::size_t groups = 8;
-    static constexpr int largest = 31;
-    static constexpr bool has_mins = true;
-
-    [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
-      unpack_header(p, stride, f);
-    }
-
-    template <typename Sink>
-    [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
-      const Int low4 = I::bytes(0x0f);
-      const Int fifth = I::bytes(0x10);
-      const Columns high[2] = {I::load_columns(p + 16, stride), I::load_columns(p + 32, stride)};
-#pragma GCC unroll 4
-      for (unsigned pair = 0; pair < 4; ++pair) {
-#pragma GCC unroll 2
-        for (std::size_t half = 0; half < 2; ++half) {
-          const Columns packed = I::load_columns(p + 48 + pair * 32 + half * 16, stride);
-#pragma GCC unroll 4
-          for (std::size_t i = 0; i < 4; ++i) {
-            // Bit 2·pair of the high bytes belongs to the low nibbles, the next one to the high nibbles.
-            const Int bits = I::right(high[half].c[i], 2 * pair);
-            const std::size_t k = pair * 16 + half * 4 + i;
-            sink(k, I::either(I::both(packed.c[i], low4), I::both(I::left(bits, 4), fifth)));
-            sink(k + 8, I::either(I::both(I::right(packed.c[i], 4), low4), I::both(I::left(bits, 3), fifth)));
-          }
-        }
-      }
-    }
-  };
-
-  // Weights are q − 32: the products are made with q, and 32 times the scaled sums of the activations taken off.
-  struct Q6_K {
-    static constexpr std::size_t block_bytes = 210;
-    static constexpr std::size_t groups = 16;
-    static constexpr int largest = 63;
-    static constexpr bool has_mins = false;
-
-    [[gnu::always_inline]] static void factors(const std::uint8_t* p, std::size_t stride, Factors& f) {
-      const Columns scales = I::load_columns(p + 192, stride);
-#pragma GCC unroll 16
-      for (unsigned g = 0; g < 16; ++g)
-        f.scale[g] = I::scale(I::signed_right(I::left(scales.c[g / 4], 24 - g % 4 * 8), 24));
-#pragma GCC unroll 8
-      for (std::size_t i = 0; i < 8; ++i) f.pairs[i] = I::pair(f.scale[2 * i], f.scale[2 * i + 1]);
-      f.d = I::low_halves(I::right(I::load_columns(p + 194, stride).c[3], 16));
-    }
-
-    template <typename Sink>
-    [[gnu::always_inline]] static void each_column(const std::uint8_t* p, std::size_t stride, Sink sink) {
-      const Int low4 = I::bytes(0x0f);
-      const Int top2 = I::bytes(0x30);
-#pragma GCC unroll 4
-      for (std::size_t quarter = 0; quarter < 4; ++quarter) {
-        const std::size_t half = quarter / 2;
-        const std::size_t chunk = quarter % 2;
-        const Columns a = I::load_columns(p + half * 64 + chunk * 16, stride);
-        const Columns b = I::load_columns(p + half * 64 + 32 + chunk * 16, stride);
-        const Columns high = I::load_columns(p + 128 + half * 32 + chunk * 16, stride);
-#pragma GCC unroll 4
-        for (std::size_t i = 0; i < 4; ++i) {
-          const std::size_t k = half * 32 + chunk * 4 + i;
-          sink(k, I::either(I::both(a.c[i], low4), I::both(I::left(high.c[i], 4), top2)));
-          sink(k + 8, I::either(I::both(b.c[i], low4), I::both(I::left(high.c[i], 2), top2)));
-          sink(k + 16, I::either(I::both(I::right(a.c[i], 4), low4), I::both(high.c[i], top2)));
-          sink(k + 24, I::either(I::both(I::right(b.c[i], 4), low4), I::both(I::right(high.c[i], 2), top2)));
-        }
-      }
-    }
-  };
-
   // --- one panel -----------------------------------------------------------------------------------------------------
 
-  // One superblock's part of the float chain: total = Σ scale · dot of the unsigned weights. Updates sum[lanes].
+  template <typename Format>
+  [[gnu::always_inline]] static Int multiply(Int w, Int x) {
+    return Format::is_signed ? I::multiply_signed(w, x) : I::multiply(w, x);
+  }
+
+  template <typename Format>
+  [[gnu::always_inline]] static Int multiply_add(Int sum, Int w, Int x) {
+    return Format::is_signed ? I::multiply_add_signed(sum, w, x) : I::multiply_add(sum, w, x);
+  }
+
+  // One superblock's part of the float chain: total = Σ scale · dot, of weights to which Format::offset was added; as
+  // much of the scaled sums of the activations is taken off. Updates sum[lanes].
   template <typename Format>
   [[gnu::always_inline]] static void add_superblock(const Factors& f, const SuperRow& x, Int total, float* sum) {
     const Float dx = I::floats(x.d);
     const Float d = I::mul(f.d, dx);
-    const std::int16_t* group_sums = Format::has_mins ? x.sums32 : x.sums16;
+    const std::int16_t* group_sums = Format::groups == 8 ? x.sums32 : x.sums16;
     Int offset = I::ints(0);
+    if constexpr (Format::has_mins || Format::offset != 0) {
 #pragma GCC unroll 8
-    for (std::size_t i = 0; i < Format::groups / 2; ++i) {
-      offset = I::add_pairs(offset, f.pairs[i], I::ints(load32(group_sums + 2 * i)));
+      for (std::size_t i = 0; i < Format::groups / 2; ++i) {
+        offset = I::add_pairs(offset, f.pairs[i], I::ints(load32(group_sums + 2 * i)));
+      }
     }
     Float acc = I::load(sum);
     if constexpr (Format::has_mins) {
       acc = I::fma(d, I::to_floats(total), acc);
       acc = I::fnma(I::mul(f.dmin, dx), I::to_floats(offset), acc);
+    } else if constexpr (Format::offset != 0) {
+      acc = I::fma(
+          d, I::to_floats(I::sub(total, I::left(offset, static_cast<unsigned>(__builtin_ctz(Format::offset))))), acc);
     } else {
-      acc = I::fma(d, I::to_floats(I::sub(total, I::left(offset, 5))), acc);
+      acc = I::fma(d, I::to_floats(total), acc);
     }
     I::store(sum, acc);
   }
@@ -243,7 +126,7 @@ struct ProductKernels {
           for (std::size_t a = 0; a < A; ++a) {
             Int& sum = dot[k / run][a];
             const Int values = I::ints(load32(x[a].q + k * 4));
-            sum = k % run == 0 ? I::multiply(w, values) : I::multiply_add(sum, w, values);
+            sum = k % run == 0 ? multiply<Format>(w, values) : multiply_add<Format>(sum, w, values);
             if (k % run == run - 1) total[a] = I::add_scaled(total[a], sum, f.scale[k * Format::groups / 64]);
           }
         });
@@ -274,7 +157,7 @@ struct ProductKernels {
       Int dot[P][A];
 #pragma GCC unroll 8
       for (std::size_t i = 0; i < P * A; ++i) {
-        dot[i / A][i % A] = I::multiply(panels[i / A].q[k], I::ints(load32(x[i % A].q + k * 4)));
+        dot[i / A][i % A] = multiply<Format>(panels[i / A].q[k], I::ints(load32(x[i % A].q + k * 4)));
       }
 #pragma GCC unroll 1  // unrolled, GCC 12 regroups AVX2's sums and runs out of registers
       for (std::size_t j = k + 1; j < k + run; ++j) {
@@ -282,7 +165,7 @@ struct ProductKernels {
         for (std::size_t a = 0; a < A; ++a) {
           const Int values = I::ints(load32(x[a].q + j * 4));
 #pragma GCC unroll 8
-          for (std::size_t p = 0; p < P; ++p) dot[p][a] = I::multiply_add(dot[p][a], panels[p].q[j], values);
+          for (std::size_t p = 0; p < P; ++p) dot[p][a] = multiply_add<Format>(dot[p][a], panels[p].q[j], values);
         }
       }
 #pragma GCC unroll 8
@@ -390,35 +273,47 @@ struct ProductKernels {
     }
   }
 
-  // Q8_0: 32 columns at a time, their weights in registers.
-  static void product_q8_0(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
-    constexpr std::size_t block_bytes = 34;
+  // --- blocks of 32: their weights stay in registers while all activation rows pass
+  // ------------------------------------
+
+  template <typename Format>
+  static void product_small(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
+    constexpr std::size_t size = lanes * Format::block_bytes;
     alignas(64) float sums[block_rows * lanes];
     for (std::size_t r = 0; r < w.rows; r += lanes) {
       clear(sums, n);
       for (std::size_t b = 0; b < w.cols / 32; ++b) {
-        prefetch(w.data + (r + lanes) * w.row_bytes + b * lanes * block_bytes, lanes * block_bytes);
-        with_rows<block_bytes>(
-            w, r, b, [&](const std::uint8_t* p, std::size_t stride) { multiply_q8_0(p, stride, x + b * n, n, sums); });
+        prefetch(w.data + (r + lanes) * w.row_bytes + b * size, size);
+        with_rows<Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
+          multiply_small<Format>(p, stride, x + b * n, n, sums);
+        });
       }
       put(sums, n, w, r, out);
     }
   }
 
-  static void multiply_q8_0(const std::uint8_t* p, std::size_t stride, const SmallRow* x, std::size_t n, float* sums) {
-    alignas(64) std::uint16_t halves[2 * lanes] = {};
-    for (std::size_t i = 0; i < lanes; ++i) __builtin_memcpy(&halves[2 * i], p + i * stride, 2);
-    const Float d = I::low_halves(I::load_ints(halves));
-    const Columns part[2] = {I::load_columns(p + 2, stride), I::load_columns(p + 18, stride)};
-    Int q[8];
-#pragma GCC unroll 8
-    for (std::size_t k = 0; k < 8; ++k) q[k] = I::prepare_signed(part[k / 4].c[k % 4]);
+  template <typename Format>
+  static void multiply_small(const std::uint8_t* p, std::size_t stride, const SmallRow* x, std::size_t n, float* sums) {
+    constexpr std::size_t most = I::most_steps(Format::largest);
+    constexpr std::size_t run = most < 8 ? most : 8;
+    SmallBlock w;
+    Format::unpack(p, stride, w);
     for (std::size_t a = 0; a < n; ++a) {
-      Int dot = I::signed_start(x[a].sum);
+      Int total = I::ints(-Format::offset * x[a].sum);
 #pragma GCC unroll 8
-      for (std::size_t k = 0; k < 8; ++k) dot = I::signed_multiply_add(dot, q[k], I::ints(load32(x[a].q + k * 4)));
+      for (std::size_t k = 0; k < 8; k += run) {
+        Int dot = multiply<Format>(w.q[k], I::ints(load32(x[a].q + k * 4)));
+#pragma GCC unroll 8
+        for (std::size_t j = k + 1; j < k + run; ++j) {
+          dot = multiply_add<Format>(dot, w.q[j], I::ints(load32(x[a].q + j * 4)));
+        }
+        total = I::add_sum(total, dot);
+      }
+      const Float dx = I::floats(x[a].d);
       float* sum = sums + a * lanes;
-      I::store(sum, I::fma(I::mul(d, I::floats(x[a].d)), I::to_floats(dot), I::load(sum)));
+      Float acc = I::fma(I::mul(w.d, dx), I::to_floats(total), I::load(sum));
+      if constexpr (Format::has_mins) acc = I::fma(I::mul(w.m, dx), I::to_floats(I::ints(x[a].sum)), acc);
+      I::store(sum, acc);
     }
   }
 };
