@@ -14,6 +14,7 @@
 #include "cli/inspect.h"
 #include "cli/logits.h"
 #include "cli/output.h"
+#include "cli/quantize.h"
 #include "cli/run.h"
 #include "cli/serve.h"
 #include "cli/synth.h"
@@ -35,6 +36,7 @@ int run(int argc, const char* const* argv) {
   cli::add_chat(line);
   cli::add_run(line);
   cli::add_inspect(line);
+  cli::add_quantize(line);
   cli::add_synth(line);
   cli::add_tokenize(line);
   cli::add_detokenize(line);
