@@ -14,6 +14,7 @@
 #include "cli/inspect.h"
 #include "cli/logits.h"
 #include "cli/output.h"
+#include "cli/perplexity.h"
 #include "cli/quantize.h"
 #include "cli/run.h"
 #include "cli/serve.h"
@@ -43,6 +44,7 @@ int run(int argc, const char* const* argv) {
   cli::add_template(line);
   cli::add_bench(line);
   cli::add_logits(line);
+  cli::add_perplexity(line);
   const int code = line.run(argc, argv);
   cli::standard_output().flush();
   return code;
