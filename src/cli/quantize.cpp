@@ -22,6 +22,7 @@
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "gguf/gguf.h"
+#include "gguf/split.h"
 #include "gguf/writer.h"
 #include "quant/decode.h"
 #include "quant/encode.h"
@@ -191,10 +192,10 @@ void write_model(const Options& options, const gguf::File& file, std::span<const
 }
 
 int quantize(const Options& options, const Globals& globals) {
-  const gguf::File file = gguf::File::open(options.in);
+  const gguf::File file = gguf::open_model(options.in);
   std::error_code ignored;
-  if (std::filesystem::equivalent(options.out, file.name(), ignored)) {
-    throw UsageError("IN and OUT are the same file");
+  for (const std::string& path : file.paths()) {
+    if (std::filesystem::equivalent(options.out, path, ignored)) throw UsageError("IN and OUT are the same file");
   }
   check_is_float(file);
   const auto config = smollm3::Config::read(file);

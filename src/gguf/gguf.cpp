@@ -238,6 +238,7 @@ File File::open(const std::filesystem::path& path) {
   file.mapping_ = base::MappedFile::open(path);
   file.bytes_ = file.mapping_.bytes();
   file.name_ = path.string();
+  file.paths_ = {file.name_};
   file.read();
   return file;
 }
@@ -250,7 +251,17 @@ File File::parse(std::span<const std::byte> bytes, std::string name) {
   return file;
 }
 
+void File::append(File&& other) {
+  size_ += other.size_;
+  appended_.push_back(std::move(other.mapping_));
+  std::ranges::move(other.appended_, std::back_inserter(appended_));
+  std::ranges::move(other.paths_, std::back_inserter(paths_));
+  std::ranges::move(other.tensors_, std::back_inserter(tensors_));
+  by_name_ = index_by(tensors_, name_of_tensor, "tensors", Cursor({}, name_));
+}
+
 void File::read() {
+  size_ = bytes_.size();
   Cursor cursor(bytes_, name_);
   const auto magic = cursor.take(4, "the magic number");
   if (std::memcmp(magic.data(), "GGUF", 4) != 0) throw Error(name_, "is not a GGUF file", "name a file that ends in .gguf");
