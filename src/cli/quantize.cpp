@@ -202,7 +202,7 @@ int quantize(const Options& options, const Globals& globals) {
   smollm3::Weights::read(file, config);  // nothing missing, unknown or of another shape
   const std::vector<Planned> tensors = plan(file, recipes().at(options.type), config.layers);
 
-  const InterruptGuard guard(InterruptGuard::Second::IsNoted);
+  const InterruptGuard guard(InterruptGuard::Second::IsNoted, {SIGINT, SIGTERM, SIGHUP});
   const std::uint64_t count = parameters(file);
   Progress progress(count, globals.quiet);
   try {

@@ -171,15 +171,16 @@ class Refused(unittest.TestCase):
 
     def test_interrupted(self):
         source = synth("f32-large.gguf", "--type", "F32", "--layers", "60")
-        process = start("--threads", "1", "quantize", source, path("stopped.gguf"), "--type", "Q6_K")
-        end = time.monotonic() + 60
-        while not leftovers() and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=60)
-        self.assertEqual((process.returncode, *output), (130, b"", b""))
-        self.assertEqual(leftovers(), [])
-        self.assertFalse(os.path.exists(path("stopped.gguf")))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process = start("--threads", "1", "quantize", source, path("stopped.gguf"), "--type", "Q6_K")
+            end = time.monotonic() + 60
+            while not leftovers() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.01)
+            process.send_signal(number)
+            output = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, *output), (130, b"", b""), number)
+            self.assertEqual(leftovers(), [])
+            self.assertFalse(os.path.exists(path("stopped.gguf")))
 
 
 unittest.main()
