@@ -175,6 +175,10 @@ class Report {
     const std::string name = text("general.name");
     out_ += fmt::format("{}\n", name.empty() ? printable(file_.name()) : name);
     row("file", fmt::format("{} · {} · GGUF {}", printable(file_.name()), byte_size(file_.size()), file_.version()));
+    if (const auto count = number("split.count"); count && *count > 1) {
+      const auto index = number("split.no");
+      row("part", fmt::format("{} of {} · only this one is shown", index ? whole(*index + 1) : "?", whole(count)));
+    }
     std::uint64_t parameters = 0;
     for (const gguf::Tensor& tensor : file_.tensors()) parameters += tensor.elements();
     if (parameters > 0) row("parameters", fmt::format("{} ({})", count_size(parameters), grouped(parameters)));
@@ -284,7 +288,8 @@ void add_inspect(CommandLine& line) {
   command.flag("--tensors", "A line for each tensor, too", options->tensors);
   command.flag("--json", "The whole header, as JSON", options->json);
   command.notes(
-      "Only the header is read, so the size of the file does not matter.\n"
+      "Only the header is read, so the size of the file does not matter. Of a model split over several\n"
+      "files, that is the header of the part that was named.\n"
       "JSON: {\"version\", \"metadata\": {…}, \"tensors\": [{\"name\", \"type\", \"shape\", \"offset\", \"bytes\"}],\n"
       "\"counts\": {\"Q4_K\": 216, …}}. Shapes have the innermost dimension first; offsets count from the start\n"
       "of the tensor data; metadata arrays, such as the vocabulary, are printed whole.\n"

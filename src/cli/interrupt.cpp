@@ -18,16 +18,22 @@ void note_or_end(int) {
 
 }  // namespace
 
-InterruptGuard::InterruptGuard(Second second) {
+InterruptGuard::InterruptGuard(Second second, std::initializer_list<int> signals) {
   forget_interrupts();
   struct sigaction action {};
   action.sa_handler = second == Second::IsNoted ? note : note_or_end;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &before_);
+  for (const int signal : signals) {
+    struct sigaction before {};
+    sigaction(signal, &action, &before);
+    before_.emplace_back(signal, before);
+  }
 }
 
-InterruptGuard::~InterruptGuard() { sigaction(SIGINT, &before_, nullptr); }
+InterruptGuard::~InterruptGuard() {
+  for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
+}
 
 bool interrupted() { return noted != 0; }
 

@@ -14,6 +14,8 @@
 #include "cli/inspect.h"
 #include "cli/logits.h"
 #include "cli/output.h"
+#include "cli/perplexity.h"
+#include "cli/quantize.h"
 #include "cli/run.h"
 #include "cli/serve.h"
 #include "cli/synth.h"
@@ -35,12 +37,14 @@ int run(int argc, const char* const* argv) {
   cli::add_chat(line);
   cli::add_run(line);
   cli::add_inspect(line);
+  cli::add_quantize(line);
   cli::add_synth(line);
   cli::add_tokenize(line);
   cli::add_detokenize(line);
   cli::add_template(line);
   cli::add_bench(line);
   cli::add_logits(line);
+  cli::add_perplexity(line);
   const int code = line.run(argc, argv);
   cli::standard_output().flush();
   return code;

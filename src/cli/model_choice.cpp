@@ -10,6 +10,7 @@
 #include "cli/demo_model.h"
 #include "cli/format.h"
 #include "cli/output.h"
+#include "gguf/split.h"
 
 namespace cli {
 namespace {
@@ -35,7 +36,9 @@ std::optional<fs::path> newest_model(const fs::path& folder) {
   if (folder.empty()) return newest;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code failed;
-    if (entry->path().extension() != ".gguf" || !entry->is_regular_file(failed)) continue;
+    if (entry->path().extension() != ".gguf" || gguf::is_named_as_later_part(entry->path()) ||
+        !entry->is_regular_file(failed))
+      continue;
     const fs::file_time_type time = entry->last_write_time(failed);
     if (failed || (newest && time <= newest_time)) continue;
     newest = entry->path();
@@ -47,10 +50,10 @@ std::optional<fs::path> newest_model(const fs::path& folder) {
 }  // namespace
 
 gguf::File open_model(const Globals& globals) {
-  if (!globals.model.empty()) return gguf::File::open(globals.model);
-  if (const std::string named = environment("SMOLLM3_MODEL"); !named.empty()) return gguf::File::open(named);
+  if (!globals.model.empty()) return gguf::open_model(globals.model);
+  if (const std::string named = environment("SMOLLM3_MODEL"); !named.empty()) return gguf::open_model(named);
   const fs::path folder = models_folder();
-  if (const auto newest = newest_model(folder)) return gguf::File::open(*newest);
+  if (const auto newest = newest_model(folder)) return gguf::open_model(*newest);
   if (demo_model().empty()) {
     throw base::Error("model", "none was named and this program was built without its demonstration model",
                       "name a GGUF file with --model, or put one into " + folder.string());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cli/recipe.h"
 #include "quant/encode.h"
 
 namespace cli {
@@ -30,11 +31,6 @@ float FastRandom::normal() {
     for (int k = 0; k < 64; k += 16) sum += static_cast<std::uint32_t>(bits >> k & 0xFFFF);
   }
   return static_cast<float>(sum) * 0x1p-16f - 6.0f;
-}
-
-std::size_t type_bytes(quant::Type type, std::size_t elements) {
-  const quant::TypeInfo info = quant::type_info(type).value();
-  return elements / info.block * info.block_bytes;
 }
 
 const std::vector<std::byte>& RandomWeights::stock(quant::Type type, float spread) {

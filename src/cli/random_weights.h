@@ -48,7 +48,4 @@ class RandomWeights {
   std::uint64_t calls_ = 0;
 };
 
-// Bytes of so many elements, a whole number of blocks, of a type that is known.
-std::size_t type_bytes(quant::Type type, std::size_t elements);
-
 }  // namespace cli

@@ -20,6 +20,7 @@
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/random_weights.h"
+#include "cli/recipe.h"
 #include "gguf/gguf.h"
 #include "gguf/writer.h"
 #include "quant/encode.h"
@@ -44,20 +45,6 @@ const std::map<std::string, Shape> shapes = {
     {"micro", {4, 256, 512, 4, 2, 512}},
 };
 
-struct Recipe {
-  Type most;
-  Type embedding;
-  Type important;           // attn_v and ffn_down of the layers that quantisation harms most
-  std::uint32_t file_type;  // general.file_type
-};
-
-const std::map<std::string, Recipe> recipes = {
-    {"F32", {Type::F32, Type::F32, Type::F32, 0}},        {"F16", {Type::F16, Type::F16, Type::F16, 1}},
-    {"BF16", {Type::BF16, Type::BF16, Type::BF16, 32}},   {"Q8_0", {Type::Q8_0, Type::Q8_0, Type::Q8_0, 7}},
-    {"Q4_K_M", {Type::Q4_K, Type::Q6_K, Type::Q6_K, 15}}, {"Q5_K_M", {Type::Q5_K, Type::Q6_K, Type::Q6_K, 17}},
-    {"Q6_K", {Type::Q6_K, Type::Q6_K, Type::Q6_K, 18}},
-};
-
 struct Options {
   std::string shape = "3b";
   std::string out;
@@ -75,7 +62,7 @@ void write_architecture(gguf::Writer& writer, const Options& options, const Shap
   const std::uint32_t head_size = shape.hidden / shape.heads;
   writer.add("general.architecture", "smollm3");
   writer.add("general.name", fmt::format("SmolLM3 {} random", options.shape));
-  writer.add("general.file_type", recipes.at(options.type).file_type);
+  writer.add("general.file_type", recipes().at(options.type).file_type);
   writer.add("general.quantization_version", std::uint32_t{2});
   writer.add("smollm3.block_count", shape.layers);
   writer.add("smollm3.context_length", static_cast<std::uint32_t>(trained_context * options.yarn));
@@ -152,32 +139,30 @@ struct Planned {
   float spread;
 };
 
-// Whether the recipes with two types give this layer the better one: the first and last eighth, and every third
-// between.
-bool is_important(std::uint32_t layer, std::uint32_t layers) {
-  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-}
-
 std::vector<Planned> plan(const Shape& shape, const Recipe& recipe, std::size_t vocab) {
   const std::uint32_t head_size = shape.hidden / shape.heads;
   const std::uint32_t kv_size = shape.kv_heads * head_size;
   // Spreads that keep activations and logits of a shape of any width where the real model's are.
   const float width = std::sqrt(2048.0f / static_cast<float>(shape.hidden));
   const float weight = 0.02f * width;
-  std::vector<Planned> tensors = {{"token_embd.weight", recipe.embedding, shape.hidden, vocab, 0.03f * width},
+  std::vector<Planned> tensors = {{"token_embd.weight", recipe.output, shape.hidden, vocab, 0.03f * width},
                                   {"output_norm.weight", Type::F32, shape.hidden, 0, 0}};
   for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
     const std::string block = fmt::format("blk.{}.", layer);
-    const Type better = is_important(layer, shape.layers) ? recipe.important : recipe.most;
-    tensors.insert(tensors.end(), {{block + "attn_norm.weight", Type::F32, shape.hidden, 0, 0},
-                                   {block + "ffn_norm.weight", Type::F32, shape.hidden, 0, 0},
-                                   {block + "attn_q.weight", recipe.most, shape.hidden, shape.hidden, weight},
-                                   {block + "attn_k.weight", recipe.most, shape.hidden, kv_size, weight},
-                                   {block + "attn_v.weight", better, shape.hidden, kv_size, weight},
-                                   {block + "attn_output.weight", recipe.most, shape.hidden, shape.hidden, weight},
-                                   {block + "ffn_gate.weight", recipe.most, shape.hidden, shape.ffn, weight},
-                                   {block + "ffn_up.weight", recipe.most, shape.hidden, shape.ffn, weight},
-                                   {block + "ffn_down.weight", better, shape.ffn, shape.hidden, weight}});
+    const auto add = [&](const char* name, std::uint64_t columns, std::uint64_t rows) {
+      const std::string whole = block + name;
+      const Type type = rows == 0 ? Type::F32 : matrix_type(recipe, whole, shape.layers, false);
+      tensors.push_back({whole, type, columns, rows, rows == 0 ? 0 : weight});
+    };
+    add("attn_norm.weight", shape.hidden, 0);
+    add("ffn_norm.weight", shape.hidden, 0);
+    add("attn_q.weight", shape.hidden, shape.hidden);
+    add("attn_k.weight", shape.hidden, kv_size);
+    add("attn_v.weight", shape.hidden, kv_size);
+    add("attn_output.weight", shape.hidden, shape.hidden);
+    add("ffn_gate.weight", shape.hidden, shape.ffn);
+    add("ffn_up.weight", shape.hidden, shape.ffn);
+    add("ffn_down.weight", shape.ffn, shape.hidden);
   }
   return tensors;
 }
@@ -231,7 +216,7 @@ void write_model(const Options& options) {
   else if (source && source->find("tokenizer.chat_template")) {
     writer.add("tokenizer.chat_template", source->string("tokenizer.chat_template"));
   }
-  const std::vector<Planned> tensors = plan(shape, recipes.at(options.type), vocab);
+  const std::vector<Planned> tensors = plan(shape, recipes().at(options.type), vocab);
   for (const Planned& tensor : tensors) {
     std::vector<std::uint64_t> dimensions = {tensor.columns};
     if (tensor.rows > 0) dimensions.push_back(tensor.rows);
@@ -280,7 +265,7 @@ void add_synth(CommandLine& line) {
                  options->vocabulary);
   command.option("--template", "FILE", "The chat template to put in", options->chat_template);
   command.option("--type", "TYPE", "F32, F16, BF16, Q8_0, Q4_K_M, Q5_K_M or Q6_K (default: Q4_K_M)", options->type)
-      .one_of(names(recipes));
+      .one_of(names(recipes()));
   command.option("--seed", "N", "Another seed gives another model (default: 1)", options->seed);
   command.option("--layers", "N", "Other than the shape's number of layers", options->layers).between(1, 1000);
   command.option("--yarn", "FACTOR", "Stretch the context by YaRN, as the file's metadata", options->yarn)

@@ -27,17 +27,22 @@ std::size_t value_size(ValueType type) {
   switch (type) {
     case ValueType::U8:
     case ValueType::I8:
-    case ValueType::Bool: return 1;
+    case ValueType::Bool:
+      return 1;
     case ValueType::U16:
-    case ValueType::I16: return 2;
+    case ValueType::I16:
+      return 2;
     case ValueType::U32:
     case ValueType::I32:
-    case ValueType::F32: return 4;
+    case ValueType::F32:
+      return 4;
     case ValueType::U64:
     case ValueType::I64:
-    case ValueType::F64: return 8;
+    case ValueType::F64:
+      return 8;
     case ValueType::String:
-    case ValueType::Array: return 0;
+    case ValueType::Array:
+      return 0;
   }
   return 0;
 }
@@ -51,19 +56,31 @@ T load(const std::byte* from) {
 
 Value widen(ValueType type, const std::byte* from) {
   switch (type) {
-    case ValueType::U8: return std::uint64_t{load<std::uint8_t>(from)};
-    case ValueType::U16: return std::uint64_t{load<std::uint16_t>(from)};
-    case ValueType::U32: return std::uint64_t{load<std::uint32_t>(from)};
-    case ValueType::U64: return load<std::uint64_t>(from);
-    case ValueType::I8: return std::int64_t{load<std::int8_t>(from)};
-    case ValueType::I16: return std::int64_t{load<std::int16_t>(from)};
-    case ValueType::I32: return std::int64_t{load<std::int32_t>(from)};
-    case ValueType::I64: return load<std::int64_t>(from);
-    case ValueType::F32: return double{load<float>(from)};
-    case ValueType::F64: return load<double>(from);
-    case ValueType::Bool: return load<std::uint8_t>(from) != 0;
+    case ValueType::U8:
+      return std::uint64_t{load<std::uint8_t>(from)};
+    case ValueType::U16:
+      return std::uint64_t{load<std::uint16_t>(from)};
+    case ValueType::U32:
+      return std::uint64_t{load<std::uint32_t>(from)};
+    case ValueType::U64:
+      return load<std::uint64_t>(from);
+    case ValueType::I8:
+      return std::int64_t{load<std::int8_t>(from)};
+    case ValueType::I16:
+      return std::int64_t{load<std::int16_t>(from)};
+    case ValueType::I32:
+      return std::int64_t{load<std::int32_t>(from)};
+    case ValueType::I64:
+      return load<std::int64_t>(from);
+    case ValueType::F32:
+      return double{load<float>(from)};
+    case ValueType::F64:
+      return load<double>(from);
+    case ValueType::Bool:
+      return load<std::uint8_t>(from) != 0;
     case ValueType::String:
-    case ValueType::Array: break;
+    case ValueType::Array:
+      break;
   }
   return {};
 }
@@ -97,7 +114,8 @@ class Cursor {
 
   ValueType value_type(const char* what) {
     const auto type = number<std::uint32_t>(what);
-    if (type > static_cast<std::uint32_t>(ValueType::F64)) fail("has a metadata value of unknown type " + std::to_string(type));
+    if (type > static_cast<std::uint32_t>(ValueType::F64))
+      fail("has a metadata value of unknown type " + std::to_string(type));
     return static_cast<ValueType>(type);
   }
 
@@ -131,7 +149,8 @@ class Cursor {
 
 // Indices of `items` sorted by a name of theirs; Error if two have the same.
 template <typename Item, typename NameOf>
-std::vector<std::uint32_t> index_by(const std::vector<Item>& items, NameOf name_of, const char* kind, const Cursor& at) {
+std::vector<std::uint32_t> index_by(const std::vector<Item>& items, NameOf name_of, const char* kind,
+                                    const Cursor& at) {
   std::vector<std::uint32_t> index(items.size());
   std::iota(index.begin(), index.end(), 0u);
   std::sort(index.begin(), index.end(), [&](auto a, auto b) { return name_of(items[a]) < name_of(items[b]); });
@@ -155,7 +174,8 @@ constexpr auto name_of_tensor = [](const Tensor& tensor) { return tensor.name; }
 Tensor read_tensor(Cursor& cursor, std::uint64_t alignment) {
   Tensor tensor;
   tensor.name = cursor.string("a tensor's name");
-  if (tensor.name.size() > longest_name) cursor.fail("has a tensor whose name is " + std::to_string(tensor.name.size()) + " bytes long");
+  if (tensor.name.size() > longest_name)
+    cursor.fail("has a tensor whose name is " + std::to_string(tensor.name.size()) + " bytes long");
   const std::string name(tensor.name.substr(0, 64));
   const auto dimensions = cursor.number<std::uint32_t>("a tensor's description");
   if (dimensions == 0 || dimensions > max_dimensions) {
@@ -207,7 +227,8 @@ std::int64_t Array::integer(std::uint64_t i) const {
   if (const auto* s = std::get_if<std::int64_t>(&value)) return *s;
   if (const auto* b = std::get_if<bool>(&value)) return *b ? 1 : 0;
   if (const auto* u = std::get_if<std::uint64_t>(&value)) {
-    if (*u <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return static_cast<std::int64_t>(*u);
+    if (*u <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+      return static_cast<std::int64_t>(*u);
   }
   throw Error("GGUF metadata", "an array holds something other than integers", download_again);
 }
@@ -238,6 +259,7 @@ File File::open(const std::filesystem::path& path) {
   file.mapping_ = base::MappedFile::open(path);
   file.bytes_ = file.mapping_.bytes();
   file.name_ = path.string();
+  file.paths_ = {file.name_};
   file.read();
   return file;
 }
@@ -250,10 +272,21 @@ File File::parse(std::span<const std::byte> bytes, std::string name) {
   return file;
 }
 
+void File::append(File&& other) {
+  size_ += other.size_;
+  appended_.push_back(std::move(other.mapping_));
+  std::ranges::move(other.appended_, std::back_inserter(appended_));
+  std::ranges::move(other.paths_, std::back_inserter(paths_));
+  std::ranges::move(other.tensors_, std::back_inserter(tensors_));
+  by_name_ = index_by(tensors_, name_of_tensor, "tensors", Cursor({}, name_));
+}
+
 void File::read() {
+  size_ = bytes_.size();
   Cursor cursor(bytes_, name_);
   const auto magic = cursor.take(4, "the magic number");
-  if (std::memcmp(magic.data(), "GGUF", 4) != 0) throw Error(name_, "is not a GGUF file", "name a file that ends in .gguf");
+  if (std::memcmp(magic.data(), "GGUF", 4) != 0)
+    throw Error(name_, "is not a GGUF file", "name a file that ends in .gguf");
   version_ = cursor.number<std::uint32_t>("the header");
   if (version_ == 0x03000000 || version_ == 0x02000000) {
     throw Error(name_, "is a big-endian GGUF", "convert it to little-endian");

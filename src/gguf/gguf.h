@@ -63,13 +63,18 @@ class File {
 
   const std::string& name() const { return name_; }
   std::uint32_t version() const { return version_; }
-  std::uint64_t size() const { return bytes_.size(); }
+  std::uint64_t size() const { return size_; }  // of all the files it came from
   const std::vector<Entry>& metadata() const { return metadata_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }
   const base::MappedFile& mapping() const { return mapping_; }
+  // The paths of the files it came from: one, unless others were appended; none if it came from memory.
+  const std::vector<std::string>& paths() const { return paths_; }
 
   const Value* find(std::string_view key) const;      // nullptr if absent
   const Tensor* tensor(std::string_view name) const;  // nullptr if absent
+
+  // Takes over another file's tensors, whose names must all be new here. Its metadata are left behind.
+  void append(File&& other);
 
   // Metadata by key. The forms with a fallback return it when the key is absent; a value of another kind or out of
   // range is an Error in both.
@@ -85,8 +90,11 @@ class File {
   void read();
 
   base::MappedFile mapping_;
+  std::vector<base::MappedFile> appended_;
   std::span<const std::byte> bytes_;
+  std::uint64_t size_ = 0;
   std::string name_;
+  std::vector<std::string> paths_;
   std::uint32_t version_ = 0;
   std::vector<Entry> metadata_;
   std::vector<Tensor> tensors_;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "quant/blocks.h"
 #include "quant/decode.h"
+#include "quant/fit.h"
 #include "quant/half.h"
 
 namespace quant {
@@ -20,51 +21,27 @@ int round_to(float value, int low, int high) { return std::clamp(static_cast<int
 float inverse(float x) { return x == 0 ? 0.0F : 1.0F / x; }
 
 BlockQ8_0 pack_q8_0(std::span<const float> x) {
-  float amax = 0;
-  for (const float v : x) amax = std::max(amax, std::fabs(v));
+  float largest = 0;
+  for (const float v : x) largest = std::max(largest, std::fabs(v));
   BlockQ8_0 block;
-  block.d = float_to_half(amax / 127);
+  block.d = scale_to_half(largest / 127);
   const float per_d = inverse(half_to_float(block.d));
   for (std::size_t i = 0; i < 32; ++i) block.q[i] = static_cast<std::int8_t>(round_to(x[i] * per_d, -127, 127));
   return block;
 }
 
-// What Q4_K and Q5_K share: d, dmin and the 8 packed scales and mins, and the weights as integers up to `top`.
+// What Q4_K and Q5_K share: d, dmin and the 12 bytes of scales and mins (GroupScale).
 template <typename Block>
-std::array<std::uint8_t, 256> fit_groups(std::span<const float> x, int top, Block& block) {
-  std::array<float, 8> scale;
-  std::array<float, 8> min;
-  for (std::size_t j = 0; j < 8; ++j) {
-    const auto group = x.subspan(j * 32, 32);
-    const float low = std::min(0.0F, *std::min_element(group.begin(), group.end()));
-    const float high = std::max(low, *std::max_element(group.begin(), group.end()));
-    scale[j] = (high - low) / static_cast<float>(top);
-    min[j] = -low;
+void pack_scales(const AffineBlock& fit, Block& block) {
+  block.d = fit.d;
+  block.dmin = fit.dmin;
+  for (std::size_t j = 0; j < 4; ++j) {
+    const int low_scale = fit.scale[j + 4] & 15;
+    const int low_min = fit.min[j + 4] & 15;
+    block.scales[j] = static_cast<std::uint8_t>(fit.scale[j] | fit.scale[j + 4] >> 4 << 6);
+    block.scales[j + 4] = static_cast<std::uint8_t>(fit.min[j] | fit.min[j + 4] >> 4 << 6);
+    block.scales[j + 8] = static_cast<std::uint8_t>(low_scale | low_min << 4);
   }
-  block.d = float_to_half(*std::max_element(scale.begin(), scale.end()) / 63);
-  block.dmin = float_to_half(*std::max_element(min.begin(), min.end()) / 63);
-  const float d = half_to_float(block.d);
-  const float dmin = half_to_float(block.dmin);
-  std::array<std::uint8_t, 256> q;
-  std::fill(std::begin(block.scales), std::end(block.scales), std::uint8_t{0});
-  for (std::size_t j = 0; j < 8; ++j) {
-    const int s = round_to(scale[j] * inverse(d), 0, 63);
-    const int m = round_to(min[j] * inverse(dmin), 0, 63);
-    if (j < 4) {
-      block.scales[j] = static_cast<std::uint8_t>(block.scales[j] | s);
-      block.scales[j + 4] = static_cast<std::uint8_t>(block.scales[j + 4] | m);
-    } else {
-      block.scales[j + 4] = static_cast<std::uint8_t>((s & 15) | (m & 15) << 4);
-      block.scales[j - 4] = static_cast<std::uint8_t>(block.scales[j - 4] | s >> 4 << 6);
-      block.scales[j] = static_cast<std::uint8_t>(block.scales[j] | m >> 4 << 6);
-    }
-    const float step = inverse(d * static_cast<float>(s));
-    const float offset = dmin * static_cast<float>(m);
-    for (std::size_t i = j * 32; i < j * 32 + 32; ++i) {
-      q[i] = static_cast<std::uint8_t>(round_to((x[i] + offset) * step, 0, top));
-    }
-  }
-  return q;
 }
 
 // The low four bits of 256 weights, two groups of 32 to 32 bytes.
@@ -76,43 +53,33 @@ void pack_nibbles(const std::array<std::uint8_t, 256>& q, std::uint8_t (&out)[12
 }
 
 BlockQ4_K pack_q4_k(std::span<const float> x) {
+  const AffineBlock fit = fit_affine(x, 15);
   BlockQ4_K block;
-  pack_nibbles(fit_groups(x, 15, block), block.q);
+  pack_scales(fit, block);
+  pack_nibbles(fit.q, block.q);
   return block;
 }
 
 BlockQ5_K pack_q5_k(std::span<const float> x) {
+  const AffineBlock fit = fit_affine(x, 31);
   BlockQ5_K block;
-  const auto q = fit_groups(x, 31, block);
-  pack_nibbles(q, block.q);
+  pack_scales(fit, block);
+  pack_nibbles(fit.q, block.q);
   for (std::size_t i = 0; i < 32; ++i) {
     int bits = 0;
-    for (std::size_t group = 0; group < 8; ++group) bits |= (q[group * 32 + i] >> 4) << group;
+    for (std::size_t group = 0; group < 8; ++group) bits |= (fit.q[group * 32 + i] >> 4) << group;
     block.high[i] = static_cast<std::uint8_t>(bits);
   }
   return block;
 }
 
 BlockQ6_K pack_q6_k(std::span<const float> x) {
-  // The value of largest magnitude becomes -32 steps, the end of the range that has one more.
-  std::array<float, 16> scale;
-  for (std::size_t group = 0; group < 16; ++group) {
-    const auto part = x.subspan(group * 16, 16);
-    const auto widest =
-        std::max_element(part.begin(), part.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); });
-    scale[group] = -*widest / 32;
-  }
-  const auto widest =
-      std::max_element(scale.begin(), scale.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+  const SymmetricBlock fit = fit_symmetric(x);
   BlockQ6_K block{};
-  block.d = float_to_half(-*widest / 128);
-  const float d = half_to_float(block.d);
-  for (std::size_t group = 0; group < 16; ++group) {
-    block.scales[group] = static_cast<std::int8_t>(round_to(scale[group] * inverse(d), -128, 127));
-  }
+  block.d = fit.d;
+  std::copy(fit.scale.begin(), fit.scale.end(), block.scales);
   for (std::size_t i = 0; i < 256; ++i) {
-    const float step = d * static_cast<float>(block.scales[i / 16]);
-    const int q = round_to(x[i] * inverse(step), -32, 31) + 32;
+    const int q = fit.q[i] + 32;
     const std::size_t half = i / 128;
     const std::size_t k = i % 128 / 32;
     std::uint8_t& low = block.low[half * 64 + k % 2 * 32 + i % 32];

@@ -271,5 +271,164 @@ INSTANTIATE_TEST_SUITE_P(Types, RoundTrip,
                                          Bound{Type::Q6_K, 1.0 / 32 + 0.01}),
                          [](const auto& test) { return std::string(type_info(test.param.type)->name); });
 
+std::vector<float> round_trip(Type type, const std::vector<float>& x) {
+  const auto info = *type_info(type);
+  std::vector<std::byte> row(x.size() / info.block * info.block_bytes);
+  encode(type, x, row);
+  std::vector<float> back(x.size());
+  decode(type, row, back);
+  return back;
+}
+
+double squared_error(const std::vector<float>& x, const std::vector<float>& y) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += std::pow(double{x[i]} - double{y[i]}, 2);
+  return sum;
+}
+
+std::vector<float> normal_row(std::size_t size, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(size);
+  for (float& v : x) v = normal(random);
+  return x;
+}
+
+// The plain way: a group's extremes get the ends of q's range; scales and mins are rounded to parts of the largest.
+std::vector<float> by_extremes(std::vector<float> x, std::size_t group, int lowest, int highest, int parts) {
+  for (std::size_t block = 0; block < x.size(); block += 256) {
+    const std::size_t groups = 256 / group;
+    std::vector<double> scale(groups);
+    std::vector<double> min(groups);
+    for (std::size_t j = 0; j < groups; ++j) {
+      const auto [low, high] = std::minmax_element(&x[block + j * group], &x[block + j * group] + group);
+      if (lowest < 0) {
+        scale[j] = std::max(double{std::fabs(*low)}, double{std::fabs(*high)}) / -lowest;
+      } else {
+        min[j] = -std::min(0.0, double{*low});
+        scale[j] = (std::max(0.0, double{*high}) + min[j]) / highest;
+      }
+    }
+    const double d = *std::max_element(scale.begin(), scale.end()) / parts;
+    const double dmin = *std::max_element(min.begin(), min.end()) / parts;
+    for (std::size_t i = 0; i < 256; ++i) {
+      const double s = d > 0 ? d * std::round(scale[i / group] / d) : 0;
+      const double m = dmin > 0 ? dmin * std::round(min[i / group] / dmin) : 0;
+      float& v = x[block + i];
+      const double q = s > 0 ? std::clamp(std::round((double{v} + m) / s), double(lowest), double(highest)) : 0;
+      v = static_cast<float>(s * q - m);
+    }
+  }
+  return x;
+}
+
+TEST(Encode, SearchedScalesBeatTheExtremes) {
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> uniform;
+  for (int shape = 0; shape < 5; ++shape) {
+    std::vector<float> x = normal_row(4096, 11);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (shape == 1) x[i] = uniform(random);       // nothing to cut off
+      if (shape == 2 && i % 100 == 0) x[i] *= 50;   // outliers
+      if (shape == 3) x[i] = std::pow(x[i], 3.0F);  // long tails
+      if (shape == 4) x[i] = 1 + 0.01F * x[i];      // far from 0
+    }
+    EXPECT_LT(squared_error(x, round_trip(Type::Q4_K, x)), squared_error(x, by_extremes(x, 32, 0, 15, 63))) << shape;
+    EXPECT_LT(squared_error(x, round_trip(Type::Q5_K, x)), squared_error(x, by_extremes(x, 32, 0, 31, 63))) << shape;
+    EXPECT_LT(squared_error(x, round_trip(Type::Q6_K, x)), squared_error(x, by_extremes(x, 16, -32, 31, 128))) << shape;
+  }
+}
+
+TEST(Encode, RelativeErrorOfNormalWeights) {
+  const std::vector<float> x = normal_row(1 << 16, 3);
+  const double size = squared_error(x, std::vector<float>(x.size()));
+  const auto relative = [&](Type type) { return std::sqrt(squared_error(x, round_trip(type, x)) / size); };
+  EXPECT_LT(relative(Type::Q4_K), 0.0706);
+  EXPECT_LT(relative(Type::Q5_K), 0.0348);
+  EXPECT_LT(relative(Type::Q6_K), 0.0168);
+  EXPECT_LT(relative(Type::Q8_0), 0.0054);
+}
+
+TEST(Encode, WhatHasAnExactFormKeepsIt) {
+  std::mt19937 random(9);
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution(low, high)(random); };
+  for (int round = 0; round < 50; ++round) {
+    for (const auto& [type, top] : {std::pair(Type::Q4_K, 15), std::pair(Type::Q5_K, 31)}) {
+      // Each group uses the ends of its range, and one the largest scale and min.
+      std::vector<float> x(256);
+      for (std::size_t j = 0; j < 8; ++j) {
+        const auto scale = static_cast<float>(j == 3 ? 63 : pick(20, 62)) * 0.0117F;
+        const auto min = static_cast<float>(j == 5 ? 63 : pick(0, 62)) * half_to_float(float_to_half(0.0032F));
+        const float d = half_to_float(float_to_half(0.0117F));
+        for (std::size_t i = 0; i < 32; ++i) {
+          const int q = i == 0 ? 0 : i == 1 ? top : pick(0, top);
+          x[j * 32 + i] = d * std::round(scale / 0.0117F) * static_cast<float>(q) - min;
+        }
+      }
+      EXPECT_EQ(round_trip(type, x), x) << round;
+    }
+    std::vector<float> x(256);
+    for (std::size_t i = 0; i < 256; ++i) {
+      const std::size_t j = i / 16;
+      const auto scale = static_cast<float>(j == 7 ? -128 : j % 2 == 0 ? 40 + static_cast<int>(j) : -100);
+      x[i] = half_to_float(float_to_half(0.0007F)) * scale * static_cast<float>(i % 16 == 4 ? -32 : pick(-31, 31));
+    }
+    EXPECT_EQ(round_trip(Type::Q6_K, x), x) << round;
+  }
+}
+
+const std::vector<Type> block_types = {Type::Q8_0, Type::Q4_K, Type::Q5_K, Type::Q6_K};
+
+TEST(Encode, ZerosAndConstants) {
+  for (const Type type : block_types) {
+    const std::vector<float> zeros(512);
+    EXPECT_EQ(round_trip(type, zeros), zeros);
+    for (const float value : {1.0F, -1.0F, 0.37F, -123.4F}) {
+      for (const float v : round_trip(type, std::vector<float>(256, value))) ASSERT_NEAR(v / value, 1, 1e-3);
+      // One group of it among zeros.
+      std::vector<float> x(256);
+      std::fill(x.begin() + 64, x.begin() + 96, value);
+      const std::vector<float> back = round_trip(type, x);
+      for (std::size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(back[i] / value, x[i] / value, 1e-3);
+    }
+  }
+}
+
+TEST(Encode, PowersOfTwoChangeNothingElse) {
+  const std::vector<float> x = normal_row(1024, 4);
+  for (const Type type : block_types) {
+    const std::vector<float> back = round_trip(type, x);
+    for (const int power : {-2, 5, 12}) {
+      std::vector<float> scaled = x;
+      for (float& v : scaled) v = std::ldexp(v, power);
+      scaled = round_trip(type, scaled);
+      for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(scaled[i], std::ldexp(back[i], power));
+    }
+  }
+}
+
+TEST(Encode, TheEndsOfWhatScalesCanBe) {
+  for (const Type type : block_types) {
+    for (const float size : {1e9F, 1e20F, 3e38F}) {
+      std::vector<float> x = normal_row(256, 6);
+      x[100] = size;
+      std::vector<std::byte> row(256 / type_info(type)->block * type_info(type)->block_bytes);
+      EXPECT_THROW(encode(type, x, row), base::Error);
+      x[100] = -size;
+      EXPECT_THROW(encode(type, x, row), base::Error);
+    }
+    // Scales that are subnormal, or round to nothing: never worse than zeros.
+    for (const float size : {1e-5F, 1e-6F, 1e-7F, 1e-9F, 1e-30F, 1e-42F}) {
+      std::vector<float> x = normal_row(256, 6);
+      for (float& v : x) v *= size;
+      EXPECT_LE(squared_error(x, round_trip(type, x)), squared_error(x, std::vector<float>(256)));
+    }
+  }
+  std::vector<float> large = normal_row(256, 8);
+  for (float& v : large) v *= 1e6F;
+  EXPECT_LT(squared_error(large, round_trip(Type::Q4_K, large)),
+            0.08 * 0.08 * squared_error(large, std::vector<float>(256)));
+}
+
 }  // namespace
 }  // namespace quant

@@ -104,14 +104,26 @@ TEST_P(BlockTypes, EqualTheRoundedReferenceInOneLayer) {
   }
 }
 
+// One of so many samples whose mean is wanted.
+void add(Distance& mean, const Distance& sample, std::uint64_t samples) {
+  mean.mean_kl += sample.mean_kl / static_cast<double>(samples);
+  mean.relative_error += sample.relative_error / static_cast<double>(samples);
+}
+
 TEST_P(BlockTypes, AreAsFarFromTheReferenceAsTheRoundingMakesThem) {
   for (const RandomModel& shape : shapes(6)) {
     const TemporaryModel model(shape);
-    const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
-    const Rows exact = logits(model.file(), tokens);
-    const Rows rounded = logits(model.file(), tokens, {.int8_activations = true});
-    const Distance unavoidable = distance(exact, std::vector<float>(rounded.data.begin(), rounded.data.end()));
-    const Distance ours = distance(exact, run_ours(model.file(), tokens));
+    // Where channels stand out, one position in a hundred can make most of the KL: three samples are pooled.
+    const std::uint64_t samples = shape.outliers ? 3 : 1;
+    Distance ours{};
+    Distance unavoidable{};
+    for (std::uint64_t seed = 1; seed <= samples; ++seed) {
+      const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab, seed);
+      const Rows exact = logits(model.file(), tokens);
+      const Rows rounded = logits(model.file(), tokens, {.int8_activations = true});
+      add(unavoidable, distance(exact, std::vector<float>(rounded.data.begin(), rounded.data.end())), samples);
+      add(ours, distance(exact, run_ours(model.file(), tokens)), samples);
+    }
     const char* kind = shape.any_blocks ? "any_bits" : shape.outliers ? "outliers" : "encoded";
     RecordProperty(std::string("mean_kl_") + kind, testing::PrintToString(ours.mean_kl));
     RecordProperty(std::string("relative_error_") + kind, testing::PrintToString(ours.relative_error));
