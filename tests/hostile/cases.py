@@ -246,7 +246,10 @@ def templates():
                    "{% set ns = namespace(x='ab') %}{% for i in range(99999) %}{% set ns.x = ns.x * 2 %}{% endfor %}", "{{ 'x'.center(10 ** 12) }}", "{{ messages[9].content }}",
                    "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"):
         yield f"the template {source[:40]}", template(source), ("tokenizer.chat_template",)
-    yield "a template that prints much", template("{{ 'word ' * 1000000 }}"), ("context",)
+    yield "a template that prints 4 MB", template("{{ ' ' * 4000000 }}x"), ("context",)
+    yield "a template that prints 4 MB of its own and the user's letters in turn", template(
+        "{% set ns = namespace(x='ab' ~ messages[0].role[0]) %}{% for i in range(20) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"), ("context",)
+    yield "a template that prints 5 MB", template("{{ ' ' * 5000000 }}"), ("4194304 bytes",)
     yield "a template of a megabyte", template("{# " + "x" * 1000000 + " #}a"), None
     yield "an empty template", template(""), None  # as none at all
     yield "a template that prints nothing", template("{% raw %}{% endraw %}"), ("prompt", "empty")
