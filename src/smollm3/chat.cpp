@@ -97,8 +97,8 @@ Value list_of(const ordered_json& json, std::string_view name) {
   return Value::from_json(json);
 }
 
-// In bytes: 32 for each token of the longest context, where texts have four. More costs memory before it is refused.
-constexpr std::size_t longest_prompt = 4 << 20;
+// In bytes: 16 for each token of the longest context, where texts have four. More costs memory before it is refused.
+constexpr std::size_t longest_prompt = 2 << 20;
 
 jinja::Options options_for(const ChatInput& input) {
   jinja::Options options;

@@ -101,7 +101,8 @@ def dimensions():
         yield f"{key} as an array", setting(ARCHITECTURE + key, ARR, Array(U32, [32])), (key, "whole number")
     for key in ("block_count", "embedding_length", "feed_forward_length", "attention.head_count", "context_length"):
         yield f"without {key}", changed(lambda file: file.remove(ARCHITECTURE + key)), (key,)
-    yield "heads that are no multiple", changed(lambda file: (file.set(ARCHITECTURE + "attention.head_count", U32, 3), file.set(ARCHITECTURE + "attention.head_count_kv", U32, 2))), ("multiple",)
+    yield "heads that are no multiple", changed(lambda file: (file.set(ARCHITECTURE + "attention.head_count", U32, 3),
+                                                              file.set(ARCHITECTURE + "attention.head_count_kv", U32, 2))), ("multiple",)
     yield "more key heads than heads", setting(ARCHITECTURE + "attention.head_count_kv", U32, 4), ("multiple",)
     yield "one layer too many", setting(ARCHITECTURE + "block_count", U32, 5), ("lacks the tensor blk.4",)
     yield "one layer too few", setting(ARCHITECTURE + "block_count", U32, 3), ("38 tensors", "29")
@@ -127,8 +128,10 @@ def dimensions():
         yield f"YaRN over {original}", yarn(2.0, original), ("YaRN original",)
     yield "YaRN that falls short", yarn(2.0, 1000), ("YaRN factor",)
     yield "YaRN", yarn(2.0, 2048), None
-    yield "YaRN by 64 over one position", changed(lambda file: (file.set(ARCHITECTURE + "context_length", U32, 64), file.set(ARCHITECTURE + "rope.scaling.type", STR, "yarn"), file.set(
-        ARCHITECTURE + "rope.scaling.factor", F32, 64.0), file.set(ARCHITECTURE + "rope.scaling.original_context_length", U32, 1))), None
+    yield "YaRN by 64 over one position", changed(lambda file: (
+        file.set(ARCHITECTURE + "context_length", U32, 64), file.set(ARCHITECTURE + "rope.scaling.type", STR, "yarn"),
+        file.set(ARCHITECTURE + "rope.scaling.factor", F32, 64.0),
+        file.set(ARCHITECTURE + "rope.scaling.original_context_length", U32, 1))), None
 
 
 def tensors():
@@ -195,8 +198,11 @@ def vocabularies():
     for key in ("bos_token_id", "eos_token_id", "eot_token_id"):
         yield f"{key} past the end", setting("tokenizer.ggml." + key, U32, 274), (key,)
         yield f"{key} below zero", setting("tokenizer.ggml." + key, I32, -1), (key,)
-    yield "a BOS that is missing", changed(lambda file: (file.remove("tokenizer.ggml.bos_token_id"), file.set("tokenizer.ggml.add_bos_token", BOOL, 1))), ("BOS",)
-    yield "vocabulary larger than the weights'", changed(lambda file: (file.entry("tokenizer.ggml.tokens")[2].items.append("zz"), file.entry("tokenizer.ggml.token_type")[2].items.append(1))), ("tokenizer has 275",)
+    yield "a BOS that is missing", changed(lambda file: (file.remove("tokenizer.ggml.bos_token_id"),
+                                                         file.set("tokenizer.ggml.add_bos_token", BOOL, 1))), ("BOS",)
+    yield "vocabulary larger than the weights'", changed(lambda file: (
+        file.entry("tokenizer.ggml.tokens")[2].items.append("zz"),
+        file.entry("tokenizer.ggml.token_type")[2].items.append(1))), ("tokenizer has 275",)
     yield "a token of a megabyte", with_array("tokens", lambda array: array.items.__setitem__(265, "x" * 1000000)), ("merge",)
 
     def nested_names(file):
@@ -239,17 +245,19 @@ def colliding_merges(file):
 def templates():
     def template(source):
         return setting("tokenizer.chat_template", STR, source)
-    for source in ("{{", "{% for", "{% if x %}", "{{ ( }}", "{# ", "{{ 'a }}", "{% bogus %}", "{{ 1 | bogus }}", "{{ " + "(" * 10000, "{{ " + "-" * 100000 + "1 }}"):
+    for source in ("{{", "{% for", "{% if x %}", "{{ ( }}", "{# ", "{{ 'a }}", "{% bogus %}", "{{ 1 | bogus }}", "{{ " + "(" * 10000,
+                   "{{ " + "-" * 100000 + "1 }}"):
         yield f"the template {source[:12]}", template(source), ("tokenizer.chat_template",)
-    for source in ("{% for x in range(10 ** 12) %}{% endfor %}", "{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}", "{{ 'a' * 10 ** 12 }}",
-                   "{{ 10 ** 10 ** 10 }}", "{{ [0] * 10 ** 12 }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ '%9999999999d' % 1 }}", "{{ raise_exception('a\nb' * 1000) }}",
-                   "{% set ns = namespace(x='ab') %}{% for i in range(99999) %}{% set ns.x = ns.x * 2 %}{% endfor %}", "{{ 'x'.center(10 ** 12) }}", "{{ messages[9].content }}",
+    for source in ("{% for x in range(10 ** 12) %}{% endfor %}", "{{ 'a' * 10 ** 12 }}", "{{ 10 ** 10 ** 10 }}", "{{ [0] * 10 ** 12 }}",
+                   "{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}", "{{ 'x'.center(10 ** 12) }}",
+                   "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ '%9999999999d' % 1 }}", "{{ raise_exception('a\nb' * 1000) }}",
+                   "{% set ns = namespace(x='ab') %}{% for i in range(99999) %}{% set ns.x = ns.x * 2 %}{% endfor %}", "{{ messages[9].content }}",
                    "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"):
         yield f"the template {source[:40]}", template(source), ("tokenizer.chat_template",)
-    yield "a template that prints 4 MB", template("{{ ' ' * 4000000 }}x"), ("context",)
-    yield "a template that prints 4 MB of its own and the user's letters in turn", template(
-        "{% set ns = namespace(x='ab' ~ messages[0].role[0]) %}{% for i in range(20) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"), ("context",)
-    yield "a template that prints 5 MB", template("{{ ' ' * 5000000 }}"), ("4194304 bytes",)
+    yield "a template that prints 2 MB", template("{{ ' ' * 2000000 }}x"), ("context",)
+    yield "a template that prints 2 MB of its own and the user's letters in turn", template(
+        "{% set ns = namespace(x='a' ~ messages[0].role[0]) %}{% for i in range(20) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"), ("context",)
+    yield "a template that prints 3 MB", template("{{ ' ' * 3000000 }}"), ("2097152",)
     yield "a template of a megabyte", template("{# " + "x" * 1000000 + " #}a"), None
     yield "an empty template", template(""), None  # as none at all
     yield "a template that prints nothing", template("{% raw %}{% endraw %}"), ("prompt", "empty")

@@ -5,6 +5,7 @@ SMOLLM3_HOSTILE_MUTATIONS says how many mutations (default 400). One alone, kept
 """
 import atexit
 import collections
+import itertools
 import multiprocessing
 import os
 import random
@@ -67,7 +68,7 @@ class Hostile(unittest.TestCase):
         breach = result.breach()
         if breach:
             with self.subTest(name):
-                self.fail(f"{name}: {' '.join(command[5:] if command[0] == '--threads' else command[:2])}: {breach}; {result.error[:2000].decode(errors='replace')}")
+                self.fail(f"{name}: {' '.join(command)}: {breach}; {result.error[:5000].decode(errors='replace')}")
         return result
 
     def test_cases(self):
@@ -93,6 +94,34 @@ class Hostile(unittest.TestCase):
         self.assertGreater(len(reasons), min(MUTATIONS / 10, 60))
         self.assertGreater(reasons[b""], MUTATIONS / 30)
         self.assertLess(reasons[b""], MUTATIONS / 2)
+
+
+@unittest.skipUnless("SMOLLM3_HOSTILE_DRIVER" in os.environ, "SMOLLM3_HOSTILE_DRIVER names no in_process")
+class InProcess(unittest.TestCase):
+    """The same files, one after another through one process: what one leaves behind meets the next."""
+
+    def test_all(self):
+        start, ran, count = time.monotonic(), 0, 0
+        driver = subprocess.Popen([os.environ["SMOLLM3_HOSTILE_DRIVER"]], env=runner.ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, errors="replace")
+        for name, words in files(itertools.chain(cases.cases(), many_mutations())):
+            count += 1
+            try:
+                driver.stdin.write(FILE + "\n")
+                driver.stdin.flush()
+                answer = driver.stdout.readline()
+            except BrokenPipeError:
+                answer = ""
+            if not answer.startswith(("ran", "error: ")):
+                driver.kill()
+                self.fail(f"{name}: {answer}{driver.communicate()[1][:5000]}")
+            ran += answer == "ran\n"
+            for word in words or ():
+                self.assertIn(word, answer, name)
+        out, error = driver.communicate()
+        self.assertEqual((driver.returncode, out, error), (0, "", ""))
+        self.assertGreater(ran, count / 20)
+        print(f"in one process: {count} files in {time.monotonic() - start:.0f} s, {ran} of them ran", file=sys.stderr)
 
 
 class CutWhileRead(unittest.TestCase):

@@ -5,7 +5,8 @@ import struct
 from gguf_file import ARR, BOOL, F32, File, I32, STR, Tensor, U32, Array
 
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
-TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176), "Q6_K": (14, 256, 210), "BF16": (30, 1, 2)}
+TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176),
+         "Q6_K": (14, 256, 210), "BF16": (30, 1, 2)}
 SPECIAL = [("<|begin_of_text|>", CONTROL), ("<|end_of_text|>", CONTROL), ("<think>", USER_DEFINED), ("</think>", USER_DEFINED),
            ("<|im_start|>", CONTROL), ("<|im_end|>", CONTROL), ("<tool_call>", USER_DEFINED), ("</tool_call>", USER_DEFINED)]
 MERGES = ["t h", "th e", "Ġ the", "i n", "in g", "Ġ a", "a n", "an d", "Ġ and", "0 0"]
