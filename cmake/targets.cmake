@@ -16,6 +16,10 @@ if(SMOLLM3_SANITIZE)
   target_link_options(smollm3_options INTERFACE -fsanitize=${SMOLLM3_SANITIZE})
 endif()
 
+if(SMOLLM3_FUZZ)
+  target_compile_options(smollm3_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # smollm3_precompile(NAME LIBRARIES lib … HEADERS <header> …): headers that other targets take over, compiled once. Reading
 # the standard library's takes a second for each source. Every source still includes what it uses.
 function(smollm3_precompile name)

@@ -3,6 +3,16 @@
 namespace base {
 namespace {
 
+// Causes quote names out of files, which may be of any length.
+constexpr std::size_t longest_cause = 400;
+
+std::string shortened(std::string_view text) {
+  if (text.size() <= longest_cause) return std::string(text);
+  std::size_t end = longest_cause;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
+  return std::string(text.substr(0, end)) + "…";
+}
+
 std::string one_line(std::string_view what, std::string_view why, std::string_view remedy) {
   std::string line{what};
   line.append(": ").append(why);
@@ -13,6 +23,6 @@ std::string one_line(std::string_view what, std::string_view why, std::string_vi
 }  // namespace
 
 Error::Error(std::string_view what, std::string_view why, std::string_view remedy)
-    : std::runtime_error(one_line(what, why, remedy)), subject_(what), why_(why), remedy_(remedy) {}
+    : std::runtime_error(one_line(what, shortened(why), remedy)), subject_(what), why_(shortened(why)), remedy_(remedy) {}
 
 }  // namespace base

@@ -2,9 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+
+#include "cli/format.h"
 
 namespace cli {
 namespace {
@@ -47,8 +50,9 @@ Output& standard_output() {
 void write_error(std::string_view text) { write_all(STDERR_FILENO, text); }
 
 void report_error(std::string_view line) {
-  std::string text = "smollm3: ";
-  for (const char c : line) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+  std::string text = "smollm3: " + printable(line);
+  std::ranges::replace_if(
+      text, [](char c) { return c == '\n' || c == '\t'; }, ' ');
   write_error(text + "\n");
 }
 

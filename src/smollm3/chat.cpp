@@ -97,8 +97,12 @@ Value list_of(const ordered_json& json, std::string_view name) {
   return Value::from_json(json);
 }
 
+// In bytes: 16 for each token of the longest context, where texts have four. More costs memory before it is refused.
+constexpr std::size_t longest_prompt = 2 << 20;
+
 jinja::Options options_for(const ChatInput& input) {
   jinja::Options options;
+  options.max_output = longest_prompt;
   if (input.date) options.now = std::chrono::local_days(*input.date);
   return options;
 }

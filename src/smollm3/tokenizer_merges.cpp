@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::uint64_t kFree = UINT64_MAX;
 constexpr std::uint32_t kNoRank = (1u << 24) - 1;
+// Of the slots for one pair; at this load even the unluckiest of two million needs a fifth of it.
+constexpr std::size_t kMostProbes = 1000;
 
 // Long words are taken in blocks of this many bytes, so that the work stays in the first-level cache.
 constexpr std::size_t kBlockBytes = 1024;
@@ -112,18 +114,19 @@ Merges::Merges(std::size_t count, std::vector<std::uint32_t> lengths, const std:
   results_.reserve(count);
 }
 
-bool Merges::add(Token left, Token right, Token result) {
+Merges::Added Merges::add(Token left, Token right, Token result) {
   const std::uint64_t pair = pair_key(left, right);
   const std::size_t mask = slots_.size() - 1;
   std::size_t at = home(pair);
-  for (; slots_[at] != kFree; at = (at + 1) & mask) {
-    if (slots_[at] >> 24 == pair) return false;
+  for (std::size_t looked = 0; slots_[at] != kFree; at = (at + 1) & mask) {
+    if (slots_[at] >> 24 == pair) return Added::HasRank;
+    if (++looked > kMostProbes) return Added::Collides;
   }
   slots_[at] = pair << 24 | results_.size();
   results_.push_back(result);
   is_left_[static_cast<std::size_t>(left)] = true;
   is_right_[static_cast<std::size_t>(right)] = true;
-  return true;
+  return Added::Yes;
 }
 
 void Merges::finish() {

@@ -39,8 +39,10 @@ class Merges {
   // For at most `count` merges. lengths[token] is how many bytes a token stands for, byte_tokens are those of one byte.
   Merges(std::size_t count, std::vector<std::uint32_t> lengths, const std::array<Token, 256>& byte_tokens);
 
-  // The next merge in order of rank. Returns false if the pair has a rank already. finish() follows the last.
-  bool add(Token left, Token right, Token result);
+  // The next merge in order of rank; finish() follows the last. Not added are a pair that has a rank already, and one
+  // that could be found only past very many others, as no pairs are but those chosen for it.
+  enum class Added { Yes, HasRank, Collides };
+  Added add(Token left, Token right, Token result);
   void finish();
   // A hint that add(left, right, …) follows soon.
   void prefetch(Token left, Token right) const { __builtin_prefetch(&slots_[home(pair_key(left, right))], 1); }

@@ -8,6 +8,14 @@
 #include "base/error.h"
 
 namespace smollm3 {
+namespace {
+
+// Names that begin and overlap one another could make a text cost many times its length in time and memory. Those of
+// real models do not: a byte of text is looked at about twice and is in one match at most.
+constexpr std::size_t kMostSteps = 16;  // for each byte of text
+constexpr std::size_t kSpare = 4096;
+
+}  // namespace
 
 SpecialNames::SpecialNames(const Vocabulary& vocabulary, const std::string& file) {
   const auto fail = [&](Token first, Token second) {
@@ -38,12 +46,18 @@ Token SpecialNames::find(std::string_view name) const {
 
 void SpecialNames::all_matches(std::string_view text, std::size_t begin, std::size_t end,
                                std::vector<SpecialMatch>& out) const {
+  const std::size_t most_matches = end - begin + kSpare;
+  std::size_t steps = kMostSteps * (end - begin) + kSpare;
   for (std::size_t at = begin; at < end; ++at) {
     if (!starts_a_name_[static_cast<unsigned char>(text[at])]) continue;
     // The names that agree with the text so far, narrowed byte by byte; one that ends there is the first of them.
     auto low = names_.begin();
     auto high = names_.end();
     for (std::size_t depth = 0; at + depth < end && low != high; ++depth) {
+      if (steps-- == 0 || out.size() > most_matches) {
+        throw base::Error("prompt", "the names of the model's special tokens lie within one another too often",
+                          "the file is made to cost time; use another");
+      }
       const auto byte = static_cast<unsigned char>(text[at + depth]);
       low = std::lower_bound(low, high, byte, [&](const Name& name, unsigned char wanted) {
         return name.text.size() <= depth || static_cast<unsigned char>(name.text[depth]) < wanted;

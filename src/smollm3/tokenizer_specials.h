@@ -28,7 +28,8 @@ class SpecialNames {
   Token find(std::string_view name) const;  // -1 if there is none
 
   // Appends the matches in text[begin, end), ascending and without overlap. Where names overlap the longer one wins
-  // wherever it stands, then the one with the lower id, then the one further left; llama.cpp does the same.
+  // wherever it stands, then the one with the lower id, then the one further left; llama.cpp does the same. Throws
+  // base::Error if names within one another make that cost too much.
   void match(std::string_view text, std::size_t begin, std::size_t end, std::vector<SpecialMatch>& out) const;
 
  private:

@@ -100,6 +100,20 @@ TEST(SpecialNames, MatchOnlyWithinTheRange) {
   }
 }
 
+// "<<", "<<<", … in a text of nothing else would match everywhere, each of them: far more than the text has bytes.
+TEST(SpecialNames, WithinOneAnotherAreRefusedWhereTheyCost) {
+  test::VocabularyFile file;
+  for (std::size_t length = 2; length < 100; ++length) file.add(std::string(length, '<'), TokenKind::Control);
+  const Vocabulary vocabulary = Vocabulary::load(file.open());
+  const SpecialNames specials(vocabulary, "test");
+  std::vector<SpecialMatch> found;
+  const std::string text(100'000, '<');
+  EXPECT_THROW(specials.match(text, 0, text.size(), found), base::Error);
+  specials.match(text, 0, 50, found);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].end, 50u);
+}
+
 TEST(SpecialNames, AreUnique) {
   for (const auto& [first, second] : {std::pair{"<x>", "<x>"}, std::pair{"<x>", "a"}}) {
     test::VocabularyFile file;

@@ -215,7 +215,9 @@ Merges Vocabulary::load_merges(const gguf::File& file) const {
       merges.prefetch(merge.tokens[0], merge.tokens[1]);
     }
     for (const Pending& merge : pending) {
-      if (!merges.add(merge.tokens[0], merge.tokens[1], merge.tokens[2])) fail(merge, "stands there twice");
+      const Merges::Added added = merges.add(merge.tokens[0], merge.tokens[1], merge.tokens[2]);
+      if (added == Merges::Added::HasRank) fail(merge, "stands there twice");
+      if (added == Merges::Added::Collides) fail(merge, "is made to collide with others");
     }
   }
   merges.finish();
