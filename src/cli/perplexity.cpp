@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/thread_pool.h"
+#include "base/resources.h"
 #include "cli/format.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/resources.h"
 #include "base/thread_pool.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
