@@ -33,8 +33,8 @@ SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 13, "sums": 19, "repeat": 6, "reverse": 10, "count": 4, "talk": 6, "unknown": 4, "markdown": 7, "recall": 14, "tools": 24,
-       "wrapup": 8}
+MIX = {"facts": 12, "sums": 14, "repeat": 9, "reverse": 11, "count": 3, "talk": 6, "unknown": 3, "markdown": 6, "recall": 10, "tools": 34,
+       "wrapup": 6}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
 

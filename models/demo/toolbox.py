@@ -115,9 +115,8 @@ def _subject_value(source):
 def _noun(source):
     if source.held:
         return source.rng.choice(NOUNS_HELD)
-    if source.rng.random() < 0.4:
-        return source.word()
-    return source.rng.choice(NOUNS)
+    # Mostly of several tokens, as a word is that training has not seen.
+    return source.rng.choice((source.made_up, source.made_up, source.word, lambda: source.rng.choice(NOUNS)))()
 
 
 def _value(source):
@@ -184,7 +183,7 @@ def _patterned_action(source, slots):
     rng = source.rng
     kinds, descriptions, requests = rng.choice(PATTERNS)
     verb = rng.choice(VERBS) if rng.random() < 0.5 else source.word()
-    object_ = rng.choice(NOUNS) if rng.random() < 0.2 else source.word()
+    object_ = _noun(source)
     if kinds == "nm":
         name, parameters = rng.choice([verb, f"{verb}_numbers"]), list(zip(rng.choice(("ab", "xy", "pq")), ("integer",) * 2, kinds))
     else:
