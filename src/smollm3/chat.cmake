@@ -6,4 +6,4 @@ configure_file(${CMAKE_CURRENT_SOURCE_DIR}/default_template.cpp.in ${CMAKE_CURRE
 smollm3_library(smollm3_chat
   SOURCES chat.cpp chat_messages.cpp chat_output.cpp ${CMAKE_CURRENT_BINARY_DIR}/default_template.cpp
   DEPS smollm3_jinja smollm3_gguf)
-smollm3_test(chat_test SOURCES chat_test.cpp chat_output_test.cpp DEPS smollm3_chat)
+smollm3_test(chat_test SOURCES chat_test.cpp chat_output_test.cpp DEPS smollm3_chat MEMCHECK *)

@@ -5,7 +5,8 @@ smollm3_library(smollm3_tokenizer
 smollm3_test(tokenizer_test
   SOURCES tokenizer_test.cpp tokenizer_merges_test.cpp tokenizer_specials_test.cpp tokenizer_words_test.cpp
     unicode_test.cpp
-  DEPS smollm3_tokenizer)
+  DEPS smollm3_tokenizer
+  MEMCHECK *)
 if(SMOLLM3_TESTS AND SMOLLM3_SANITIZE)
   # GCC 12 warns within its own <regex> when that is instrumented.
   set_source_files_properties(tokenizer_words_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-maybe-uninitialized SKIP_PRECOMPILE_HEADERS ON)
