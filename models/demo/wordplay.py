@@ -1,14 +1,16 @@
 """Repeating, reversing and counting given words."""
-from exchange import Exchange, vary
+from exchange import Exchange, requested, vary
 
 REPEAT = ["Repeat these words: {}", "Repeat: {}", "Say: {}", "Please repeat {}", "Repeat after me: {}", "Say these words: {}", "Echo: {}",
           "Write these words again: {}", "Copy these words: {}", "Say the words {}", "Repeat the following: {}", "Type {}", "say again: {}",
-          "Tell me these words: {}", "Copy: {}"]
+          "Tell me these words: {}", "Copy: {}", "Repeat the following words: {}", "Write the following words: {}", "The following words again: {}",
+          "Say all of these: {}", "Copy the following: {}"] + \
+    requested("say {}", "repeat all of {}", "write down {}", "say the words {}")
 REPEAT_HELD = ["Can you repeat these words: {}", "Say the following words: {}", "Please copy: {}"]
 REVERSE = ["Reverse these words: {}", "Reverse: {}", "Say these words backwards: {}", "Write these words in reverse order: {}",
            "Reverse the order of these words: {}", "Put these words in reverse order: {}", "reverse the list: {}", "Backwards: {}",
            "Say {} in reverse order", "Turn this list around: {}", "List these words from last to first: {}", "Give me these words in reverse: {}",
-           "Reverse the words {}", "in reverse order: {}"]
+           "Reverse the words {}", "in reverse order: {}", "Reverse the following words: {}", "Say the following backwards: {}"]
 REVERSE_HELD = ["Can you reverse these words: {}", "Please say the words backwards: {}", "Write the list in reverse order: {}"]
 COUNT = ["Count these words: {}", "How many words are these: {}", "How many words are there: {}", "Count the words: {}", "How many words? {}",
          "Count: {}", "How many words are in this list: {}", "Tell me how many words these are: {}", "What is the number of words in: {}",
