@@ -312,6 +312,8 @@ test("SIGTERM ends it in order, answers under way included", async () => {
   const { code, signal } = await one.stop();
   assert.equal(signal, null);
   assert.equal(code, 0);
-  assert.ok(Date.now() - began < 20_000);
-  await assert.rejects(told, /shutting down/);
+  const took = Date.now() - began;
+  assert.ok(took < 20_000);
+  // A step that outlasts the server's grace of 3 s, as under the thread sanitizer, leaves no time for a last word.
+  await assert.rejects(told, took < 3000 ? /shutting down/ : /shutting down|terminated/);
 });
