@@ -147,13 +147,17 @@ int perplexity(const Options& options, const Globals& globals) {
   Chunks runner(model, size, smollm3::cache_budget(file));
   Score score;
   Progress progress(chunks, globals.quiet);
+  const auto show = [&](std::size_t done) {
+    const std::string so_far = done > 0 ? fmt::format(", perplexity {:.2f}", score.perplexity()) : "";
+    progress.show(done, fmt::format("{} of {}{}", done, chunks, so_far));
+  };
+  show(0);
   for (std::size_t i = 0; i < chunks; ++i) {
-    const std::string so_far = i > 0 ? fmt::format(", perplexity {:.2f}", score.perplexity()) : "";
-    progress.show(i, fmt::format("{} of {}{}", i, chunks, so_far));
     const std::span<Token> chunk = std::span(tokens).subspan(i * size, size);
     if (with_bos) chunk.front() = bos;
     runner.run(chunk, score);
     if (interrupted()) return exit_interrupted;
+    show(i + 1);
   }
   progress.clear();
   report(score, chunks, size, options.json);

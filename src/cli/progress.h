@@ -14,7 +14,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // `done` of the total are done; `note` says more. Drawn a few times a second.
+  // `done` of the total are done; `note` says more. Drawn a few times a second, and always when all of it is done.
   void show(std::uint64_t done, const std::string& note);
   // Takes the bar away, so that other text may follow.
   void clear();

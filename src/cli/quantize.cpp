@@ -151,14 +151,16 @@ struct Interrupted {};
 void write_tensors(gguf::Writer& writer, Converter& converter, std::span<const Planned> tensors, Progress& progress) {
   std::uint64_t elements = 0;  // so far
   for (const Planned& planned : tensors) {
+    const std::string name = printable(planned.tensor->name);
     constexpr std::size_t at_once = 1 << 22;  // elements
     const std::size_t step = std::max<std::size_t>(1, at_once / planned.columns());
     for (std::size_t row = 0; row < planned.rows(); row += step) {
       if (interrupted()) throw Interrupted{};
-      progress.show(elements, printable(planned.tensor->name));
+      progress.show(elements, name);
       const std::size_t count = std::min(step, planned.rows() - row);
       writer.write(converter.convert(planned, row, count));
       elements += count * planned.columns();
+      progress.show(elements, name);
     }
   }
 }
