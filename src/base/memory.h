@@ -10,6 +10,10 @@
 
 namespace base {
 
+// Memory that starts on a cache line, for std::free(); in pages of 2 MB, where the system has them and it is large
+// enough, since they cost far fewer translations of addresses. Throws std::bad_alloc.
+void* allocate_aligned(std::size_t bytes);
+
 // An array of trivially constructible T that starts on a cache line (64 bytes); its elements start out as zero.
 template <typename T>
 class AlignedBuffer {
@@ -17,10 +21,8 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size) : size_(size) {
     if (size == 0) return;
-    if (size > (SIZE_MAX - 63) / sizeof(T)) throw std::bad_alloc();
-    const std::size_t bytes = (size * sizeof(T) + 63) / 64 * 64;
-    data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-    if (!data_) throw std::bad_alloc();
+    if (size > SIZE_MAX / sizeof(T)) throw std::bad_alloc();
+    data_.reset(static_cast<T*>(allocate_aligned(size * sizeof(T))));
     std::uninitialized_value_construct_n(data_.get(), size);
   }
 

@@ -1,6 +1,7 @@
 // Kernels for AVX2 with FMA and F16C: what vector_float.h and vector_products.h need of it.
 #include <immintrin.h>
 
+#include "compute/cpu/avx2_rows.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/vector_float.h"
 #include "compute/cpu/vector_products.h"
@@ -230,9 +231,9 @@ const Kernels& avx2_kernels() {
       .quantise_small = Product::quantise_small,
       .product_q2_k = Product::product<Product::Q2_K>,
       .product_q3_k = Product::product<Product::Q3_K>,
-      .product_q4_k = Product::product<Product::Q4_K>,
-      .product_q5_k = Product::product<Product::Q5_K>,
-      .product_q6_k = Product::product<Product::Q6_K>,
+      .product_q4_k = Product::product<Product::Q4_K, Q4KRows256>,
+      .product_q5_k = Product::product<Product::Q5_K, Q5KRows256>,
+      .product_q6_k = Product::product<Product::Q6_K, Q6KRows256>,
       .product_iq4_xs = Product::product<Product::IQ4_XS>,
       .product_q8_0 = Product::product_small<Product::Q8_0>,
       .product_q4_0 = Product::product_small<Product::Q4_0>,

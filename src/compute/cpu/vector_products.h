@@ -11,6 +11,7 @@
 
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/vector_formats.h"
+#include "compute/cpu/vector_rows.h"
 
 namespace compute::cpu {
 namespace {
@@ -271,6 +272,13 @@ struct ProductKernels : ProductFormats<I> {
         r += lanes;
       }
     }
+  }
+
+  // The same with Rows of vector_rows.h for one activation row.
+  template <typename Format, typename Rows>
+  static void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
+    if (n == 1) return product_of_rows<Rows>(w, x, out);
+    product<Format>(w, x, n, out);
   }
 
   // --- blocks of 32: their weights stay in registers while all activation rows pass
