@@ -1,5 +1,6 @@
 #include "smollm3/model.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -12,12 +13,11 @@ struct Model::Buffers {
   compute::Buffer q;        // {tokens, query_size}
   compute::Buffer k;        // {tokens, kv_size}
   compute::Buffer v;        // {tokens, kv_size}
-  compute::Buffer last;     // {rows with logits, hidden}
+  compute::Buffer last;     // {rows with logits, hidden}: the residual stream from the last layer's attention on
   compute::Buffer logits;   // {rows with logits, vocab}
   std::unique_ptr<compute::Activations> normed;    // {tokens, hidden}
   std::unique_ptr<compute::Activations> attended;  // {tokens, query_size}
   std::unique_ptr<compute::Activations> inner;     // {tokens, ffn}
-  std::size_t logit_rows = 0;                      // that `last` and `logits` have room for
 
   std::vector<std::uint32_t> tokens;
   std::vector<compute::KvRow> rows;     // where each token stands
@@ -76,24 +76,35 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
 
 std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache) {
   Buffers& b = *buffers_;
-  const std::size_t count = lay_out(chunks);
+  std::size_t count = lay_out(chunks);
   if (count == 0) return {};
-  const compute::View x = b.x.first(count);
-  const compute::View q = b.q.first(count);
-  const compute::View k = b.k.first(count);
-  const compute::View v = b.v.first(count);
+  compute::View x = b.x.first(count);
 
   device_.embed(weights_.embedding, b.tokens, x);
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
+    const bool all = i + 1 < config_.layers || b.wanted.size() == count;  // rows whose result anything depends on
 
     device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
-    device_.matmul(*b.normed, {{layer.q, q}, {layer.k, k}, {layer.v, v}});
-    if (Config::has_rope(i)) {
-      device_.rope(q, config_.head_size, b.cos_sin);
-      device_.rope(k, config_.head_size, b.cos_sin);
+    compute::View q = b.q.first(count);
+    const compute::View k = b.k.first(count);
+    const compute::View v = b.v.first(count);
+    if (all) {
+      device_.matmul(*b.normed, {{layer.q, q}, {layer.k, k}, {layer.v, v}});
+    } else {
+      device_.matmul(*b.normed, {{layer.k, k}, {layer.v, v}});
     }
+    if (Config::has_rope(i)) device_.rope(k, config_.head_size, b.cos_sin);
     device_.store_kv(cache, i, k, v, b.rows);
+    if (!all) {
+      x = keep_wanted(x);
+      count = x.rows;
+      if (count == 0) break;
+      q = b.q.first(count);
+      device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
+      device_.matmul(*b.normed, {{layer.q, q}});
+    }
+    if (Config::has_rope(i)) device_.rope(q, config_.head_size, b.cos_sin);
     device_.attention(cache, i, q, b.rows, *b.attended);
     device_.matmul(*b.attended, {{layer.o, x, /*add=*/true}});
 
@@ -102,25 +113,34 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
     device_.matmul(*b.inner, {{layer.down, x, /*add=*/true}});
   }
   for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
-  return output(x);
+  return count == 0 ? std::span<const float>() : output(x);
 }
 
-// Logits of the rows of x that are wanted.
-std::span<const float> Model::output(compute::View x) {
+// Leaves in the batch only the tokens whose logits are wanted; returns their rows of x.
+compute::View Model::keep_wanted(compute::View x) {
   Buffers& b = *buffers_;
   const std::size_t count = b.wanted.size();
-  if (count == 0) return {};
-  if (count > b.logit_rows) {
-    b.last = device_.allocate(count, config_.hidden);
-    b.logits = device_.allocate(count, config_.vocab);
-    b.logit_rows = count;
-  }
+  if (count > b.last.view().rows) b.last = device_.allocate(count, config_.hidden);
   const compute::View last = b.last.first(count);
-  const compute::View logits = b.logits.first(count);
   device_.gather(x, b.wanted, last);
-  device_.rms_norm(last, weights_.output_norm, config_.norm_epsilon, *b.normed);
+  const std::size_t head = config_.head_size;
+  for (std::size_t i = 0; i < count; ++i) {  // wanted[i] is at least i
+    b.rows[i] = b.rows[b.wanted[i]];
+    std::copy_n(&b.cos_sin[b.wanted[i] * head], head, &b.cos_sin[i * head]);
+  }
+  b.rows.resize(count);
+  b.cos_sin.resize(count * head);
+  return last;
+}
+
+// Logits of all rows of x.
+std::span<const float> Model::output(compute::View x) {
+  Buffers& b = *buffers_;
+  if (x.rows > b.logits.view().rows) b.logits = device_.allocate(x.rows, config_.vocab);
+  const compute::View logits = b.logits.first(x.rows);
+  device_.rms_norm(x, weights_.output_norm, config_.norm_epsilon, *b.normed);
   device_.matmul(*b.normed, {{weights_.output, logits}});
-  b.result.resize(count * config_.vocab);
+  b.result.resize(x.rows * config_.vocab);
   device_.read(logits, b.result);
   return b.result;
 }

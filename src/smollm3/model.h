@@ -50,6 +50,7 @@ class Model {
   struct Buffers;
 
   std::size_t lay_out(std::span<const Chunk> chunks);
+  compute::View keep_wanted(compute::View x);
   std::span<const float> output(compute::View x);
 
   Config config_;
