@@ -3,8 +3,9 @@
 //
 //   llama_cpp logits LIBDIR MODEL THREADS f16|f32 TOKENS OUT
 //     TOKENS: a file of ids in decimal; OUT: float32, a row of the vocabulary for each token, all of them one prompt
-//   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,…
-//     JSON: tokens per second of prompts of each length, and of decoding N tokens after each depth
+//   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,… BATCH,…
+//     JSON: tokens per second of prompts of each length, and of decoding N tokens after each depth, in as many sequences
+//     at once (all together)
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -38,14 +39,16 @@ struct Context {
   llama_context* context = nullptr;
   int vocab = 0;
 
-  Context(const std::string& path, int threads, int positions, bool f32_cache, bool all_logits) {
+  // Room for `positions` in each of `sequences`.
+  Context(const std::string& path, int threads, int positions, bool f32_cache, bool all_logits, int sequences = 1) {
     llama_model_params model_params = llama_model_default_params();
     model_params.n_gpu_layers = 0;
     model = llama_model_load_from_file(path.c_str(), model_params);
     require(model, path + " could not be loaded");
     vocab = llama_vocab_n_tokens(llama_model_get_vocab(model));
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(positions + 255) / 256 * 256;
+    params.n_seq_max = static_cast<uint32_t>(sequences);
+    params.n_ctx = static_cast<uint32_t>(positions + 255) / 256 * 256 * params.n_seq_max;
     params.n_batch = all_logits ? params.n_ctx : 2048;
     params.n_threads = params.n_threads_batch = threads;
     params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
@@ -65,21 +68,43 @@ struct Context {
   // Appends the tokens to sequence 0.
   void decode(const std::vector<int32_t>& tokens, int first_position, bool all_logits) {
     llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
-    batch.n_tokens = static_cast<int32_t>(tokens.size());
-    for (int i = 0; i < batch.n_tokens; ++i) {
-      batch.token[i] = tokens[static_cast<std::size_t>(i)];
-      batch.pos[i] = first_position + i;
-      batch.n_seq_id[i] = 1;
-      batch.seq_id[i][0] = 0;
-      batch.logits[i] = all_logits || i + 1 == batch.n_tokens;
+    for (int i = 0; i < static_cast<int>(tokens.size()); ++i) {
+      add(batch, tokens[static_cast<std::size_t>(i)], first_position + i, 0,
+          all_logits || i + 1 == static_cast<int>(tokens.size()));
     }
+    run(batch);
+  }
+
+  // Appends token i to sequence i.
+  void decode_one_each(const std::vector<int32_t>& tokens, int position) {
+    llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
+    for (int i = 0; i < static_cast<int>(tokens.size()); ++i) {
+      add(batch, tokens[static_cast<std::size_t>(i)], position, i, true);
+    }
+    run(batch);
+  }
+
+  // Makes another sequence the same as sequence 0.
+  void copy_to(int sequence) { llama_memory_seq_cp(llama_get_memory(context), 0, sequence, -1, -1); }
+
+  void forget() { llama_memory_clear(llama_get_memory(context), false); }
+
+ private:
+  static void add(llama_batch& batch, int32_t token, int position, int sequence, bool logits) {
+    const int i = batch.n_tokens++;
+    batch.token[i] = token;
+    batch.pos[i] = position;
+    batch.n_seq_id[i] = 1;
+    batch.seq_id[i][0] = sequence;
+    batch.logits[i] = logits;
+  }
+
+  void run(llama_batch& batch) {
     const int status = llama_decode(context, batch);
     llama_synchronize(context);
     llama_batch_free(batch);
     require(status == 0, "llama_decode returned " + std::to_string(status));
   }
-
-  void forget() { llama_memory_clear(llama_get_memory(context), false); }
 };
 
 void write_logits(const std::string& model, int threads, bool f32_cache, const std::string& token_file,
@@ -116,11 +141,12 @@ void prefill(Context& c, int count) {
 }
 
 void bench(const std::string& model, int threads, const std::vector<int>& prompts, int generated,
-           const std::vector<int>& depths) {
+           const std::vector<int>& depths, const std::vector<int>& batches) {
   int positions = 0;
   for (const int p : prompts) positions = std::max(positions, p);
   for (const int d : depths) positions = std::max(positions, d + generated);
-  Context c(model, threads, positions + 1, false, false);
+  const int most = *std::max_element(batches.begin(), batches.end());
+  Context c(model, threads, positions + 1, false, false, most);
   const auto seconds = [](auto&& body) {
     const auto start = std::chrono::steady_clock::now();
     body();
@@ -131,21 +157,24 @@ void bench(const std::string& model, int threads, const std::vector<int>& prompt
   for (const int p : prompts) {
     c.forget();
     const double took = seconds([&] { prefill(c, p); });
-    std::printf("%s{\"test\":\"pp\",\"tokens\":%d,\"depth\":0,\"tokens_per_second\":%.3f}", separator.c_str(), p,
-                p / took);
+    std::printf("%s{\"test\":\"pp\",\"tokens\":%d,\"depth\":0,\"batch\":1,\"tokens_per_second\":%.3f}",
+                separator.c_str(), p, p / took);
     separator = ",";
   }
   for (const int d : depths) {
-    c.forget();
-    prefill(c, d);
-    const std::vector<int32_t> tokens = some_tokens(generated + 1, c.vocab);
-    c.decode({tokens[0]}, d, false);
-    const double took = seconds([&] {
-      for (int i = 1; i < generated + 1; ++i) c.decode({tokens[static_cast<std::size_t>(i)]}, d + i, false);
-    });
-    std::printf("%s{\"test\":\"tg\",\"tokens\":%d,\"depth\":%d,\"tokens_per_second\":%.3f}", separator.c_str(),
-                generated, d, generated / took);
-    separator = ",";
+    for (const int batch : batches) {
+      c.forget();
+      prefill(c, d);
+      for (int sequence = 1; sequence < batch; ++sequence) c.copy_to(sequence);
+      const std::vector<int32_t> tokens = some_tokens(batch, c.vocab);
+      c.decode_one_each(tokens, d);
+      const double took = seconds([&] {
+        for (int i = 1; i < generated + 1; ++i) c.decode_one_each(tokens, d + i);
+      });
+      std::printf("%s{\"test\":\"tg\",\"tokens\":%d,\"depth\":%d,\"batch\":%d,\"tokens_per_second\":%.3f}",
+                  separator.c_str(), generated, d, batch, batch * generated / took);
+      separator = ",";
+    }
   }
   std::printf("]\n");
 }
@@ -154,7 +183,7 @@ void bench(const std::string& model, int threads, const std::vector<int>& prompt
 
 int main(int argc, char** argv) {
   try {
-    require(argc == 8, "usage: see the head of llama_cpp.cpp");
+    require(argc == 8 || argc == 9, "usage: see the head of llama_cpp.cpp");
     const std::string command = argv[1];
     llama_log_set(
         [](ggml_log_level level, const char* text, void*) {
@@ -167,7 +196,8 @@ int main(int argc, char** argv) {
     if (command == "logits") {
       write_logits(argv[3], std::stoi(argv[4]), std::string(argv[5]) == "f32", argv[6], argv[7]);
     } else if (command == "bench") {
-      bench(argv[3], std::stoi(argv[4]), numbers(argv[5]), std::stoi(argv[6]), numbers(argv[7]));
+      require(argc == 9, "usage: see the head of llama_cpp.cpp");
+      bench(argv[3], std::stoi(argv[4]), numbers(argv[5]), std::stoi(argv[6]), numbers(argv[7]), numbers(argv[8]));
     } else {
       throw std::runtime_error("unknown command " + command);
     }
