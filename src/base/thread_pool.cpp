@@ -23,6 +23,9 @@ void relax() {
 #endif
 }
 
+// gate_: this bit while a phase may be entered, and below it the number of workers inside.
+constexpr std::uint32_t open = 1U << 31;
+
 // Waits until `value` differs from `old`: spinning first, then asleep.
 template <typename T>
 void wait_for_change(std::atomic<T>& value, T old) {
@@ -62,14 +65,23 @@ void ThreadPool::take_parts(int thread) {
   }
 }
 
+bool ThreadPool::enter() {
+  std::uint32_t gate = gate_.load(std::memory_order_relaxed);
+  while ((gate & open) != 0) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
 void ThreadPool::work(int thread) {
   const FlushDenormals flush;
   for (std::uint32_t seen = 0;;) {
     wait_for_change(phase_, seen);
     seen = phase_.load(std::memory_order_acquire);
     if (stop_.load()) return;
+    if (!enter()) continue;  // too late: the others have done it all
     take_parts(thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();
   }
 }
 
@@ -83,12 +95,14 @@ void ThreadPool::run_parts(int parts, Invoke invoke, void* context) {
   context_ = context;
   parts_ = parts;
   next_part_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  gate_.store(open, std::memory_order_release);
   phase_.fetch_add(1, std::memory_order_release);
   phase_.notify_all();
   take_parts(0);
-  for (int left = busy_.load(std::memory_order_acquire); left != 0; left = busy_.load(std::memory_order_acquire)) {
-    wait_for_change(busy_, left);
+  gate_.fetch_and(~open, std::memory_order_relaxed);
+  for (std::uint32_t inside = gate_.load(std::memory_order_acquire); inside != 0;
+       inside = gate_.load(std::memory_order_acquire)) {
+    wait_for_change(gate_, inside);
   }
 }
 

@@ -1,5 +1,6 @@
 // A pool of threads for data-parallel phases: one caller hands out numbered parts and waits until all are done.
-// Workers spin briefly after a phase, since the next usually follows within microseconds, and then sleep.
+// Workers spin briefly after a phase, since the next usually follows within microseconds, and then sleep. The caller
+// waits for those alone that have taken part: one that the system has given no processor holds nobody up.
 #pragma once
 
 #include <atomic>
@@ -36,6 +37,7 @@ class ThreadPool {
 
   void run_parts(int parts, Invoke invoke, void* context);
   void work(int thread);
+  bool enter();
   void end();
   void take_parts(int thread);
 
@@ -44,8 +46,8 @@ class ThreadPool {
   void* context_ = nullptr;
   int parts_ = 0;
   std::atomic<int> next_part_{0};
-  std::atomic<int> busy_{0};            // workers that have not finished the phase
   std::atomic<std::uint32_t> phase_{0};  // counts phases; workers wait for it to change
+  std::atomic<std::uint32_t> gate_{0};   // whether workers may come in, and how many are inside
   std::atomic<bool> stop_{false};
 };
 
