@@ -35,9 +35,9 @@ def make_model_tool():
     return tool, vocab
 
 
-def make_model(out, *options, vocab=None):
-    tool, real_vocab = make_model_tool()
-    subprocess.run(["/usr/bin/python3", tool, "--vocab", vocab or real_vocab, "--out", out, *map(str, options)], check=True,
+def make_model(out, *options):
+    tool, vocab = make_model_tool()
+    subprocess.run(["/usr/bin/python3", tool, "--vocab", vocab, "--out", out, *map(str, options)], check=True,
                    stderr=subprocess.DEVNULL)
     return out
 
