@@ -6,6 +6,8 @@
 //   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,… BATCH,…
 //     JSON: tokens per second of prompts of each length, and of decoding N tokens after each depth, in as many sequences
 //     at once (all together)
+//   llama_cpp quantize LIBDIR MODEL THREADS TYPE OUT
+//     Every matrix of a file of floats in one type, or in the mix Q4_K_M
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -54,6 +56,7 @@ struct Context {
     params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     if (f32_cache) {
       params.type_k = params.type_v = GGML_TYPE_F32;
+      params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;  // it rounds to F16 whatever the cache's type
     }
     context = llama_init_from_model(model, params);
     require(context, "no context could be made");
@@ -179,12 +182,47 @@ void bench(const std::string& model, int threads, const std::vector<int>& prompt
   std::printf("]\n");
 }
 
+struct Recipe {
+  const char* name;
+  llama_ftype type;
+  bool one_type = true;
+};
+
+constexpr Recipe recipes[] = {
+    {"F16", LLAMA_FTYPE_MOSTLY_F16},
+    {"BF16", LLAMA_FTYPE_MOSTLY_BF16},
+    {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},
+    {"Q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},
+    {"Q4_1", LLAMA_FTYPE_MOSTLY_Q4_1},
+    {"Q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},
+    {"Q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},
+    {"IQ4_NL", LLAMA_FTYPE_MOSTLY_IQ4_NL},
+    {"Q2_K", LLAMA_FTYPE_MOSTLY_Q2_K},
+    {"Q3_K", LLAMA_FTYPE_MOSTLY_Q3_K_M},
+    {"Q4_K", LLAMA_FTYPE_MOSTLY_Q4_K_M},
+    {"Q5_K", LLAMA_FTYPE_MOSTLY_Q5_K_M},
+    {"Q6_K", LLAMA_FTYPE_MOSTLY_Q6_K},
+    {"IQ4_XS", LLAMA_FTYPE_MOSTLY_IQ4_XS},
+    {"Q4_K_M", LLAMA_FTYPE_MOSTLY_Q4_K_M, false},
+};
+
+void quantize(const std::string& model, int threads, const std::string& name, const std::string& out) {
+  const auto* recipe =
+      std::find_if(std::begin(recipes), std::end(recipes), [&](const Recipe& r) { return r.name == name; });
+  require(recipe != std::end(recipes), "no recipe is called " + name);
+  llama_model_quantize_params params = llama_model_quantize_default_params();
+  params.nthread = threads;
+  params.ftype = recipe->type;
+  params.pure = recipe->one_type;
+  require(llama_model_quantize(model.c_str(), out.c_str(), &params) == 0, model + " could not be quantised");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    require(argc == 8 || argc == 9, "usage: see the head of llama_cpp.cpp");
-    const std::string command = argv[1];
+    const std::string command = argc > 1 ? argv[1] : "";
+    require(argc == (command == "quantize" ? 7 : command == "logits" ? 8 : 9), "usage: see the head of llama_cpp.cpp");
     llama_log_set(
         [](ggml_log_level level, const char* text, void*) {
           if (level >= GGML_LOG_LEVEL_ERROR && level != GGML_LOG_LEVEL_CONT) std::fputs(text, stderr);
@@ -196,8 +234,9 @@ int main(int argc, char** argv) {
     if (command == "logits") {
       write_logits(argv[3], std::stoi(argv[4]), std::string(argv[5]) == "f32", argv[6], argv[7]);
     } else if (command == "bench") {
-      require(argc == 9, "usage: see the head of llama_cpp.cpp");
       bench(argv[3], std::stoi(argv[4]), numbers(argv[5]), std::stoi(argv[6]), numbers(argv[7]), numbers(argv[8]));
+    } else if (command == "quantize") {
+      quantize(argv[3], std::stoi(argv[4]), argv[5], argv[6]);
     } else {
       throw std::runtime_error("unknown command " + command);
     }

@@ -160,7 +160,24 @@ std::vector<float> numbers(const RandomModel& m, const Planned& t, std::size_t r
   return values;
 }
 
-void write(const RandomModel& m, const std::filesystem::path& path) {
+std::filesystem::path unique_path() {
+  static std::atomic<int> count{0};
+  return std::filesystem::temp_directory_path() /
+         ("smollm3-test-" + std::to_string(getpid()) + "-" + std::to_string(count++) + ".gguf");
+}
+
+}  // namespace
+
+Type q4_k_m(std::string_view tensor, std::uint32_t layers) {
+  if (tensor == "token_embd.weight") return Type::Q6_K;
+  if (!tensor.ends_with("attn_v.weight") && !tensor.ends_with("ffn_down.weight")) return Type::Q4_K;
+  const auto layer = static_cast<std::uint32_t>(std::stoul(std::string(tensor.substr(4))));
+  const std::uint32_t eighth = layers / 8;
+  const bool more = layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+  return more ? Type::Q6_K : Type::Q4_K;
+}
+
+void write_model(const RandomModel& m, const std::filesystem::path& path) {
   gguf::Writer out;
   const std::uint32_t head_size = m.head_size != 0 ? m.head_size : m.hidden / m.heads;
   out.add("general.architecture", "smollm3");
@@ -174,6 +191,7 @@ void write(const RandomModel& m, const std::filesystem::path& path) {
   out.add("smollm3.rope.freq_base", 5e6f);
   out.add("smollm3.rope.dimension_count", head_size);
   out.add("smollm3.vocab_size", m.vocab);
+  out.add("tokenizer.ggml.model", "none");  // llama.cpp wants to be told
   if (m.head_size != 0) {
     out.add("smollm3.attention.key_length", head_size);
     out.add("smollm3.attention.value_length", head_size);
@@ -206,25 +224,8 @@ void write(const RandomModel& m, const std::filesystem::path& path) {
   out.close();
 }
 
-std::filesystem::path unique_path() {
-  static std::atomic<int> count{0};
-  return std::filesystem::temp_directory_path() /
-         ("smollm3-test-" + std::to_string(getpid()) + "-" + std::to_string(count++) + ".gguf");
-}
-
-}  // namespace
-
-Type q4_k_m(std::string_view tensor, std::uint32_t layers) {
-  if (tensor == "token_embd.weight") return Type::Q6_K;
-  if (!tensor.ends_with("attn_v.weight") && !tensor.ends_with("ffn_down.weight")) return Type::Q4_K;
-  const auto layer = static_cast<std::uint32_t>(std::stoul(std::string(tensor.substr(4))));
-  const std::uint32_t eighth = layers / 8;
-  const bool more = layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
-  return more ? Type::Q6_K : Type::Q4_K;
-}
-
 TemporaryModel::TemporaryModel(const RandomModel& model) : path_(unique_path()) {
-  write(model, path_);
+  write_model(model, path_);
   file_ = gguf::File::open(path_);
 }
 

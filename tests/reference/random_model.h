@@ -33,6 +33,8 @@ struct RandomModel {
 // The types llama.cpp's Q4_K_M gives: Q6_K for the embedding and for attn_v and ffn_down of about half of the layers.
 Type q4_k_m(std::string_view tensor, std::uint32_t layers);
 
+void write_model(const RandomModel& model, const std::filesystem::path& path);
+
 // A file of its own in the system's folder for temporary files; gone when the object is.
 class TemporaryModel {
  public:
@@ -41,6 +43,7 @@ class TemporaryModel {
   TemporaryModel(const TemporaryModel&) = delete;
   TemporaryModel& operator=(const TemporaryModel&) = delete;
 
+  const std::filesystem::path& path() const { return path_; }
   const gguf::File& file() const { return file_; }
 
  private:

@@ -175,7 +175,7 @@ class Model {
     const double size = static_cast<double>(hyper_.head_size);
     const double i = static_cast<double>(pair);
     const double plain = std::pow(hyper_.rope_base, -2 * i / size);
-    if (hyper_.yarn_factor == 1 || options_.faults.yarn_ignored) return plain;
+    if (hyper_.yarn_factor == 1 || options_.faults.yarn_ignored || options_.faults.yarn_without_stretch) return plain;
     const auto pair_turning = [&](double times) {
       return size * std::log(hyper_.original_context / (2 * std::numbers::pi * times)) /
              (2 * std::log(hyper_.rope_base));

@@ -32,6 +32,7 @@ struct Faults {
   bool rope_pairs_as_halves = false;   // element i turns with i + head_size / 2 instead of 2i with 2i + 1
   bool yarn_ignored = false;
   bool yarn_without_magnitude = false;  // angles stretched, cos and sin not scaled
+  bool yarn_without_stretch = false;    // cos and sin scaled, angles not stretched
   bool kv_heads_interleaved = false;    // query head h reads key/value head h % kv_heads instead of h / group
   std::optional<std::size_t> skipped_layer = std::nullopt;
   std::optional<DroppedMins> dropped_mins = std::nullopt;

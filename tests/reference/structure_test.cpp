@@ -99,6 +99,7 @@ TEST(Structure, NoticesEachFault) {
       {"rope_pairs_as_halves", {.rope_pairs_as_halves = true}},
       {"yarn_ignored", {.yarn_ignored = true}},
       {"yarn_without_magnitude", {.yarn_without_magnitude = true}},
+      {"yarn_without_stretch", {.yarn_without_stretch = true}},
       {"heads_of_the_wrong_group", {.kv_heads_interleaved = true}},
       {"first_layer_skipped", {.skipped_layer = 0}},
       {"nope_layer_skipped", {.skipped_layer = 3}},
