@@ -29,6 +29,13 @@ Value generator(Interpreter& interpreter, const Value& input, const Args& args) 
   return later(step, interpreter, input, args);
 }
 
+// The same where the arguments fail at once if there are too many or too few.
+template <Step step, Bound (*bind)(const Args&)>
+Value generator(Interpreter& interpreter, const Value& input, const Args& args) {
+  bind(args);
+  return later(step, interpreter, input, args);
+}
+
 // Follows "a.b.0" from item to item; `path` may be an integer or none.
 Value look_up(const Value& item, const Value& path, const Value* fallback = nullptr);
 // A string in lower case, unless case counts; anything else itself.

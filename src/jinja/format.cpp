@@ -85,7 +85,6 @@ Text percent_number(const Value& v, NumberSpec spec, bool zero, char conversion)
   }
   std::string digits;
   bool negative = v.number() < 0;
-  bool finite = true;
   if (conversion == 'd' || conversion == 'i' || conversion == 'u') {
     if (!v.is_integer() && !std::isfinite(v.number())) throw Failure("a format wants a finite number");
     const Int i = v.is_integer() ? v.integer() : truncate(v.number());
@@ -97,14 +96,13 @@ Text percent_number(const Value& v, NumberSpec spec, bool zero, char conversion)
     spec.type = conversion;
     digits = magnitude(v.number(), spec);
     negative = std::signbit(v.number()) && !std::isnan(v.number());
-    finite = std::isfinite(v.number());
   }
   if (conversion != 'e' && conversion != 'E' && conversion != 'f' && conversion != 'F' && conversion != 'g' &&
       conversion != 'G' && spec.precision > static_cast<int>(digits.size())) {
     digits.insert(0, static_cast<std::size_t>(spec.precision) - digits.size(), '0');
   }
   const std::string sign = sign_of(negative, spec.sign);
-  if (zero && finite && spec.align != '<' && sign.size() + digits.size() < spec.width) {
+  if (zero && spec.align != '<' && sign.size() + digits.size() < spec.width) {
     const std::size_t prefix = digits.size() > 1 && digits[0] == '0' && (digits[1] | 32) == 'x' ? 2 : 0;
     digits.insert(prefix, spec.width - sign.size() - digits.size(), '0');
   }

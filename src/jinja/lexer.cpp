@@ -224,6 +224,7 @@ class Lexer {
     const std::size_t begin = at_;
     while (at_ < source_.size() && continues_name(source_[at_])) {
       const auto [code, size] = unicode::decode(source_, at_);
+      if (at_ > begin && unicode::is_space(code)) break;
       const bool fits = at_ == begin ? unicode::is_identifier_start(code) : unicode::is_identifier_part(code);
       if (code >= 0x80 && !fits) fail(at_, "this character cannot be part of a name");
       at_ += size;
