@@ -125,7 +125,7 @@ bool less(const Value& a, const Value& b) {
   for (const Value* v : {&a, &b}) {
     if (v->is_undefined()) throw Failure(v->undefined_reason());
   }
-  throw Failure(concat("a value of type ", type_name(a), " cannot be ordered with one of type ", type_name(b)));
+  throw Failure(concat("a value of type ", type_name(a), " cannot be ordered with one of type ", type_name(b)), "compare values of one type");
 }
 
 bool less_or_equal(const Value& a, const Value& b) {

@@ -348,7 +348,7 @@ class Lexer {
     }
     if (std::string_view("+-/*%~[](){}><=.:|,;").find(c) == std::string_view::npos) {
       const std::string_view shown = std::string_view(source_).substr(at_, unicode::decode(source_, at_).size);
-      fail(at_, concat("the character ", repr(shown), " has no meaning in a tag"));
+      fail(at_, concat("the character ", repr(shown), " has no meaning in a tag"), "expected a name, a number, a string or an operator");
     }
     if (c == '(' || c == '[' || c == '{') {
       brackets.push_back(c == '(' ? ')' : c == '[' ? ']' : '}');

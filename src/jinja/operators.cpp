@@ -20,7 +20,7 @@ using Kind = Value::Kind;
   for (const Value* v : {&a, &b}) {
     if (v->is_undefined()) throw Failure(v->undefined_reason());
   }
-  throw Failure(concat("values of the types ", type_name(a), " and ", type_name(b), " cannot be combined by ", op));
+  throw Failure(concat("values of the types ", type_name(a), " and ", type_name(b), " cannot be combined by ", op), "convert one of them first");
 }
 
 [[noreturn]] void overflow() { throw Failure("an integer does not fit into 128 bits", "use smaller numbers or floats"); }

@@ -15,6 +15,11 @@ std::string any_of(std::initializer_list<std::string_view> names) {
   return out;
 }
 
+// Whether the tag is none that can stand alone.
+bool is_part_of_block(const Token& tag) {
+  return tag.kind == TokenKind::Name && (tag.text.starts_with("end") || tag.text == "else" || tag.text == "elif");
+}
+
 }  // namespace
 
 Parser::Parser(std::vector<Token> tokens, std::string name)
@@ -24,7 +29,7 @@ Parser::Parser(std::vector<Token> tokens, std::string name)
 
 std::shared_ptr<const Program> Parser::run() {
   program_->body = block_until({}, {}, {});
-  if (!unknown_.empty()) fail(unknown_.front().at, unknown_.front().why);
+  if (!unknown_.empty()) fail(unknown_.front().at, unknown_.front().why, unknown_.front().remedy);
   return std::move(program_);
 }
 
@@ -85,6 +90,11 @@ Block Parser::block_until(std::initializer_list<std::string_view> ends, Position
       case TokenKind::TagBegin:
         take();
         if (std::any_of(ends.begin(), ends.end(), [&](auto end) { return current().is_name(end); })) return block;
+        if (is_part_of_block(current())) {
+          const std::string_view found = current().text;
+          if (ends.size() == 0) fail(current().position, concat("the tag ", found, " belongs to no block"), "expected one that opens it before");
+          fail(current().position, concat("the tag ", found, " does not belong to the tag ", tag), concat("expected ", any_of(ends)));
+        }
         statement(block);
         expect_tag_end();
         break;
@@ -138,7 +148,7 @@ void Parser::statement(Block& block) {
     do block.push_back({Print{expression()}, at});
     while (skip(","));
   } else if (name == "break" || name == "continue") {
-    if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"));
+    if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"), "expected {% for %} around it");
     if (name == "break") {
       block.push_back({Break{}, at});
     } else {

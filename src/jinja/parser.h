@@ -96,7 +96,7 @@ class Parser {
   std::unordered_set<std::string> blocks_;  // their names so far
   bool may_not_run_ = false;                // directly within {% if %}, as jinja2 counts
   // Filters and tests that there are not, where they must be there whether that part of the template runs or not.
-  struct Unknown { Position at; std::string why; };
+  struct Unknown { Position at; std::string why; std::string_view remedy; };
   std::vector<Unknown> unknown_;
 };
 

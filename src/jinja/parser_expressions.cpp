@@ -328,7 +328,7 @@ ExpressionPtr Parser::filter(ExpressionPtr input) {
   const Position at = current().position;
   std::string name = expect_identifier();
   while (skip(".")) name.append(".").append(expect_identifier());
-  if (!may_not_run_ && find_filter(name) == nullptr) unknown_.push_back({at, concat("there is no filter named ", name)});
+  if (!may_not_run_ && find_filter(name) == nullptr) unknown_.push_back({at, concat("there is no filter named ", name), expected_filter});
   CallArguments arguments;
   if (current().is("(")) arguments = call_arguments();
   return make(at, Filter{std::move(input), std::move(name), std::move(arguments)});
@@ -339,7 +339,7 @@ ExpressionPtr Parser::test(ExpressionPtr input) {
   const bool negated = skip_name("not");
   std::string name = expect_identifier();
   while (skip(".")) name.append(".").append(expect_identifier());
-  if (!may_not_run_ && find_test(name) == nullptr) unknown_.push_back({at, concat("there is no test named ", name)});
+  if (!may_not_run_ && find_test(name) == nullptr) unknown_.push_back({at, concat("there is no test named ", name), expected_test});
   CallArguments arguments;
   const Token& next = current();
   const bool starts_argument = next.kind == TokenKind::Name || next.kind == TokenKind::String ||
