@@ -354,7 +354,7 @@ Value format_percent(const Value& format, const Value& values) {
       continue;
     }
     if (std::string_view("diuoxXeEfFgGcrsa").find(conversion) == std::string_view::npos) {
-      throw Failure(concat("a format has the unknown conversion %", std::string_view(&conversion, 1)));
+      throw Failure(concat("a format has the unknown conversion %", s.substr(at - 1, unicode::decode(s, at - 1).size)));
     }
     const Value& v = named != nullptr ? *named : arguments.next();
     if (conversion == 's' || conversion == 'r' || conversion == 'a') {
