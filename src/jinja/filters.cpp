@@ -82,16 +82,16 @@ Int round_integer(Int i, Int digits) {
 Value round(Interpreter&, const Value& input, const Args& args) {
   Bound bound("round", args, {"precision", "method"});
   const std::string method = bound.text(1, "common").bytes();
-  const Int precision = std::clamp<Int>(bound.integer(0, 0), -400, 400);
   if (method != "common" && method != "ceil" && method != "floor") {
     throw Failure("round knows no such method", "expected common, ceil or floor");
   }
   if (!input.is_number()) throw Failure(concat("round was given a value of type ", type_name(input)));
   if (method == "common") {
+    const Int precision = std::clamp<Int>(bound.integer(0, 0), -400, 400);
     if (!input.is_integer()) return Value(round_to(input.number(), static_cast<int>(precision)));
     return precision >= 0 ? plus(input) : Value(round_integer(input.integer(), -precision));
   }
-  const Value scale = apply(BinaryOperator::Power, Value(10), Value(precision));
+  const Value scale = apply(BinaryOperator::Power, Value(10), bound.get(0, Value(0)));
   const Value scaled = apply(BinaryOperator::Multiply, input, scale);
   if (scaled.is_integer()) return apply(BinaryOperator::Divide, scaled, scale);
   const double x = method == "ceil" ? std::ceil(scaled.number()) : std::floor(scaled.number());

@@ -349,7 +349,7 @@ Value format_percent(const Value& format, const Value& values) {
     while (at < s.size() && (s[at] == 'h' || s[at] == 'l' || s[at] == 'L')) ++at;
     if (at == s.size()) throw Failure("a format ends after its %");
     const char conversion = s[at++];
-    if (conversion == '%') {
+    if (conversion == '%' && at == percent + 2) {
       out.append("%", text.all_trusted());
       continue;
     }

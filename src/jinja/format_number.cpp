@@ -127,7 +127,7 @@ std::string magnitude(double x, const NumberSpec& spec) {
       const int precision = std::max(1, spec.precision);
       significant = precision;
       // Like g, but it keeps a digit after the point and therefore turns to an exponent one digit earlier.
-      if (x != 0 && decimal_exponent(std::strtod(format_float(x, 'e', precision - 1).c_str(), nullptr)) >= precision - 1) {
+      if (decimal_exponent(std::strtod(format_float(x, 'e', precision - 1).c_str(), nullptr)) >= precision - 1) {
         out = format_float(x, 'e', precision - 1);
         const std::size_t e = out.find('e');
         std::size_t end = e;

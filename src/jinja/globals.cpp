@@ -23,6 +23,7 @@ Dict members(std::string_view function, const Args& args) {
   if (args.positional.size() > 1) throw Failure(concat(function, " takes one positional argument at most"));
   if (!args.positional.empty()) {
     const Value& from = args.positional[0];
+    if (from.is_undefined()) throw Failure(from.undefined_reason());
     if (from.is(Kind::Dict)) {
       out = from.dict();
     } else {

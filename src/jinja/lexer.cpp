@@ -332,8 +332,11 @@ class Lexer {
     } else {
       out.push_back('\\');
       --at_;
-      out.append(source_, at_, unicode::decode(source_, at_).size);
-      at_ += unicode::decode(source_, at_).size;
+      const auto [code, size] = unicode::decode(source_, at_);
+      // jinja2 escapes what is not ASCII before it reads the escapes, and so turns \é into \xe9.
+      const std::string escaped = ascii(Value::input(std::string_view(source_).substr(at_, size)));
+      out.append(code < 0x80 ? source_.substr(at_, size) : escaped.substr(2, escaped.size() - 3));
+      at_ += size;
     }
   }
 

@@ -75,7 +75,7 @@ Value power(const Value& a, const Value& b) {
     return Value(power(a.integer(), b.integer()));
   }
   const double x = a.number(), y = b.number();
-  if (x == 0 && y < 0) division_by_zero();
+  if (x == 0 && y < 0 && std::isfinite(y)) division_by_zero();
   const double result = std::pow(x, y);
   if (std::isnan(result) && !std::isnan(x) && !std::isnan(y)) throw Failure("a power of a negative number is complex");
   if (std::isinf(result) && std::isfinite(x) && std::isfinite(y)) throw Failure("a power is too large for a float");
@@ -203,6 +203,7 @@ bool contains(const Value& container, const Value& item) {
     return std::any_of(items.begin(), items.end(), [&](const Value& v) { return same(v, item) || equal(v, item); });
   };
   if (container.is_sequence()) return found(container.items());
+  if (type_name(container) == "dict_keys") static_cast<void>(hash(item));  // fails, as in the dict, if that cannot be a key
   return found(iterate(container));
 }
 

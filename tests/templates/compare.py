@@ -83,9 +83,12 @@ def environment(folding=True):
     def unchanged(_, value):  # since it wants a context, what is printed is not folded either
         return value
 
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, optimized=folding,
-                                                       finalize=None if folding else unchanged,
-                                                       extensions=[Generation, jinja2.ext.loopcontrols])
+    class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+        def is_safe_attribute(self, obj, attr, value):  # jinja2 3.1.5 and later know these two as well
+            return super().is_safe_attribute(obj, attr, value) and not (isinstance(obj, list) and attr in ("clear", "pop"))
+
+    env = Sandbox(trim_blocks=True, lstrip_blocks=True, optimized=folding, finalize=None if folding else unchanged,
+                  extensions=[Generation, jinja2.ext.loopcontrols])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = NOW.strftime
