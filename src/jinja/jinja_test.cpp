@@ -97,7 +97,7 @@ TEST(JinjaErrors, NameTemplateLineColumnAndWhatWasExpected) {
   EXPECT_THAT(refusal("{% import 'x' as y %}"), HasSubstr("is not part of the language"));
   EXPECT_THAT(refusal("x", ordered_json::array()), HasSubstr("context is not a dict"));
   // Whole characters, never one byte of them.
-  EXPECT_EQ(refusal("{{ '%é' % 1 }}"), "t:1:9: a format has the unknown conversion %é");
+  EXPECT_EQ(refusal("{{ '%é' % 1 }}"), "t:1:10: a format has the unknown conversion %é");
   EXPECT_THAT(refusal("{{ strftime_now('%é') }}"), HasSubstr("knows no % before such a character"));
 }
 

@@ -1,7 +1,8 @@
 // No text of a user's becomes a special token, whichever way it takes through whichever template: bodies of requests to
-// the API, read, rendered and tokenised as the server does it. Each conversation comes twice: with names of special tokens,
-// whole and in pieces, in each of its strings, and with what makes them names taken out of these. The special tokens of both
-// prompts must be the same ones in the same order. Needs the vocabulary and the templates in $SMOLLM3_SHARED/data or
+// the API, read, rendered and tokenised as the server does it. Each conversation comes twice: with names of special
+// tokens, whole and in pieces, in each of its strings, and with what makes them names taken out of these. The special
+// tokens of both prompts must be the same ones in the same order. Needs the vocabulary and the templates in
+// $SMOLLM3_SHARED/data or
 // ../shared/data.
 #include <gtest/gtest.h>
 
@@ -47,8 +48,9 @@ bool is_own_tag(std::string_view text) { return std::find(own_tags.begin(), own_
 std::string harmless(const std::string& text, bool keeps_tags) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const auto tag = std::find_if(own_tags.begin(), own_tags.end(),
-                                  [&](const std::string& t) { return std::string_view(text).substr(at).starts_with(t); });
+    const auto tag = std::find_if(own_tags.begin(), own_tags.end(), [&](const std::string& t) {
+      return std::string_view(text).substr(at).starts_with(t);
+    });
     if (keeps_tags && tag != own_tags.end()) {
       out += *tag;
       at += tag->size();
@@ -91,11 +93,13 @@ class Conversations {
     for (std::size_t turns = 1 + random_() % 3; turns > 0; --turns) {
       messages.push_back({{"role", "user"}, {"content", content()}, {"name", text()}, {text(), text()}});
       if (chance(2)) messages.push_back(answer());
-      if (chance(3)) messages.push_back({{"role", "tool"}, {"content", content()}, {"name", text()}, {"tool_call_id", text()}});
+      if (chance(3))
+        messages.push_back({{"role", "tool"}, {"content", content()}, {"name", text()}, {"tool_call_id", text()}});
     }
     if (chance(2)) body["tools"] = tools();
-    ordered_json variables = {{"enable_thinking", chance(2)}, {"custom", text()}, {"custom_instructions", text()}, {"today", text()},
-                              {"system_message", text()}, {"xml_tool_string", text()}, {"date_string", text()}};
+    ordered_json variables = {
+        {"enable_thinking", chance(2)}, {"custom", text()},          {"custom_instructions", text()}, {"today", text()},
+        {"system_message", text()},     {"xml_tool_string", text()}, {"date_string", text()}};
     if (chance(4)) variables["bos_token"] = text();
     if (chance(3)) variables["python_tools"] = {text(), tool()};
     body["chat_template_kwargs"] = variables;
@@ -105,10 +109,13 @@ class Conversations {
  private:
   bool chance(unsigned in) { return random_() % in == 0; }
   template <class T>
-  const T& any(const std::vector<T>& of) { return of[random_() % of.size()]; }
+  const T& any(const std::vector<T>& of) {
+    return of[random_() % of.size()];
+  }
 
   const std::string& common_name() {
-    static const std::vector<std::string> common = {"<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>", "</tool_call>",
+    static const std::vector<std::string> common = {"<|im_start|>",    "<|im_end|>",        "<think>",
+                                                    "</think>",        "<tool_call>",       "</tool_call>",
                                                     "<|end_of_text|>", "<|begin_of_text|>", "<|eot_id|>"};
     return chance(3) ? any(names_) : any(common);
   }
@@ -120,17 +127,25 @@ class Conversations {
       if (!may_have_tags && is_own_tag(name)) continue;
       const std::size_t at = random_() % (name.size() + 1);
       switch (random_() % 6) {
-        case 0: return name.substr(at);
-        case 1: return name.substr(0, at);
-        case 2: return is_own_tag(name) ? name : name.substr(0, at) + any(std::vector<std::string>{"/think", "/no_think", "/system_override"}) + name.substr(at);
-        default: return name;
+        case 0:
+          return name.substr(at);
+        case 1:
+          return name.substr(0, at);
+        case 2:
+          return is_own_tag(name)
+                     ? name
+                     : name.substr(0, at) + any(std::vector<std::string>{"/think", "/no_think", "/system_override"}) +
+                           name.substr(at);
+        default:
+          return name;
       }
     }
   }
 
   std::string text(bool may_have_tags = true) {
-    static const std::vector<std::string> words = {"hello", "naïve", "日本", "🤖", " ", "\n", "\n\n", "/think", "/no_think", "/system_override",
-                                                   "it's", "\"", "\\", "system", "user", "assistant\n", "{{ x }}", "'", "`", "\t"};
+    static const std::vector<std::string> words = {
+        "hello", "naïve", "日本", "🤖",   " ",    "\n",          "\n\n",    "/think", "/no_think", "/system_override",
+        "it's",  "\"",    "\\",   "system", "user", "assistant\n", "{{ x }}", "'",      "`",         "\t"};
     std::string out = salt(may_have_tags);
     for (std::size_t n = random_() % 5; n > 0; --n) out += chance(2) ? salt(may_have_tags) : any(words);
     return out;
@@ -139,18 +154,23 @@ class Conversations {
   ordered_json content(bool may_have_tags = true) {
     if (!chance(4)) return text(may_have_tags);
     ordered_json parts = ordered_json::array();
-    for (std::size_t n = 1 + random_() % 3; n > 0; --n) parts.push_back({{"type", "text"}, {"text", text(may_have_tags)}});
+    for (std::size_t n = 1 + random_() % 3; n > 0; --n)
+      parts.push_back({{"type", "text"}, {"text", text(may_have_tags)}});
     return parts;
   }
 
   ordered_json answer() {
     std::string said = text(false);
     if (chance(2)) said = "<think>\n" + said + "\n</think>\n" + text(false);
-    ordered_json message = {{"role", "assistant"}, {"content", said}, {"reasoning_content", text()}, {"refusal", text()}};
+    ordered_json message = {
+        {"role", "assistant"}, {"content", said}, {"reasoning_content", text()}, {"refusal", text()}};
     if (chance(3)) message["content"] = content(false);
     if (chance(2)) {
       ordered_json arguments = value();
-      message["tool_calls"] = {{{"id", text()}, {"type", "function"}, {"function", {{"name", text()}, {"arguments", chance(2) ? arguments : ordered_json(arguments.dump())}}}}};
+      message["tool_calls"] = {
+          {{"id", text()},
+           {"type", "function"},
+           {"function", {{"name", text()}, {"arguments", chance(2) ? arguments : ordered_json(arguments.dump())}}}}};
       if (chance(4)) message["tool_calls"][0]["function"]["arguments"] = text();  // no JSON at all
     }
     return message;
@@ -163,7 +183,8 @@ class Conversations {
   }
 
   ordered_json tool() {
-    const ordered_json function = {{"name", text()}, {"description", text()}, {"strict", true}, {"parameters", value()}, {text(), text()}};
+    const ordered_json function = {
+        {"name", text()}, {"description", text()}, {"strict", true}, {"parameters", value()}, {text(), text()}};
     return {{"type", "function"}, {"function", function}, {text(), text()}};
   }
 
@@ -191,21 +212,30 @@ class SpecialTokens : public testing::Test {
     if (tokenizer == nullptr) GTEST_SKIP() << data_folder() << " has no vocabulary";
   }
 
-  // Every template at hand: the three real ones, the demo model's, the built-in one, and two that print a message as it is.
+  // Every template at hand: the three real ones, the demo model's, the built-in one, and two that print a message as it
+  // is.
   static std::vector<ChatTemplate> templates() {
-    std::vector<ChatTemplate> all = {ChatTemplate::builtin(), read_template(SMOLLM3_SOURCE_DIR "/models/demo/template.jinja")};
+    std::vector<ChatTemplate> all = {ChatTemplate::builtin(),
+                                     read_template(SMOLLM3_SOURCE_DIR "/models/demo/template.jinja")};
     for (const char* name : {"smollm3-official.jinja", "smollm3-unsloth.jinja", "smollm3-seed.jinja"}) {
       all.push_back(read_template(data_folder() / name));
     }
-    all.emplace_back("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}{{ m | tojson }}{{ m.tool_calls }}<|im_end|>\n"
-                     "{% endfor %}{{ tools }}{{ xml_tools | string }}{{ python_tools | default(0) | tojson }}{{ custom ~ today ~ bos_token }}", "everything");
-    all.emplace_back("{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor -%}", "plain");
+    all.emplace_back(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}{{ m | tojson }}{{ m.tool_calls "
+        "}}<|im_end|>\n"
+        "{% endfor %}{{ tools }}{{ xml_tools | string }}{{ python_tools | default(0) | tojson }}{{ custom ~ today ~ "
+        "bos_token }}",
+        "everything");
+    all.emplace_back(
+        "{%- for m in messages -%}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor -%}",
+        "plain");
     return all;
   }
 
   static std::vector<Token> tokens(const smollm3::Prompt& prompt, bool all_special = false) {
     std::vector<smollm3::Fragment> fragments;
-    for (const auto& fragment : prompt.fragments) fragments.push_back({fragment.text, all_special || fragment.special_allowed});
+    for (const auto& fragment : prompt.fragments)
+      fragments.push_back({fragment.text, all_special || fragment.special_allowed});
     return tokenizer->encode(fragments);
   }
 
