@@ -32,7 +32,7 @@ ADDRESS = re.compile(r"0x[0-9a-f]{6}")  # of a Python object that was printed: n
 NOW = datetime.datetime(2026, 3, 9, 7, 5, 3)
 # What the language here refuses and jinja2 need not: what goes beyond its bounds, complex numbers, sets, and letters that
 # strftime does not know (which the C library prints).
-BOUNDS = re.compile(r"does not fit into 128 bits|takes more steps|nested|too deep|more than \d+ bytes|longer than the \d+|is complex|"
+BOUNDS = re.compile(r"does not fit into 128 bits|takes more steps|nested|too deep|more than \d+ bytes|longer than the \d+|a (width|precision) is too large|is complex|"
                     r"dict_(keys|items).* cannot be combined by -|knows no %")
 SECONDS = 5  # that jinja2 has for a template: it has no bound on its steps
 
