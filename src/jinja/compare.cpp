@@ -99,15 +99,18 @@ std::size_t hash(const Value& v) {
     case Kind::Float: return std::hash<double>{}(v.number());
     case Kind::String: Budget::spend_reading(v.text().size()); return std::hash<std::string>{}(v.text().bytes());
     case Kind::List:
-    case Kind::Dict: throw Failure(concat("a ", type_name(v), " cannot be the key of a dict"), "use a string");
-    case Kind::Object: return std::hash<const void*>{}(v.object().get());
+    case Kind::Dict: break;
+    case Kind::Object:
+      if (const auto h = v.object()->hash()) return *h;
+      break;
     default: return static_cast<std::size_t>(v.kind());
   }
+  throw Failure(concat("a ", type_name(v), " cannot be the key of a dict"), "use a string");
 }
 
 bool is_hashable(const Value& v) {
   if (const Values* items = tuple_items(v)) return std::all_of(items->begin(), items->end(), is_hashable);
-  return !v.is(Kind::List) && !v.is(Kind::Dict);
+  return v.is(Kind::Object) ? v.object()->hash().has_value() : !v.is(Kind::List) && !v.is(Kind::Dict);
 }
 
 bool less(const Value& a, const Value& b) {
@@ -122,7 +125,7 @@ bool less(const Value& a, const Value& b) {
   for (const Value* v : {&a, &b}) {
     if (v->is_undefined()) throw Failure(v->undefined_reason());
   }
-  throw Failure(concat("a value of type ", type_name(a), " cannot be ordered with one of type ", type_name(b)));
+  throw Failure(concat("a value of type ", type_name(a), " cannot be ordered with one of type ", type_name(b)), "compare values of one type");
 }
 
 bool less_or_equal(const Value& a, const Value& b) {

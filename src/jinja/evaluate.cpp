@@ -196,7 +196,7 @@ Value Interpreter::filtered(const Expression& e, const Value& input) {
 
 Value Interpreter::filter(std::string_view name, const Value& input, const Args& args) {
   const FilterFunction function = find_filter(name);
-  if (function == nullptr) throw Failure(concat("there is no filter named ", name));
+  if (function == nullptr) throw Failure(concat("there is no filter named ", name), expected_filter);
   return function(*this, input, args);
 }
 
@@ -209,7 +209,7 @@ Value Interpreter::evaluate(const Test& n, Position at) {
 
 bool Interpreter::test(std::string_view name, const Value& input, const Args& args) {
   const TestFunction function = find_test(name);
-  if (function == nullptr) throw Failure(concat("there is no test named ", name));
+  if (function == nullptr) throw Failure(concat("there is no test named ", name), expected_test);
   return function(*this, input, args);
 }
 

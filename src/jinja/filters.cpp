@@ -44,7 +44,10 @@ Value to_integer(Interpreter&, const Value& input, const Args& args) {
   if (input.is_undefined()) throw Failure(input.undefined_reason());
   std::optional<double> x;
   if (input.is_string()) {
-    if (const auto i = parse_integer(input.text().bytes(), bound.integer(1, 10))) return Value(*i);
+    // As Python's int() refuses a base that is none, the text is read as a float.
+    const bool based = !bound.has(1) || bound[1].is_integer();
+    const auto i = based ? parse_integer(input.text().bytes(), bound.integer(1, 10)) : std::nullopt;
+    if (i) return Value(*i);
     x = parse_float(input.text().bytes());
   } else if (input.is_integer()) {
     return Value(input.integer());
@@ -79,16 +82,16 @@ Int round_integer(Int i, Int digits) {
 Value round(Interpreter&, const Value& input, const Args& args) {
   Bound bound("round", args, {"precision", "method"});
   const std::string method = bound.text(1, "common").bytes();
-  const Int precision = std::clamp<Int>(bound.integer(0, 0), -400, 400);
   if (method != "common" && method != "ceil" && method != "floor") {
     throw Failure("round knows no such method", "expected common, ceil or floor");
   }
   if (!input.is_number()) throw Failure(concat("round was given a value of type ", type_name(input)));
   if (method == "common") {
+    const Int precision = std::clamp<Int>(bound.integer(0, 0), -400, 400);
     if (!input.is_integer()) return Value(round_to(input.number(), static_cast<int>(precision)));
     return precision >= 0 ? plus(input) : Value(round_integer(input.integer(), -precision));
   }
-  const Value scale = apply(BinaryOperator::Power, Value(10), Value(precision));
+  const Value scale = apply(BinaryOperator::Power, Value(10), bound.get(0, Value(0)));
   const Value scaled = apply(BinaryOperator::Multiply, input, scale);
   if (scaled.is_integer()) return apply(BinaryOperator::Divide, scaled, scale);
   const double x = method == "ceil" ? std::ceil(scaled.number()) : std::floor(scaled.number());
@@ -108,7 +111,7 @@ Value file_size(Interpreter&, const Value& input, const Args& args) {
   double unit = base;
   std::size_t i = 0;
   do unit *= base;
-  while (bytes >= unit && ++i < letters.size());
+  while (!(bytes < unit) && ++i < letters.size());  // so also of what is no number
   if (i == letters.size()) --i;
   const char letter = binary && i == 0 ? 'K' : letters[i];
   return Value::input(concat(format_float(base * bytes / unit, 'f', 1), " ", std::string(1, letter), binary ? "iB" : "B"));
@@ -122,7 +125,7 @@ Value json(Interpreter&, const Value& input, const Args& args) {
   if (bound.has_value(1)) {
     if (bound[1].is_string()) {
       style.indent = bound[1].text().bytes();
-    } else {
+    } else if (!input.is_string()) {  // which Python writes without looking at it
       style.indent = std::string(static_cast<std::size_t>(std::clamp<Int>(bound.integer(1, 0), 0, 1000)), ' ');
     }
   }

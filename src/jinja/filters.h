@@ -15,6 +15,10 @@ using TestFunction = bool (*)(Interpreter&, const Value& input, const Args& args
 FilterFunction find_filter(std::string_view name);
 TestFunction find_test(std::string_view name);
 
+// What to say where there is none.
+constexpr std::string_view expected_filter = "expected one such as default, join, tojson or trim";
+constexpr std::string_view expected_test = "expected one such as defined, none, string or mapping";
+
 // Parts of find_filter's table, by what the filters work on.
 FilterFunction find_text_filter(std::string_view name);
 FilterFunction find_sequence_filter(std::string_view name);
@@ -26,6 +30,13 @@ Value later(Step step, Interpreter& interpreter, const Value& input, const Args&
 
 template <Step step>
 Value generator(Interpreter& interpreter, const Value& input, const Args& args) {
+  return later(step, interpreter, input, args);
+}
+
+// The same where the arguments fail at once if there are too many or too few.
+template <Step step, Bound (*bind)(const Args&)>
+Value generator(Interpreter& interpreter, const Value& input, const Args& args) {
+  bind(args);
   return later(step, interpreter, input, args);
 }
 

@@ -30,9 +30,8 @@ Values map(Interpreter& interpreter, const Value& input, const Args& args) {
     const Value* fallback = bound.has(1) ? &bound[1] : nullptr;
     for (const Value& item : iterate(input)) out.push_back(look_up(item, bound[0], fallback));
   } else {
-    const std::string name = name_at(args, 0, "map");
     const Args rest = after(args, 1);
-    for (const Value& item : iterate(input)) out.push_back(interpreter.filter(name, item, rest));
+    for (const Value& item : iterate(input)) out.push_back(interpreter.filter(name_at(args, 0, "map"), item, rest));
   }
   return out;
 }
@@ -45,12 +44,11 @@ Values select(Interpreter& interpreter, const Value& input, const Args& args) {
   if (args.positional.size() < test_at) throw Failure("the filter lacks the name of an attribute");
   const Value path = by_attribute ? args.positional[0] : Value::none();
   const bool has_test = args.positional.size() > test_at;
-  const std::string name = has_test ? name_at(args, test_at, "the filter") : std::string();
   const Args rest = has_test ? after(args, test_at + 1) : Args();
   Values out;
   for (Value& item : iterate(input)) {
     const Value tested = look_up(item, path);
-    if ((has_test ? interpreter.test(name, tested, rest) : truth(tested)) == wanted) out.push_back(std::move(item));
+    if ((has_test ? interpreter.test(name_at(args, test_at, "the filter"), tested, rest) : truth(tested)) == wanted) out.push_back(std::move(item));
   }
   return out;
 }

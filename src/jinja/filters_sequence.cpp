@@ -20,16 +20,19 @@ std::size_t positive(const Bound& bound, std::size_t i, std::string_view what) {
   return static_cast<std::size_t>(std::min<Int>(n, Int{1} << 40));
 }
 
+Bound bind_batch(const Args& args) { return {"batch", args, {"linecount", "fill_with"}, 1}; }
+
 Values batch(Interpreter&, const Value& input, const Args& args) {
-  Bound bound("batch", args, {"linecount", "fill_with"}, 1);
-  const std::size_t size = positive(bound, 0, "batch's linecount");
+  const Bound bound = bind_batch(args);
   Values out, line;
   for (Value& item : iterate(input)) {
-    if (line.size() == size) out.push_back(Value::list(std::exchange(line, {})));
+    // Python compares the two, whatever the second is.
+    if (equal(Value(line.size()), bound[0])) out.push_back(Value::list(std::exchange(line, {})));
     line.push_back(std::move(item));
   }
   if (!line.empty()) {
-    if (bound.has_value(1)) {
+    if (bound.has_value(1) && less(Value(line.size()), bound[0])) {
+      const std::size_t size = positive(bound, 0, "batch's linecount");
       Budget::spend(size);
       line.resize(size, bound[1]);
     }
@@ -38,8 +41,10 @@ Values batch(Interpreter&, const Value& input, const Args& args) {
   return out;
 }
 
+Bound bind_slice(const Args& args) { return {"slice", args, {"slices", "fill_with"}, 1}; }
+
 Values slice(Interpreter&, const Value& input, const Args& args) {
-  Bound bound("slice", args, {"slices", "fill_with"}, 1);
+  const Bound bound = bind_slice(args);
   const std::size_t slices = positive(bound, 0, "slice's number of slices");
   const Values items = iterate(input);
   Budget::spend(slices);
@@ -55,6 +60,9 @@ Values slice(Interpreter&, const Value& input, const Args& args) {
   }
   return out;
 }
+
+// Python's sorted() takes an integer there, and nothing else that is true or false.
+bool reversed(const Bound& bound, std::size_t i) { return bound.machine_integer(i, 0, 32) != 0; }
 
 // Stable; `reverse` keeps the order of equal keys, too.
 Values sorted_by(Values items, const Values& keys, bool reverse) {
@@ -78,7 +86,7 @@ Value dict_sort(Interpreter&, const Value& input, const Args& args) {
     items.push_back(Value::tuple({key, value}));
     keys.push_back(sort_key(by == "key" ? key : value, bound.truth(0, false)));
   }
-  return Value::list(sorted_by(std::move(items), keys, bound.truth(2, false)));
+  return Value::list(sorted_by(std::move(items), keys, reversed(bound, 2)));
 }
 
 Value sort(Interpreter&, const Value& input, const Args& args) {
@@ -95,7 +103,7 @@ Value sort(Interpreter&, const Value& input, const Args& args) {
     for (const Value& path : paths) parts.push_back(sort_key(look_up(item, path), bound.truth(1, false)));
     keys.push_back(Value::list(std::move(parts)));
   }
-  return Value::list(sorted_by(std::move(items), keys, bound.truth(0, false)));
+  return Value::list(sorted_by(std::move(items), keys, reversed(bound, 0)));
 }
 
 Value group_by(Interpreter&, const Value& input, const Args& args) {
@@ -153,8 +161,9 @@ Value reverse(Interpreter&, const Value& input, const Args& args) {
   return Value(std::make_shared<Iterator>(std::move(items), "reversed"));
 }
 
-Values items_of(Interpreter&, const Value& input, const Args& args) {
-  Bound bound("items", args, {});
+Bound bind_items(const Args& args) { return {"items", args, {}}; }
+
+Values items_of(Interpreter&, const Value& input, const Args&) {
   Values out;
   if (!input.is_undefined()) {
     if (!input.is(Kind::Dict)) throw Failure(concat("items wants a dict, not a value of type ", type_name(input)));
@@ -219,8 +228,10 @@ Value sum(Interpreter&, const Value& input, const Args& args) {
   return total;
 }
 
+Bound bind_unique(const Args& args) { return {"unique", args, {"case_sensitive", "attribute"}}; }
+
 Values unique(Interpreter&, const Value& input, const Args& args) {
-  Bound bound("unique", args, {"case_sensitive", "attribute"});
+  const Bound bound = bind_unique(args);
   Dict seen;
   Values out;
   for (Value& item : iterate(input)) {
@@ -236,11 +247,11 @@ Values unique(Interpreter&, const Value& input, const Args& args) {
 
 FilterFunction find_sequence_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> filters = {
-      {"batch", generator<batch>},        {"count", length_of},  {"dictsort", dict_sort}, {"first", first},
-      {"groupby", group_by},   {"items", generator<items_of>},   {"join", join},          {"last", last},
+      {"batch", generator<batch, bind_batch>},        {"count", length_of},  {"dictsort", dict_sort}, {"first", first},
+      {"groupby", group_by},   {"items", generator<items_of, bind_items>},   {"join", join},          {"last", last},
       {"length", length_of},   {"list", list},        {"max", extreme<true>},  {"min", extreme<false>},
-      {"reverse", reverse},    {"slice", generator<slice>},      {"sort", sort},          {"sum", sum},
-      {"unique", generator<unique>},
+      {"reverse", reverse},    {"slice", generator<slice, bind_slice>},      {"sort", sort},          {"sum", sum},
+      {"unique", generator<unique, bind_unique>},
   };
   const auto found = filters.find(name);
   return found == filters.end() ? nullptr : found->second;

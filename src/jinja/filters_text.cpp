@@ -6,6 +6,7 @@
 #include "jinja/filters.h"
 #include "jinja/format.h"
 #include "jinja/interpreter.h"
+#include "jinja/operators.h"
 #include "jinja/python.h"
 #include "jinja/strings.h"
 #include "jinja/unicode.h"
@@ -32,7 +33,7 @@ Value plain(Interpreter&, const Value& input, const Args& args) {
 Value center(Interpreter&, const Value& input, const Args& args) {
   Bound bound("center", args, {"width"});
   const Value s = soft(input);
-  return Value(strings::center(s.text(), bound.integer(0, 80), Text::from_template(" ")), s.safe());
+  return Value(strings::center(s.text(), bound.machine_integer(0, 80), Text::from_template(" ")), s.safe());
 }
 
 Value escape(Interpreter&, const Value& input, const Args& args) {
@@ -72,7 +73,7 @@ Value indent(Interpreter&, const Value& input, const Args& args) {
   if (bound.has(0) && bound[0].is_string()) {
     by = bound[0].text();
   } else {
-    const auto width = static_cast<std::size_t>(std::clamp<Int>(bound.integer(0, 4), 0, Int{1} << 40));
+    const auto width = static_cast<std::size_t>(std::clamp<Int>(bound.machine_integer(0, 4), 0, Int{1} << 40));
     Budget::spend_text(width);
     by = Text::from_template(std::string(width, ' '));
   }
@@ -91,7 +92,7 @@ Value indent(Interpreter&, const Value& input, const Args& args) {
 
 Value replace(Interpreter& interpreter, const Value& input, const Args& args) {
   Bound bound("replace", args, {"old", "new", "count"}, 2);
-  const Int count = bound.has_value(2) ? bound.integer(2, -1) : -1;
+  const Int count = bound.has_value(2) ? bound.machine_integer(2, -1) : -1;
   if (!interpreter.autoescape()) return Value(strings::replace(str(input), str(bound[0]), str(bound[1]), count));
   const bool markup = input.safe() || bound[0].safe() || bound[1].safe();
   const Text s = markup ? escape_html(input) : str(input);
@@ -136,14 +137,15 @@ Value trim(Interpreter&, const Value& input, const Args& args) {
 Value truncate_text(Interpreter&, const Value& input, const Args& args) {
   Bound bound("truncate", args, {"length", "killwords", "end", "leeway"});
   const Text end = bound.text(2, "...");
-  const Int limit = bound.integer(0, 255), leeway = bound.has_value(3) ? bound.integer(3, 5) : 5;
+  const Value limit = bound.get(0, Value(255));
+  const Value leeway = bound.has_value(3) ? bound[3] : Value(5);
   const Int have = static_cast<Int>(length(input)), end_length = static_cast<Int>(unicode::length(end.bytes()));
-  if (limit < end_length) throw Failure("truncate's length is less than that of its end");
-  if (leeway < 0) throw Failure("truncate's leeway is negative");
-  if (have <= limit || have - limit <= leeway) return input;
+  if (less(limit, Value(end_length))) throw Failure("truncate's length is less than that of its end");
+  if (less(leeway, Value(0))) throw Failure("truncate's leeway is negative");
+  if (less_or_equal(Value(have), apply(BinaryOperator::Add, limit, leeway))) return input;
   const Text& s = require_text(input, "truncate");
   Budget::spend_text(s.size() * 8);
-  Text kept = s.substr(0, unicode::offsets(s.bytes())[static_cast<std::size_t>(std::min(limit - end_length, have))]);
+  Text kept = s.substr(0, unicode::offsets(s.bytes())[static_cast<std::size_t>(std::min(bound.integer(0, 255) - end_length, have))]);
   if (!bound.truth(1, false)) {
     if (const std::size_t space = kept.bytes().rfind(' '); space != std::string::npos) kept = kept.substr(0, space);
   }

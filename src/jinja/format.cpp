@@ -83,36 +83,35 @@ Text percent_number(const Value& v, NumberSpec spec, bool zero, char conversion)
     if (v.is_undefined()) throw Failure(v.undefined_reason());
     throw Failure(concat("a format wants a number, but was given a value of type ", type_name(v)));
   }
-  std::string digits;
+  std::string digits, prefix;
   bool negative = v.number() < 0;
-  bool finite = true;
   if (conversion == 'd' || conversion == 'i' || conversion == 'u') {
     if (!v.is_integer() && !std::isfinite(v.number())) throw Failure("a format wants a finite number");
     const Int i = v.is_integer() ? v.integer() : truncate(v.number());
-    digits = magnitude(i, 'd', false);
+    digits = magnitude(i, 'd');
     negative = i < 0;
   } else if (conversion == 'o' || conversion == 'x' || conversion == 'X') {
-    digits = magnitude(as_integer(v, "a format's argument"), conversion, spec.alternate);
+    digits = magnitude(as_integer(v, "a format's argument"), conversion);
+    if (spec.alternate) prefix = prefix_of(conversion);
   } else {
     spec.type = conversion;
     digits = magnitude(v.number(), spec);
     negative = std::signbit(v.number()) && !std::isnan(v.number());
-    finite = std::isfinite(v.number());
   }
   if (conversion != 'e' && conversion != 'E' && conversion != 'f' && conversion != 'F' && conversion != 'g' &&
       conversion != 'G' && spec.precision > static_cast<int>(digits.size())) {
     digits.insert(0, static_cast<std::size_t>(spec.precision) - digits.size(), '0');
   }
-  const std::string sign = sign_of(negative, spec.sign);
-  if (zero && finite && spec.align != '<' && sign.size() + digits.size() < spec.width) {
-    const std::size_t prefix = digits.size() > 1 && digits[0] == '0' && (digits[1] | 32) == 'x' ? 2 : 0;
-    digits.insert(prefix, spec.width - sign.size() - digits.size(), '0');
+  const std::string sign = sign_of(negative, spec.sign) + prefix;
+  if (zero && spec.align != '<' && sign.size() + digits.size() < spec.width) {
+    digits.insert(0, spec.width - sign.size() - digits.size(), '0');
   }
   return padded(Text::from_input(sign + digits), spec.width, " ", spec.align == '<' ? '<' : '>');
 }
 
 struct FieldSpec {
   std::string fill = " ";
+  bool has_sign = false;
   bool zeros = false;  // a 0 before the width: numbers are filled after their sign
   NumberSpec number;
 };
@@ -134,7 +133,10 @@ FieldSpec parse_spec(std::string_view s) {
   const auto take = [&](std::string_view any) -> char {
     return at < s.size() && any.find(s[at]) != std::string_view::npos ? s[at++] : '\0';
   };
-  if (const char sign = take("+- "); sign != 0) spec.number.sign = sign;
+  if (const char sign = take("+- "); sign != 0) {
+    spec.number.sign = sign;
+    spec.has_sign = true;
+  }
   spec.number.alternate = take("#") != 0;
   if (take("0") != 0 && !has_fill) {
     spec.fill.assign(1, '0');
@@ -158,24 +160,31 @@ Text format_number(const Value& v, const FieldSpec& spec) {
   if (n.type != 0 && !(v.is_integer() ? integer_type || float_type : float_type)) {
     throw Failure(concat("the format ", std::string_view(&n.type, 1), " does not fit a value of type ", type_name(v)));
   }
-  std::string digits;
+  const auto fits = [&](std::string_view types) { return n.type == 0 || types.find(n.type) != std::string_view::npos; };
+  if (n.grouping != 0 && !fits(n.grouping == ',' ? "deEfFgG%" : "deEfFgG%boxX")) {
+    throw Failure(concat("digits cannot be grouped in the format ", std::string_view(&n.type, 1)));
+  }
+  std::string digits, prefix;
   bool negative;
   if (v.is_integer() && (n.type == 0 || integer_type)) {
     if (n.precision >= 0) throw Failure("an integer cannot be formatted with a precision");
     if (n.type == 'c') {
+      if (spec.has_sign || n.alternate) throw Failure("the format c takes neither a sign nor #");
       if (v.integer() < 0 || v.integer() > 0x10FFFF) throw Failure("a character's number is out of range");
       unicode::append(digits, static_cast<unicode::CodePoint>(v.integer()));
       return padded(Text::from_input(digits), n.width, spec.fill, n.align == 0 ? '<' : n.align);
     }
-    digits = magnitude(v.integer(), n.type == 0 ? 'd' : n.type, n.alternate);
+    digits = magnitude(v.integer(), n.type == 0 ? 'd' : n.type);
+    if (n.alternate) prefix = prefix_of(n.type);
     negative = v.integer() < 0;
   } else {
     digits = magnitude(v.number(), n);
     negative = std::signbit(v.number()) && !std::isnan(v.number());
   }
-  digits = group_digits(digits, n.grouping);
-  const std::string sign = sign_of(negative, n.sign);
-  if (n.align == '=' || (n.align == 0 && spec.zeros)) {
+  const std::string sign = sign_of(negative, n.sign) + prefix;
+  const bool inside = n.align == '=' || (n.align == 0 && spec.zeros);
+  digits = group_digits(digits, n, inside && spec.fill == "0" && n.width > sign.size() ? n.width - sign.size() : 0);
+  if (inside) {
     std::string inner;
     for (std::size_t have = unicode::length(digits) + sign.size(); have < n.width; ++have) inner += spec.fill;
     return Text::from_input(sign + inner + digits);
@@ -233,7 +242,7 @@ class Braces {
     if (at < s.size() && s[at] == '!') {
       const char conversion = at + 1 < s.size() ? s[at + 1] : '\0';
       if (conversion == 'r' || conversion == 'a') {
-        value = Value::input(repr(value));
+        value = Value::input(conversion == 'r' ? repr(value) : ascii(value));
       } else if (conversion == 's') {
         value = Value(str(value));
       } else {
@@ -340,16 +349,16 @@ Value format_percent(const Value& format, const Value& values) {
     while (at < s.size() && (s[at] == 'h' || s[at] == 'l' || s[at] == 'L')) ++at;
     if (at == s.size()) throw Failure("a format ends after its %");
     const char conversion = s[at++];
-    if (conversion == '%') {
+    if (conversion == '%' && at == percent + 2) {
       out.append("%", text.all_trusted());
       continue;
     }
     if (std::string_view("diuoxXeEfFgGcrsa").find(conversion) == std::string_view::npos) {
-      throw Failure(concat("a format has the unknown conversion %", std::string_view(&conversion, 1)));
+      throw Failure(concat("a format has the unknown conversion %", s.substr(at - 1, unicode::decode(s, at - 1).size)));
     }
     const Value& v = named != nullptr ? *named : arguments.next();
     if (conversion == 's' || conversion == 'r' || conversion == 'a') {
-      Text piece = conversion == 's' ? str(v) : Text::from_input(repr(v));
+      Text piece = conversion == 's' ? str(v) : Text::from_input(conversion == 'r' ? repr(v) : ascii(v));
       if (format.safe() && !(conversion == 's' && v.safe())) piece = escape_html(piece);
       if (spec.precision >= 0) piece = first_characters(piece, static_cast<std::size_t>(spec.precision));
       out.append(padded(piece, spec.width, " ", spec.align == '<' ? '<' : '>'));
@@ -389,7 +398,7 @@ Text format_value(const Value& v, std::string_view s) {
   const FieldSpec spec = parse_spec(s);
   if (v.is_number()) return format_number(v, spec);
   const NumberSpec& n = spec.number;
-  if ((n.type != 0 && n.type != 's') || n.sign != '-' || n.alternate || n.grouping != 0 || n.align == '=') {
+  if ((n.type != 0 && n.type != 's') || spec.has_sign || n.alternate || n.grouping != 0 || n.align == '=') {
     throw Failure(concat("the format ", s, " does not fit a string"));
   }
   const Text text = n.precision >= 0 ? first_characters(v.text(), static_cast<std::size_t>(n.precision)) : v.text();

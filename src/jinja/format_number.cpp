@@ -17,6 +17,21 @@ std::string upper(std::string s) {
   return s;
 }
 
+// As # asks for: with a point, and with zeros up to so many significant digits.
+std::string alternate_form(std::string digits, int significant) {
+  const std::size_t end = std::min(digits.find('e'), digits.size());
+  std::string mantissa = digits.substr(0, end);
+  if (mantissa.find('.') == std::string::npos) mantissa += '.';
+  const std::size_t leading = mantissa.find_first_not_of("0.");
+  // A zero counts as one digit; of 0.00… those after the point that come first do not count.
+  std::size_t have = leading == std::string::npos ? mantissa.size() - 1 : 0;
+  if (leading != std::string::npos) {
+    for (std::size_t i = leading; i < mantissa.size(); ++i) have += mantissa[i] != '.' ? 1 : 0;
+  }
+  if (have < static_cast<std::size_t>(significant)) mantissa.append(static_cast<std::size_t>(significant) - have, '0');
+  return mantissa + digits.substr(end);
+}
+
 int decimal_exponent(double x) {
   const std::string s = format_float(x, 'e', 16);
   int exponent = 0;
@@ -69,7 +84,11 @@ double round_to(double x, int digits) {
   return std::copysign(rounded, x);
 }
 
-std::string magnitude(Int i, char type, bool alternate) {
+std::string prefix_of(char type) {
+  return type == 'b' || type == 'o' || type == 'x' || type == 'X' ? std::string{'0', type} : std::string();
+}
+
+std::string magnitude(Int i, char type) {
   const int base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
   std::string digits;
   do {
@@ -78,7 +97,6 @@ std::string magnitude(Int i, char type, bool alternate) {
     i /= base;
   } while (i != 0);
   std::reverse(digits.begin(), digits.end());
-  if (alternate && base != 10) digits.insert(0, base == 2 ? "0b" : base == 8 ? "0o" : "0x");
   return type == 'X' ? upper(digits) : digits;
 }
 
@@ -88,23 +106,28 @@ std::string magnitude(double x, const NumberSpec& spec) {
   if (std::isnan(x)) return shout ? "NAN" : spec.type == '%' ? "nan%" : "nan";
   if (std::isinf(x)) return shout ? "INF" : spec.type == '%' ? "inf%" : "inf";
   std::string out;
+  int significant = 0;  // digits that the alternate form keeps
   switch (spec.type) {
     case 'e':
     case 'E': out = format_float(x, 'e', spec.precision < 0 ? 6 : spec.precision); break;
     case 'f':
     case 'F': out = format_float(x, 'f', spec.precision < 0 ? 6 : spec.precision); break;
-    case '%': out = format_float(x * 100, 'f', spec.precision < 0 ? 6 : spec.precision) + "%"; break;
+    case '%': out = format_float(x * 100, 'f', spec.precision < 0 ? 6 : spec.precision); break;
     case 'g':
     case 'G':
-    case 'n': out = format_float(x, 'g', spec.precision < 0 ? 6 : std::max(1, spec.precision)); break;
+    case 'n':
+      significant = spec.precision < 0 ? 6 : std::max(1, spec.precision);
+      out = format_float(x, 'g', significant);
+      break;
     default:
       if (spec.precision < 0) {
         out = repr(x);
         break;
       }
       const int precision = std::max(1, spec.precision);
+      significant = precision;
       // Like g, but it keeps a digit after the point and therefore turns to an exponent one digit earlier.
-      if (x != 0 && decimal_exponent(std::strtod(format_float(x, 'e', precision - 1).c_str(), nullptr)) >= precision - 1) {
+      if (decimal_exponent(std::strtod(format_float(x, 'e', precision - 1).c_str(), nullptr)) >= precision - 1) {
         out = format_float(x, 'e', precision - 1);
         const std::size_t e = out.find('e');
         std::size_t end = e;
@@ -118,16 +141,24 @@ std::string magnitude(double x, const NumberSpec& spec) {
         if (out.find_first_of(".e") == std::string::npos) out += ".0";
       }
   }
+  if (spec.alternate) out = alternate_form(std::move(out), significant);
+  if (spec.type == '%') out += '%';
   return shout ? upper(out) : out;
 }
 
-std::string group_digits(const std::string& digits, char grouping) {
-  if (grouping == 0) return digits;
-  const std::size_t end = std::min(digits.find_first_not_of("0123456789abcdefABCDEF"), digits.size());
+std::string group_digits(const std::string& digits, const NumberSpec& spec, std::size_t least) {
+  const bool whole = !prefix_of(spec.type).empty();
+  const std::size_t end =
+      std::min(digits.find_first_not_of(whole ? "0123456789abcdefABCDEF" : "0123456789"), digits.size());
+  if (end == 0) return std::string(least > digits.size() ? least - digits.size() : 0, '0') + digits;  // an infinity
+  const std::size_t rest = digits.size() - end, size = whole ? 4 : 3;
+  const auto length = [&](std::size_t count) { return count + (spec.grouping != 0 ? (count - 1) / size : 0); };
+  std::size_t count = end;
+  while (length(count) + rest < least) ++count;
   std::string out;
-  for (std::size_t i = 0; i < end; ++i) {
-    if (i > 0 && (end - i) % 3 == 0) out.push_back(grouping);
-    out.push_back(digits[i]);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (spec.grouping != 0 && i > 0 && (count - i) % size == 0) out.push_back(spec.grouping);
+    out.push_back(i < count - end ? '0' : digits[i - (count - end)]);
   }
   return out + digits.substr(end);
 }

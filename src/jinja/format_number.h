@@ -19,12 +19,15 @@ struct NumberSpec {
   char type = 0;       // 0: none was given
 };
 
-// Digits without a sign, in the base of the type d, b, o or x (X in upper case); with the prefix if `alternate`.
-std::string magnitude(Int i, char type, bool alternate);
-// The same of a float by e, f, g, % or 0 for Python's default.
+// Digits without a sign, in the base of the type d, b, o or x (X in upper case).
+std::string magnitude(Int i, char type);
+// What stands before them in the alternate form: 0x and the like.
+std::string prefix_of(char type);
+// The digits of a float by e, f, g, % or 0 for Python's default.
 std::string magnitude(double x, const NumberSpec& spec);
-// Puts `grouping` between thousands of the part before the point.
-std::string group_digits(const std::string& digits, char grouping);
+// Puts `grouping` between thousands of the part before the point, or between fours of digits in the base of b, o and x;
+// before that, as many zeros as make it `least` bytes.
+std::string group_digits(const std::string& digits, const NumberSpec& spec, std::size_t least);
 std::string sign_of(bool negative, char sign);
 
 // Widths and precisions come from the template: more than this is refused.

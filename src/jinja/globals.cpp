@@ -23,6 +23,7 @@ Dict members(std::string_view function, const Args& args) {
   if (args.positional.size() > 1) throw Failure(concat(function, " takes one positional argument at most"));
   if (!args.positional.empty()) {
     const Value& from = args.positional[0];
+    if (from.is_undefined()) throw Failure(from.undefined_reason());
     if (from.is(Kind::Dict)) {
       out = from.dict();
     } else {
@@ -113,17 +114,19 @@ const Value* global(std::string_view name) {
   struct Entry {
     const char* name;
     Value (*function)(Interpreter&, const Args&);
+    const char* class_name = nullptr;  // of what it makes, where Python has a class and not a function
   };
   static const std::map<std::string_view, Value> globals = [] {
     std::map<std::string_view, Value> out;
     for (const Entry& e : std::initializer_list<Entry>{{"range", range},
-                                                       {"dict", dict},
-                                                       {"namespace", make_namespace},
-                                                       {"cycler", cycler},
-                                                       {"joiner", joiner},
+                                                       {"dict", dict, "'dict'"},
+                                                       {"namespace", make_namespace, "'jinja2.utils.Namespace'"},
+                                                       {"cycler", cycler, "'jinja2.utils.Cycler'"},
+                                                       {"joiner", joiner, "'jinja2.utils.Joiner'"},
                                                        {"raise_exception", raise_exception},
                                                        {"strftime_now", strftime_now}}) {
-      out.emplace(e.name, Value(std::make_shared<Function>(e.name, e.function)));
+      const bool is_class = e.class_name != nullptr;
+      out.emplace(e.name, Value(std::make_shared<Function>(is_class ? e.class_name : e.name, e.function, is_class ? "class" : "function")));
     }
     return out;
   }();

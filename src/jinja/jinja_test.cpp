@@ -90,12 +90,15 @@ TEST(JinjaErrors, NameTemplateLineColumnAndWhatWasExpected) {
   EXPECT_EQ(refusal("{% for x y %}"), "t:1:10: unexpected 'y'; expected 'in'");
   EXPECT_EQ(refusal("\n{% if a %}x"), "t:2:4: the tag if is not closed; write {% elif %} or {% else %} or {% endif %}");
   EXPECT_EQ(refusal("{{ a\n.b.c }}"), "t:2:1: a is undefined");
-  EXPECT_EQ(refusal("{% set x = 1 %}\n{{ x | nothing }}"), "t:2:8: there is no filter named nothing");
+  EXPECT_EQ(refusal("{% set x = 1 %}\n{{ x | nothing }}"), "t:2:8: there is no filter named nothing; expected one such as default, join, tojson or trim");
   EXPECT_EQ(refusal("{{ raise_exception('one system message only') }}"), "t:1:19: the template refuses this: one system message only");
   EXPECT_EQ(refusal("{% macro m() %}\n{{ 1 / 0 }}{% endmacro %}{{ m() }}"), "t:2:6: division by zero");
   EXPECT_THAT(refusal("{{ 'a"), HasSubstr("t:1:4: a string is not closed"));
   EXPECT_THAT(refusal("{% import 'x' as y %}"), HasSubstr("is not part of the language"));
   EXPECT_THAT(refusal("x", ordered_json::array()), HasSubstr("context is not a dict"));
+  // Whole characters, never one byte of them.
+  EXPECT_EQ(refusal("{{ '%é' % 1 }}"), "t:1:10: a format has the unknown conversion %é");
+  EXPECT_THAT(refusal("{{ strftime_now('%é') }}"), HasSubstr("knows no % before such a character"));
 }
 
 TEST(JinjaBounds, Steps) {

@@ -68,11 +68,7 @@ class Writer {
         case '\f': out_.append("\\f"); break;
         default:
           if (code < 0x20 || (style_.ascii && code >= 0x7F && code < 0x10000)) {
-            if (code == 0x7F) {
-              out_.push_back('\x7F');
-            } else {
-              escape(code);
-            }
+            escape(code);
           } else if (style_.ascii && code >= 0x10000 && code != unicode::invalid) {
             escape(0xD800 + ((code - 0x10000) >> 10));
             escape(0xDC00 + ((code - 0x10000) & 0x3FF));

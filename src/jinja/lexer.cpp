@@ -224,6 +224,7 @@ class Lexer {
     const std::size_t begin = at_;
     while (at_ < source_.size() && continues_name(source_[at_])) {
       const auto [code, size] = unicode::decode(source_, at_);
+      if (at_ > begin && unicode::is_space(code)) break;
       const bool fits = at_ == begin ? unicode::is_identifier_start(code) : unicode::is_identifier_part(code);
       if (code >= 0x80 && !fits) fail(at_, "this character cannot be part of a name");
       at_ += size;
@@ -331,8 +332,11 @@ class Lexer {
     } else {
       out.push_back('\\');
       --at_;
-      out.append(source_, at_, unicode::decode(source_, at_).size);
-      at_ += unicode::decode(source_, at_).size;
+      const auto [code, size] = unicode::decode(source_, at_);
+      // jinja2 escapes what is not ASCII before it reads the escapes, and so turns \é into \xe9.
+      const std::string escaped = ascii(Value::input(std::string_view(source_).substr(at_, size)));
+      out.append(code < 0x80 ? source_.substr(at_, size) : escaped.substr(2, escaped.size() - 3));
+      at_ += size;
     }
   }
 
@@ -347,7 +351,7 @@ class Lexer {
     }
     if (std::string_view("+-/*%~[](){}><=.:|,;").find(c) == std::string_view::npos) {
       const std::string_view shown = std::string_view(source_).substr(at_, unicode::decode(source_, at_).size);
-      fail(at_, concat("the character ", repr(shown), " has no meaning in a tag"));
+      fail(at_, concat("the character ", repr(shown), " has no meaning in a tag"), "expected a name, a number, a string or an operator");
     }
     if (c == '(' || c == '[' || c == '{') {
       brackets.push_back(c == '(' ? ')' : c == '[' ? ']' : '}');

@@ -43,7 +43,9 @@ std::optional<Value> Loop::next() {
 
 std::optional<Values> Loop::iterate() {
   Values rest;
-  while (auto item = next()) rest.push_back(*std::move(item));
+  // jinja2's loop, gone through by itself, gives each element with the loop.
+  const Value self(shared_from_this());
+  while (auto item = next()) rest.push_back(Value::tuple({*std::move(item), self}));
   return rest;
 }
 

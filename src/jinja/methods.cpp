@@ -174,7 +174,8 @@ Value item_of(const Value& object, const Value& index) {
 }
 
 Value attribute_of(const Value& object, std::string_view name) {
-  if (object.is_undefined()) throw Failure(object.undefined_reason());
+  // Of what is undefined, too, Python knows the class, and the sandbox keeps it from templates.
+  if (object.is_undefined() && !is_internal(name)) throw Failure(object.undefined_reason());
   if (auto attribute = python_attribute(object, name)) return *std::move(attribute);
   const Value index = Value::input(name);
   if (auto item = python_item(object, index)) return *std::move(item);

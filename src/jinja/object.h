@@ -38,6 +38,7 @@ class Bound {
   bool truth(std::size_t i, bool fallback) const;
   // Fail if the argument is of another type.
   Int integer(std::size_t i, Int fallback) const;
+  Int machine_integer(std::size_t i, Int fallback, int bits = 64) const;  // fails, too, if it takes more bits
   Text text(std::size_t i, std::string_view fallback) const;  // the fallback counts as the template's own
 
  private:
@@ -69,6 +70,8 @@ class Object : public std::enable_shared_from_this<Object> {
   // The elements, of an object that can be indexed and sliced (a range, a named tuple).
   virtual const Values* sequence() const { return nullptr; }
   virtual bool equals(const Object& other) const { return this == &other; }
+  // Equal ones have the same; absent if it cannot be the key of a dict.
+  virtual std::optional<std::size_t> hash() const { return std::hash<const void*>{}(this); }
   // Lets go of what it holds. At the end of a render, for objects that may have come to hold themselves.
   virtual void clear() {}
 
@@ -79,7 +82,7 @@ class Object : public std::enable_shared_from_this<Object> {
 // 1 + that of the deepest element.
 std::size_t depth_of(const Values& items);
 
-// A function of the language or a method bound to its object.
+// A function of the language, a class that can be called, or a method bound to its object.
 class Function : public Object {
  public:
   using Body = std::function<Value(Interpreter&, const Args&)>;
@@ -135,6 +138,7 @@ class DictView : public Object {
   std::optional<Values> iterate() override { return items_; }
   std::optional<std::size_t> length() override { return items_.size(); }
   bool equals(const Object& other) const override;
+  std::optional<std::size_t> hash() const override { return type_ == "dict_values" ? Object::hash() : std::nullopt; }
 
  private:
   Values items_;
@@ -154,6 +158,8 @@ class Range : public Object {
   std::optional<std::size_t> length() override { return items_.size(); }
   const Values* sequence() const override { return &items_; }
   bool equals(const Object& other) const override;
+  std::optional<std::size_t> hash() const override;
+  std::optional<Value> attribute(std::string_view name) override;
   Value slice(const Value& start, const Value& stop, const Value& step) const;
 
  private:

@@ -41,6 +41,12 @@ Int Bound::integer(std::size_t i, Int fallback) const {
   return has(i) ? as_integer(*values_[i], concat(function_, "'s ", parameters_[i])) : fallback;
 }
 
+Int Bound::machine_integer(std::size_t i, Int fallback, int bits) const {
+  const Int value = integer(i, fallback), limit = Int{1} << (bits - 1);
+  if (value >= limit || value < -limit) throw Failure(concat(function_, "'s ", parameters_[i], " does not fit into ", bits, " bits"));
+  return value;
+}
+
 Text Bound::text(std::size_t i, std::string_view fallback) const {
   if (!has(i)) return Text::from_template(std::string(fallback));
   const Value& v = *values_[i];
@@ -115,6 +121,24 @@ std::string Range::repr() {
 bool Range::equals(const Object& other) const {
   const auto* range = dynamic_cast<const Range*>(&other);
   return range != nullptr && equal(Value::list(items_), Value::list(range->items_));
+}
+
+std::optional<std::size_t> Range::hash() const { return jinja::hash(Value::tuple(items_)); }
+
+std::optional<Value> Range::attribute(std::string_view name) {
+  if (name == "start") return Value(start_);
+  if (name == "stop") return Value(stop_);
+  if (name == "step") return Value(step_);
+  if (name != "count" && name != "index") return std::nullopt;
+  const auto self = std::static_pointer_cast<Range>(shared_from_this());
+  const auto body = [self, counts = name == "count"](Interpreter&, const Args& args) {
+    Bound bound(counts ? "count" : "index", args, {"value"}, 1);
+    const auto found = std::find_if(self->items_.begin(), self->items_.end(), [&](const Value& v) { return equal(v, bound[0]); });
+    if (counts) return Value(found == self->items_.end() ? 0 : 1);
+    if (found == self->items_.end()) throw Failure(concat(jinja::repr(bound[0]), " is not in the range"));
+    return Value(static_cast<Int>(found - self->items_.begin()));
+  };
+  return Value(std::make_shared<Function>(concat(name, " of range object"), body, "built-in method"));
 }
 
 Value Range::slice(const Value& start, const Value& stop, const Value& step) const {

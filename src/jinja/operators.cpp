@@ -20,7 +20,7 @@ using Kind = Value::Kind;
   for (const Value* v : {&a, &b}) {
     if (v->is_undefined()) throw Failure(v->undefined_reason());
   }
-  throw Failure(concat("values of the types ", type_name(a), " and ", type_name(b), " cannot be combined by ", op));
+  throw Failure(concat("values of the types ", type_name(a), " and ", type_name(b), " cannot be combined by ", op), "convert one of them first");
 }
 
 [[noreturn]] void overflow() { throw Failure("an integer does not fit into 128 bits", "use smaller numbers or floats"); }
@@ -75,7 +75,7 @@ Value power(const Value& a, const Value& b) {
     return Value(power(a.integer(), b.integer()));
   }
   const double x = a.number(), y = b.number();
-  if (x == 0 && y < 0) division_by_zero();
+  if (x == 0 && y < 0 && std::isfinite(y)) division_by_zero();
   const double result = std::pow(x, y);
   if (std::isnan(result) && !std::isnan(x) && !std::isnan(y)) throw Failure("a power of a negative number is complex");
   if (std::isinf(result) && std::isfinite(x) && std::isfinite(y)) throw Failure("a power is too large for a float");
@@ -203,6 +203,7 @@ bool contains(const Value& container, const Value& item) {
     return std::any_of(items.begin(), items.end(), [&](const Value& v) { return same(v, item) || equal(v, item); });
   };
   if (container.is_sequence()) return found(container.items());
+  if (type_name(container) == "dict_keys") static_cast<void>(hash(item));  // fails, as in the dict, if that cannot be a key
   return found(iterate(container));
 }
 

@@ -15,6 +15,11 @@ std::string any_of(std::initializer_list<std::string_view> names) {
   return out;
 }
 
+// Whether the tag is none that can stand alone.
+bool is_part_of_block(const Token& tag) {
+  return tag.kind == TokenKind::Name && (tag.text.starts_with("end") || tag.text == "else" || tag.text == "elif");
+}
+
 }  // namespace
 
 Parser::Parser(std::vector<Token> tokens, std::string name)
@@ -24,6 +29,7 @@ Parser::Parser(std::vector<Token> tokens, std::string name)
 
 std::shared_ptr<const Program> Parser::run() {
   program_->body = block_until({}, {}, {});
+  if (!unknown_.empty()) fail(unknown_.front().at, unknown_.front().why, unknown_.front().remedy);
   return std::move(program_);
 }
 
@@ -84,6 +90,11 @@ Block Parser::block_until(std::initializer_list<std::string_view> ends, Position
       case TokenKind::TagBegin:
         take();
         if (std::any_of(ends.begin(), ends.end(), [&](auto end) { return current().is_name(end); })) return block;
+        if (is_part_of_block(current())) {
+          const std::string_view found = current().text;
+          if (ends.size() == 0) fail(current().position, concat("the tag ", found, " belongs to no block"), "expected one that opens it before");
+          fail(current().position, concat("the tag ", found, " does not belong to the tag ", tag), concat("expected ", any_of(ends)));
+        }
         statement(block);
         expect_tag_end();
         break;
@@ -103,7 +114,7 @@ Block Parser::body(std::initializer_list<std::string_view> ends, Position opened
 
 void Parser::print(Block& block) {
   const Position at = take().position;
-  block.push_back({Print{tuple(true, false, {})}, at});
+  block.push_back({Print{tuple(true, false)}, at});
   if (current().kind != TokenKind::PrintEnd) unexpected("}}");
   take();
 }
@@ -121,17 +132,14 @@ void Parser::statement(Block& block) {
   if (name == "macro") return parse_macro(block, at);
   if (name == "block") return parse_block(block, at);
   if (name == "include") return parse_include(block, at);
-  if (name == "filter") {
-    ExpressionPtr applied = filter(nullptr);
-    applied = filter_chain(std::move(applied));
-    Block inner = body({"endfilter"}, at, name);
-    take();
-    block.push_back({FilterBlock{std::move(applied), std::move(inner)}, at});
-  } else if (name == "generation") {
+  if (name == "filter") return parse_filter(block, at);
+  if (name == "generation") {
+    const Frame frame(*this, false);
     Block inner = body({"endgeneration"}, at, name);
     take();
     block.push_back({Scoped{std::move(inner)}, at});
   } else if (name == "autoescape") {
+    const Frame frame(*this, false);
     ExpressionPtr enabled = expression();
     Block inner = body({"endautoescape"}, at, name);
     take();
@@ -140,7 +148,7 @@ void Parser::statement(Block& block) {
     do block.push_back({Print{expression()}, at});
     while (skip(","));
   } else if (name == "break" || name == "continue") {
-    if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"));
+    if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"), "expected {% for %} around it");
     if (name == "break") {
       block.push_back({Break{}, at});
     } else {
@@ -155,9 +163,10 @@ void Parser::statement(Block& block) {
 
 void Parser::parse_for(Block& block, Position at) {
   For loop;
-  loop.target = target(true, false);
+  loop.target = target(false);
   expect_name("in");
-  loop.iterable = tuple(false, false, "recursive");
+  loop.iterable = tuple(false, false);
+  const Frame frame(*this, false);
   if (skip_name("if")) loop.condition = expression();
   loop.recursive = skip_name("recursive");
   ++loops_;
@@ -172,9 +181,10 @@ void Parser::parse_for(Block& block, Position at) {
 
 void Parser::parse_if(Block& block, Position at) {
   If branches;
+  const Frame frame(*this, true);
   std::string end = "elif";
   while (end == "elif") {
-    ExpressionPtr condition = tuple(false, false, {});
+    ExpressionPtr condition = tuple(false, false);
     Block inner = body({"elif", "else", "endif"}, at, "if");
     branches.branches.emplace_back(std::move(condition), std::move(inner));
     end = take().text;
@@ -187,11 +197,12 @@ void Parser::parse_if(Block& block, Position at) {
 }
 
 void Parser::parse_set(Block& block, Position at) {
-  Target stored = target(false, true);
+  Target stored = target(true);
   if (skip("=")) {
-    block.push_back({Set{std::move(stored), tuple(true, false, {})}, at});
+    block.push_back({Set{std::move(stored), tuple(true, false)}, at});
     return;
   }
+  const Frame frame(*this, false);
   ExpressionPtr applied = current().is("|") ? filter_chain(nullptr) : nullptr;
   Block inner = body({"endset"}, at, "set");
   take();
@@ -202,16 +213,27 @@ void Parser::parse_with(Block& block, Position at) {
   With with;
   while (current().kind != TokenKind::TagEnd && !current().is(":")) {
     if (!with.values.empty()) expect(",");
-    Target stored = target(false, false);
+    Target stored = target(false);
     expect("=");
     with.values.emplace_back(std::move(stored), expression());
   }
+  const Frame frame(*this, false);
   with.body = body({"endwith"}, at, "with");
   take();
   block.push_back({std::move(with), at});
 }
 
+void Parser::parse_filter(Block& block, Position at) {
+  const Frame frame(*this, false);
+  ExpressionPtr applied = filter(nullptr);
+  applied = filter_chain(std::move(applied));
+  Block inner = body({"endfilter"}, at, "filter");
+  take();
+  block.push_back({FilterBlock{std::move(applied), std::move(inner)}, at});
+}
+
 std::vector<Parameter> Parser::parameters() {
+  const Frame frame(*this, false);
   std::vector<Parameter> out;
   expect("(");
   while (!current().is(")")) {
@@ -230,6 +252,7 @@ std::vector<Parameter> Parser::parameters() {
 }
 
 Block Parser::macro_body(MacroDefinition& macro, std::string_view end, Position at, std::string_view tag) {
+  const Frame frame(*this, false);
   macros_.push_back(&macro);
   const std::size_t loops = std::exchange(loops_, 0);
   Block inner = body({end}, at, tag);
@@ -259,7 +282,9 @@ void Parser::parse_macro(Block& block, Position at) {
 
 void Parser::parse_block(Block& block, Position at) {
   const std::string name = expect_identifier();
+  if (!blocks_.insert(name).second) fail(at, concat("there is a block ", name, " already"), "give each block a name of its own");
   skip_name("scoped");
+  const Frame frame(*this, false);
   Block inner = body({"endblock"}, at, "block");
   take();
   skip_name(name);
@@ -283,7 +308,7 @@ void Parser::parse_include(Block& block, Position at) {
 Target Parser::single_target() {
   Nesting nesting(*this);
   if (skip("(")) {
-    Target inner = target(false, false);
+    Target inner = target(false);
     expect(")");
     return inner;
   }
@@ -295,8 +320,7 @@ Target Parser::single_target() {
   return {name, {}, {}};
 }
 
-// `stop_at_in`: a tuple may end before the word in, of a loop.
-Target Parser::target(bool stop_at_in, bool may_be_attribute) {
+Target Parser::target(bool may_be_attribute) {
   if (may_be_attribute && ahead().is(".")) {
     Target stored;
     stored.name = expect_identifier();
@@ -309,10 +333,7 @@ Target Parser::target(bool stop_at_in, bool may_be_attribute) {
   Target all;
   all.parts.push_back(std::move(first));
   while (skip(",")) {
-    if ((stop_at_in && current().is_name("in")) || current().is("=") || current().is(")") ||
-        current().kind == TokenKind::TagEnd) {
-      break;
-    }
+    if (at_tuple_end()) break;
     all.parts.push_back(single_target());
   }
   return all;

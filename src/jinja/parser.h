@@ -1,9 +1,12 @@
-// Tokens to a tree. The grammar is jinja2's; cost is linear in the source, and nesting is bounded.
+// Tokens to a tree. The grammar is jinja2's; cost is linear in the source, and nesting is bounded. A filter or test that
+// there is not is an error, as in jinja2 except directly within {% if %} and in a conditional expression: there, when it runs.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "jinja/ast.h"
@@ -31,14 +34,15 @@ class Parser {
   void parse_macro(Block& block, Position at);
   void parse_block(Block& block, Position at);
   void parse_include(Block& block, Position at);
+  void parse_filter(Block& block, Position at);
   std::vector<Parameter> parameters();
   Block macro_body(MacroDefinition& macro, std::string_view end, Position at, std::string_view tag);
-  Target target(bool stop_at_in, bool may_be_attribute);
+  Target target(bool may_be_attribute);
   Target single_target();
 
   // parser_expressions.cpp: each reads one level of precedence, loosest first
   ExpressionPtr expression();
-  ExpressionPtr tuple(bool with_condition, bool explicit_parentheses, std::string_view end_name);
+  ExpressionPtr tuple(bool with_condition, bool explicit_parentheses);
   ExpressionPtr disjunction();
   ExpressionPtr conjunction();
   ExpressionPtr negation();
@@ -61,7 +65,7 @@ class Parser {
   ExpressionPtr subscripted(ExpressionPtr object, Position at);
   ExpressionPtr call(ExpressionPtr callee);
   CallArguments call_arguments();
-  bool at_tuple_end(std::string_view end_name) const;
+  bool at_tuple_end() const;
 
   // Makes a node out of its parts; its depth is one more than the deepest's.
   template <class Node>
@@ -81,6 +85,7 @@ class Parser {
   [[noreturn]] void fail(Position at, std::string_view why, std::string_view remedy = {}) const;
 
   class Nesting;
+  class Frame;
 
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
@@ -88,6 +93,24 @@ class Parser {
   std::size_t loops_ = 0;  // around this place, within the same macro
   std::shared_ptr<Program> program_;
   std::vector<MacroDefinition*> macros_;  // being defined, outermost first
+  std::unordered_set<std::string> blocks_;  // their names so far
+  bool may_not_run_ = false;                // directly within {% if %}, as jinja2 counts
+  // Filters and tests that there are not, where they must be there whether that part of the template runs or not.
+  struct Unknown { Position at; std::string why; std::string_view remedy; };
+  std::vector<Unknown> unknown_;
+};
+
+// What jinja2 calls a frame: the branches of an if, or what another block encloses, for as long as it lives.
+class Parser::Frame {
+ public:
+  Frame(Parser& parser, bool may_not_run) : parser_(parser), before_(std::exchange(parser.may_not_run_, may_not_run)) {}
+  ~Frame() { parser_.may_not_run_ = before_; }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+
+ private:
+  Parser& parser_;
+  bool before_;
 };
 
 // Counts one level for as long as it lives.

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "jinja/failure.h"
+#include "jinja/filters.h"
 #include "jinja/parser.h"
 
 namespace jinja {
@@ -68,27 +69,28 @@ ExpressionPtr Parser::make(Position at, Node node) {
 ExpressionPtr Parser::expression() {
   Nesting nesting(*this);
   const Position at = current().position;
+  const std::size_t unknown = unknown_.size();
   ExpressionPtr value = disjunction();
   while (skip_name("if")) {
     ExpressionPtr condition = disjunction();
     ExpressionPtr otherwise = skip_name("else") ? expression() : nullptr;
     value = make(at, Conditional{std::move(condition), std::move(value), std::move(otherwise)});
+    unknown_.resize(unknown);
   }
   return value;
 }
 
-bool Parser::at_tuple_end(std::string_view end_name) const {
-  return current().kind == TokenKind::PrintEnd || current().kind == TokenKind::TagEnd || current().is(")") ||
-         (!end_name.empty() && current().is_name(end_name));
+bool Parser::at_tuple_end() const {
+  return current().kind == TokenKind::PrintEnd || current().kind == TokenKind::TagEnd || current().is(")");
 }
 
 // One expression, or a tuple of several with commas between.
-ExpressionPtr Parser::tuple(bool with_condition, bool explicit_parentheses, std::string_view end_name) {
+ExpressionPtr Parser::tuple(bool with_condition, bool explicit_parentheses) {
   Nesting nesting(*this);
   const Position at = current().position;
   Expressions items;
   bool is_tuple = false;
-  while (!at_tuple_end(end_name)) {
+  while (!at_tuple_end()) {
     items.push_back(with_condition ? expression() : disjunction());
     if (!skip(",")) break;
     is_tuple = true;
@@ -236,7 +238,7 @@ ExpressionPtr Parser::primary() {
     default: break;
   }
   if (skip("(")) {
-    ExpressionPtr inner = tuple(true, true, {});
+    ExpressionPtr inner = tuple(true, true);
     expect(")");
     return inner;
   }
@@ -326,6 +328,7 @@ ExpressionPtr Parser::filter(ExpressionPtr input) {
   const Position at = current().position;
   std::string name = expect_identifier();
   while (skip(".")) name.append(".").append(expect_identifier());
+  if (!may_not_run_ && find_filter(name) == nullptr) unknown_.push_back({at, concat("there is no filter named ", name), expected_filter});
   CallArguments arguments;
   if (current().is("(")) arguments = call_arguments();
   return make(at, Filter{std::move(input), std::move(name), std::move(arguments)});
@@ -336,6 +339,7 @@ ExpressionPtr Parser::test(ExpressionPtr input) {
   const bool negated = skip_name("not");
   std::string name = expect_identifier();
   while (skip(".")) name.append(".").append(expect_identifier());
+  if (!may_not_run_ && find_test(name) == nullptr) unknown_.push_back({at, concat("there is no test named ", name), expected_test});
   CallArguments arguments;
   const Token& next = current();
   const bool starts_argument = next.kind == TokenKind::Name || next.kind == TokenKind::String ||

@@ -56,8 +56,9 @@ bool sequence(const Value& v) {
   return v.is_sequence() || v.is_string() || v.is(Kind::Dict) || v.is_undefined();
 }
 
-bool is_filter(const Value& v) { return v.is_string() && find_filter(v.text().bytes()) != nullptr; }
-bool is_test(const Value& v) { return v.is_string() && find_test(v.text().bytes()) != nullptr; }
+// Both look the name up as a dict's key.
+bool is_filter(const Value& v) { return hash(v), v.is_string() && find_filter(v.text().bytes()) != nullptr; }
+bool is_test(const Value& v) { return hash(v), v.is_string() && find_test(v.text().bytes()) != nullptr; }
 
 bool not_equal(const Value& a, const Value& b) { return !equal(a, b); }
 bool greater(const Value& a, const Value& b) { return less(b, a); }

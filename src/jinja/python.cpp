@@ -171,6 +171,26 @@ std::string repr(const Value& v) {
   return out;
 }
 
+std::string ascii(const Value& v) {
+  const std::string s = repr(v);
+  std::string out;
+  for (std::size_t at = 0; at < s.size();) {
+    const auto [code, size] = unicode::decode(s, at);
+    if (code < 0x80) {
+      out.push_back(s[at]);
+    } else if (code < 0x100) {
+      append_hex(out, 'x', code, 2);
+    } else if (code < 0x10000) {
+      append_hex(out, 'u', code, 4);
+    } else {
+      append_hex(out, 'U', code, 8);
+    }
+    at += size;
+  }
+  Budget::spend_text(out.size());
+  return out;
+}
+
 Text str(const Value& v) {
   if (v.is_string()) return v.text();
   if (v.is_undefined()) return {};

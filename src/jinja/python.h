@@ -15,6 +15,7 @@ std::string type_name(const Value& value);
 // str(): a string stays itself, provenance included; everything else is computed, hence input.
 Text str(const Value& value);
 std::string repr(const Value& value);
+std::string ascii(const Value& value);  // repr() with all that is not ASCII escaped
 std::string repr(std::string_view s);
 std::string repr(double x);
 std::string repr(Int i);

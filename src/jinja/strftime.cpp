@@ -102,8 +102,11 @@ std::string field(const Moment& m, char letter, bool plain) {
     case 'Y': return std::to_string(m.year);
     case 'z':
     case 'Z': return "";  // the time carries no zone
-    default:
-      throw Failure(concat("strftime_now knows no %", std::string_view(&letter, 1)), "expected a letter such as d, m, B or Y");
+    default: {
+      // One byte of a longer character would make the message invalid UTF-8.
+      const std::string shown = (letter & 0x80) == 0 ? std::string(1, letter) : " before such a character";
+      throw Failure(concat("strftime_now knows no %", shown), "expected a letter such as d, m, B or Y");
+    }
   }
 }
 

@@ -67,12 +67,12 @@ Value strip(const Value& self, const Args& args) {
 template <std::vector<Text> (*function)(const Text&, const std::optional<Text>&, Int)>
 Value split(const Value& self, const Args& args) {
   Bound bound("split", args, {"sep", "maxsplit"});
-  return strings::to_list(function(self.text(), optional_text(bound, 0), bound.integer(1, -1)));
+  return strings::to_list(function(self.text(), optional_text(bound, 0), bound.machine_integer(1, -1)), self.safe());
 }
 
 Value splitlines(const Value& self, const Args& args) {
   Bound bound("splitlines", args, {"keepends"});
-  return strings::to_list(strings::split_lines(self.text(), bound.truth(0, false)));
+  return strings::to_list(strings::split_lines(self.text(), bound.machine_integer(0, 0, 32) != 0), self.safe());
 }
 
 Value replace(const Value& self, const Args& args) {
@@ -82,14 +82,14 @@ Value replace(const Value& self, const Args& args) {
     from = escape_html(bound[0]);
     to = escape_html(bound[1]);
   }
-  return like(self, strings::replace(self.text(), from, to, bound.integer(2, -1)));
+  return like(self, strings::replace(self.text(), from, to, bound.machine_integer(2, -1)));
 }
 
 Value join(const Value& self, const Args& args) {
   Bound bound("join", args, {"iterable"}, 1);
   std::vector<Text> parts;
   for (const Value& item : iterate(bound[0])) {
-    if (!item.is_string()) throw Failure(concat("join was given a value of type ", type_name(item)), "map it to strings");
+    if (!item.is_string() && !self.safe()) throw Failure(concat("join was given a value of type ", type_name(item)), "map it to strings");
     parts.push_back(self.safe() ? escape_html(item) : item.text());
     Budget::spend_text(parts.back().size());
   }
@@ -186,18 +186,18 @@ Value partition(const Value& self, const Args& args) {
     const Value empty = like(self, {});
     return Value::tuple(from_right ? Values{empty, empty, self} : Values{self, empty, empty});
   }
-  return Value::tuple({like(self, s.substr(0, at)), Value(separator), like(self, s.substr(at + separator.size()))});
+  return Value::tuple({like(self, s.substr(0, at)), like(self, separator), like(self, s.substr(at + separator.size()))});
 }
 
 Value center(const Value& self, const Args& args) {
   Bound bound("center", args, {"width", "fillchar"}, 1);
-  return like(self, strings::center(self.text(), bound.integer(0, 0), bound.text(1, " ")));
+  return like(self, strings::center(self.text(), bound.machine_integer(0, 0), bound.text(1, " ")));
 }
 
 template <Side side>
 Value justify(const Value& self, const Args& args) {
   Bound bound("ljust", args, {"width", "fillchar"}, 1);
-  return like(self, strings::justify(self.text(), bound.integer(0, 0), bound.text(1, " "), side));
+  return like(self, strings::justify(self.text(), bound.machine_integer(0, 0), bound.text(1, " "), side));
 }
 
 Value zfill(const Value& self, const Args& args) {
@@ -205,22 +205,22 @@ Value zfill(const Value& self, const Args& args) {
   const Text& s = self.text();
   const bool has_sign = !s.empty() && (s.bytes()[0] == '+' || s.bytes()[0] == '-');
   Text out = s.substr(0, has_sign ? 1 : 0);
-  const Int width = bound.integer(0, 0) - (has_sign ? 1 : 0);
+  const Int width = bound.machine_integer(0, 0) - (has_sign ? 1 : 0);
   out.append(strings::justify(s.substr(out.size()), width, Text::from_template("0"), Side::Right));
   return like(self, out);
 }
 
 Value expandtabs(const Value& self, const Args& args) {
   Bound bound("expandtabs", args, {"tabsize"});
-  return like(self, strings::expand_tabs(self.text(), bound.integer(0, 8)));
+  return like(self, strings::expand_tabs(self.text(), bound.machine_integer(0, 8, 32)));
 }
 
 Value format(const Value& self, const Args& args) { return format_braces(self, args); }
 
 Value format_map(const Value& self, const Args& args) {
   Bound bound("format_map", args, {"mapping"}, 1);
-  if (!bound[0].is(Value::Kind::Dict)) throw Failure("format_map wants a dict");
   Args named;
+  if (!bound[0].is(Value::Kind::Dict)) return format_braces(self, named);  // which fails if it looks for one
   for (const auto& [key, value] : bound[0].dict().items()) named.named.emplace_back(str(key).bytes(), value);
   return format_braces(self, named);
 }

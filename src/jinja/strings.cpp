@@ -385,9 +385,9 @@ Text reversed(const Text& s) {
   return out;
 }
 
-Value to_list(std::vector<Text> parts) {
+Value to_list(std::vector<Text> parts, bool safe) {
   Values items;
-  for (Text& part : parts) items.emplace_back(std::move(part));
+  for (Text& part : parts) items.emplace_back(std::move(part), safe);
   return Value::list(std::move(items));
 }
 

@@ -43,6 +43,6 @@ bool is_upper(std::string_view s);
 bool is_title(std::string_view s);
 
 Text reversed(const Text& s);
-Value to_list(std::vector<Text> parts);
+Value to_list(std::vector<Text> parts, bool safe);
 
 }  // namespace jinja::strings

@@ -49,6 +49,26 @@ def expression(r, depth=0):
     return r.choice([f"[{inner()}, {inner()}]", f"{{'k': {inner()}}}", f"{r.choice(NAMES)}.{r.choice(['b', 'a', 'name', 'x', '0', 'items'])}"])
 
 
+NUMBERS = ["0", "1", "-1", "7", "-42", "65", "1234567", "10 ** 20", "0.0", "-0.0", "1.5", "-2.5", "0.1", "123456.789", "1e16", "1e-7", "1e300", "true",
+           "none", "'ab'", "'é日'", "''", "('inf' | float)", "(-('nan' | float))", "[1]", "{'a': 1}"]
+
+
+def formatted(r):
+    """% and format() with a specification of any kind, which more often than not fits."""
+    number = r.choice(NUMBERS)
+    if r.random() < 0.5:
+        flags = "".join(r.choice("-+ #0") for _ in range(r.choice([0, 0, 1, 1, 2])))
+        width = r.choice(["", "", "1", "5", "12", "*"])
+        precision = r.choice(["", "", "", ".0", ".1", ".3", ".10", ".", ".*"])
+        star = "(" + "9, " * (width + precision).count("*") + number + ",)"
+        return f"'%{flags}{width}{precision}{r.choice('diouxXeEfFgGcrsa%')}|' % {star}"
+    fill = r.choice(["", "", "", "<", ">", "^", "=", "*<", "é^", "0=", "x>"])
+    spec = fill + r.choice(["", "", "+", "-", " "]) + r.choice(["", "", "", "#"]) + r.choice(["", "", "0"])
+    spec += r.choice(["", "1", "6", "14"]) + r.choice(["", "", "", ",", "_"]) + r.choice(["", "", "", ".0", ".1", ".4", ".12"])
+    spec += r.choice(["", "", *"bcdeEfFgGnosxX%"])
+    return f"'{{{r.choice(['', '', '', '!r', '!s'])}:{spec}}}|'.format({number})"
+
+
 def statement(r, depth=0):
     body = lambda: "".join(statement(r, depth + 1) for _ in range(r.randint(1, 2))) if depth < 3 else "."  # noqa: E731
     sign = lambda: r.choice(["", "", "", "-", "+"])  # noqa: E731
@@ -80,4 +100,7 @@ def statement(r, depth=0):
 def generate(count, seed=5):
     r = random.Random(seed)
     for i in range(count):
-        yield ("{{ " + expression(r) + " }}" if i % 2 else "".join(statement(r) for _ in range(r.randint(1, 3)))), CONTEXT
+        if i % 5 == 4:
+            yield "{{ " + formatted(r) + " }}", CONTEXT
+        else:
+            yield ("{{ " + expression(r) + " }}" if i % 2 else "".join(statement(r) for _ in range(r.randint(1, 3)))), CONTEXT

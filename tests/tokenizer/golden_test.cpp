@@ -60,9 +60,10 @@ TEST_F(RealVocabulary, GivesLlamaCppsIds) {
 }
 
 TEST_F(RealVocabulary, GivesBackAnyBytesAndNoSpecialToken) {
-  const Tokenizer tokenizer = load("smaug-bpe");
+  const Tokenizer smaug = load("smaug-bpe"), llama = load("llama-bpe");
   std::mt19937 random(1);
-  for (std::size_t round = 0; round < 300; ++round) {
+  for (std::size_t round = 0; round < 600; ++round) {
+    const Tokenizer& tokenizer = round % 4 < 2 ? smaug : llama;
     std::string text(random() % 5000, '\0');
     for (char& c : text) c = static_cast<char>(random() % (round % 2 == 0 ? 256 : 1 + random() % 255));
     for (std::size_t names = random() % 4; names > 0; --names) {

@@ -55,6 +55,13 @@ void measure_doubling(const smollm3::Tokenizer& tokenizer) {
   std::mt19937 random(1);
   const auto any_of = [&](std::string_view letters) { return letters[random() % letters.size()]; };
   const std::string_view alphabet = "abcdefghijklmnopqrstuvwxyz";
+  // One word of which every part is a long chain of merges.
+  std::string merges;
+  while (merges.size() < std::size_t{1} << 22) {
+    const std::string_view token = tokenizer.bytes(static_cast<smollm3::Token>(random() % 100000));
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    if (token.size() > 5 && std::all_of(token.begin(), token.end(), is_letter)) merges += token;
+  }
   using Letter = std::function<char(std::size_t)>;
   const std::vector<std::pair<const char*, Letter>> inputs = {
       {"one letter", [](std::size_t) { return 'a'; }},
@@ -67,6 +74,7 @@ void measure_doubling(const smollm3::Tokenizer& tokenizer) {
       {"five common letters", [&](std::size_t) { return any_of("etaoi"); }},
       {"random signs", [&](std::size_t) { return any_of("!\"#$%&()*+,-./:;<=>?@[]^_`{|}~"); }},
       {"spaces and newlines", [&](std::size_t) { return any_of(" \n"); }},
+      {"long tokens, one word", [&](std::size_t i) { return merges[i]; }},
       {"alphabet", [&](std::size_t i) { return alphabet[i % 26]; }},
       {"alphabet backwards", [&](std::size_t i) { return alphabet[25 - i % 26]; }},
       {"letter, space", [](std::size_t i) { return i % 2 ? ' ' : 'a'; }},
