@@ -97,9 +97,9 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
     if (Config::has_rope(i)) device_.rope(k, config_.head_size, b.cos_sin);
     device_.store_kv(cache, i, k, v, b.rows);
     if (!all) {
+      if (b.wanted.empty()) break;
       x = keep_wanted(x);
       count = x.rows;
-      if (count == 0) break;
       q = b.q.first(count);
       device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
       device_.matmul(*b.normed, {{layer.q, q}});
@@ -113,7 +113,7 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
     device_.matmul(*b.inner, {{layer.down, x, /*add=*/true}});
   }
   for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
-  return count == 0 ? std::span<const float>() : output(x);
+  return b.wanted.empty() ? std::span<const float>() : output(x);
 }
 
 // Leaves in the batch only the tokens whose logits are wanted; returns their rows of x.
