@@ -161,6 +161,12 @@ void attention(benchmark::State& state, quant::Type type) {
   count(state, page_count * shape.page_bytes(), n * (depth - n / 2) * 2048 * 2);
 }
 
+// What handing out a phase and waiting for its end costs.
+void empty_phase(benchmark::State& state) {
+  base::ThreadPool pool(thread_count());
+  for ([[maybe_unused]] auto _ : state) pool.run(pool.size(), [](int, int) {});
+}
+
 void rms_norm(benchmark::State& state) {
   const auto device = compute::make_cpu_device(thread_count());
   const auto n = static_cast<std::size_t>(state.range(0));
@@ -183,6 +189,7 @@ void rope(benchmark::State& state) {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   benchmark::RegisterBenchmark("read_memory", read_memory)->UseRealTime();
+  benchmark::RegisterBenchmark("empty_phase", empty_phase)->UseRealTime();
   struct Shape {
     std::size_t rows, cols;
   };
