@@ -30,7 +30,8 @@ def run(*arguments, input=b"", env=None, **options):
 
 
 def start(*arguments, **options):
-    return subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([PROGRAM, *arguments], env=environment(), **options)
 
 
 _micro = None

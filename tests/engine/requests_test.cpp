@@ -28,8 +28,10 @@ std::unique_ptr<Engine> make_engine(std::uint32_t context = 1024) {
 // Gathers what happens to one request.
 class Record {
  public:
-  Listener listener() {
-    return [this](const Update& update) {
+  // With a pause the request takes so long for every piece of its text.
+  Listener listener(std::chrono::milliseconds pause = {}) {
+    return [this, pause](const Update& update) {
+      std::this_thread::sleep_for(pause);
       const std::lock_guard lock(mutex_);
       text_ += update.text;
       if (!update.text.empty()) ++pieces_;
@@ -70,6 +72,9 @@ class Record {
   int pieces_ = 0;
   int finishes_ = 0;
 };
+
+// The pause of a listener whose endless request is under way for ten seconds, however fast the machine is.
+constexpr std::chrono::milliseconds unhurried{10};
 
 Request request(const Engine& engine, std::string_view prompt, std::uint32_t max_tokens = 24) {
   return {.prompt = engine.tokenizer().encode(prompt), .sampling = {.temperature = 0}, .max_tokens = max_tokens};
@@ -131,7 +136,7 @@ TEST(Engine, ManyConversationsFitByForgettingTheOldest) {
 TEST(Engine, AnswersInTheOrderOfAsking) {
   const auto engine = make_engine();
   Record running, second, third;
-  const auto ticket = engine->submit(endless(*engine), running.listener());
+  const auto ticket = engine->submit(endless(*engine), running.listener(unhurried));
   running.wait_for_pieces(3);
   const auto next = engine->submit(request(*engine, "a"), second.listener());
   const auto last = engine->submit(request(*engine, "b"), third.listener());
@@ -149,7 +154,7 @@ TEST(Engine, AnswersInTheOrderOfAsking) {
 TEST(Engine, AWaitingRequestThatIsCancelledLeavesAtOnce) {
   const auto engine = make_engine();
   Record running, waiting;
-  const auto ticket = engine->submit(endless(*engine), running.listener());
+  const auto ticket = engine->submit(endless(*engine), running.listener(unhurried));
   running.wait_for_pieces(1);
   const auto gone = engine->submit(request(*engine, "a"), waiting.listener());
   gone->cancel();
@@ -163,7 +168,7 @@ TEST(Engine, AWaitingRequestThatIsCancelledLeavesAtOnce) {
 TEST(Engine, ShuttingDownCancelsEverything) {
   auto engine = make_engine();
   Record running, waiting;
-  engine->submit(endless(*engine), running.listener());
+  engine->submit(endless(*engine), running.listener(unhurried));
   engine->submit(endless(*engine), waiting.listener());
   running.wait_for_pieces(1);
   engine.reset();

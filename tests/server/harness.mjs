@@ -27,7 +27,9 @@ export const program = process.env.SMOLLM3_PROGRAM ?? skip("SMOLLM3_PROGRAM does
 export const folder = mkdtempSync(join(tmpdir(), "smollm3-server-test-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-// A model that never says anything sensible, but a lot and for as long as it is let.
+// A model that never says anything sensible, but a lot and for as long as it is let; with a context of `endless` that is
+// longer than any test.
+export const endless = ["--ctx", "65536"];
 export function random_model() {
   const file = join(folder, "random.gguf");
   if (!existsSync(file)) {

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { chromium as chromium_path, folder, has_demo_model, load, random_model, Server } from "./harness.mjs";
+import { chromium as chromium_path, endless, folder, has_demo_model, load, random_model, Server } from "./harness.mjs";
 
 const { chromium } = await load("playwright-core");
 const executable = chromium_path();
@@ -17,7 +17,7 @@ const sizes = { narrow: { width: 390, height: 844 }, wide: { width: 1440, height
 let talker, babbler, browser;
 
 before(async () => {
-  babbler = await Server.start(random_model(), { args: ["--ctx", "8192"] });
+  babbler = await Server.start(random_model(), { args: endless });
   if (demo) talker = await Server.start(null);
   browser = await chromium.launch({
     executablePath: executable, headless: true,
@@ -117,7 +117,7 @@ for (const size of Object.keys(sizes)) {
     await sleep(300);
     assert.equal(await page.innerText("#a0 .text"), kept);
     assert.ok(await page.isVisible("#send"));
-    assert.equal(await page.evaluate(() => document.activeElement.id), "text");
+    await page.waitForFunction(() => document.activeElement.id === "text");
     await page.click("#a0 footer .copy");
     await page.waitForFunction(() => document.querySelector("#a0 footer .copy").textContent === "Copied");
     assert.equal((await page.evaluate(() => navigator.clipboard.readText())).trim(), kept.trim());
@@ -224,13 +224,16 @@ test("scrolling up is left in peace, and the end is followed otherwise", async (
   await send(page, "Say something.");
   const fills = () => document.scrollingElement.scrollHeight > 2 * innerHeight;
   await page.waitForFunction(fills, null, { timeout: 180_000 });
-  const from_end = () => page.evaluate(() => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight);
-  assert.ok((await from_end()) < 150);
+  await page.evaluate(() => {
+    window.from_end = () => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight;
+  });
+  await page.waitForFunction(() => from_end() < 150);
   await page.mouse.move(200, 150);
   await page.mouse.wheel(0, -600);
-  await sleep(300);
-  const top = await page.evaluate(() => document.scrollingElement.scrollTop);
-  await sleep(700);
+  await page.waitForFunction(() => from_end() > 400);
+  await sleep(300);  // the movement is over
+  const [top, height] = await page.evaluate(() => [document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight]);
+  await page.waitForFunction((before) => document.scrollingElement.scrollHeight > before + 100, height);
   assert.equal(await page.evaluate(() => document.scrollingElement.scrollTop), top);
   await page.click("#stop");
   await over(page);
@@ -248,7 +251,7 @@ test("a message that cannot be answered is given back", async () => {
 });
 
 test("the server's end is told in the conversation, and the message kept", async () => {
-  const server = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  const server = await Server.start(random_model(), { args: endless });
   const page = await open("wide", { server });
   await send(page, "Say something.");
   await page.waitForFunction(() => document.querySelector("#a0")?.innerText.length > 20);
