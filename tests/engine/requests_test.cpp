@@ -100,7 +100,8 @@ constexpr const char* long_prompt =
     "Then they sit down together, look at the river, and count the boats that pass: one, two, three, four, five, six.";
 
 TEST(Engine, ReusedPrefixesDoNotChangeTheAnswer) {
-  const std::vector<std::string> endings = {"", " What comes next?", " Tell me about the boats.", " What comes next? And then?"};
+  const std::vector<std::string> endings = {"", " What comes next?", " Tell me about the boats.",
+                                            " What comes next? And then?"};
   const auto engine = make_engine();
   bool reused = false;
   for (const std::string& ending : endings) {
@@ -127,8 +128,10 @@ TEST(Engine, ManyConversationsFitByForgettingTheOldest) {
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 6; ++i) {
       const std::string text = answer(*engine, request(*engine, std::to_string(i) + ". " + long_prompt));
-      if (round == 0) first.push_back(text);
-      else EXPECT_EQ(text, first[static_cast<std::size_t>(i)]);
+      if (round == 0)
+        first.push_back(text);
+      else
+        EXPECT_EQ(text, first[static_cast<std::size_t>(i)]);
     }
   }
 }
