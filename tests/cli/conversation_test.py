@@ -4,7 +4,7 @@ import signal
 import socket
 import unittest
 
-from program import endless, expect_error, micro, run, start
+from program import HANGS_AFTER, endless, expect_error, micro, run, start
 
 SHORT = ("--max-tokens", "12", "--seed", "5")
 
@@ -81,7 +81,7 @@ class Run(unittest.TestCase):
         process = start("--model", endless(), "run", "--raw", "Hi")
         first = process.stdout.read1(1)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HANGS_AFTER)
         self.assertEqual((process.returncode, err), (130, b""))
         self.assertTrue(first)
 
@@ -98,7 +98,7 @@ class Run(unittest.TestCase):
         process = start("--model", endless(), "run", "--raw", "Hi")
         process.stdout.read1(1)
         process.stdout.close()
-        self.assertEqual(process.wait(timeout=30), 1)
+        self.assertEqual(process.wait(timeout=HANGS_AFTER), 1)
         self.assertEqual(process.stderr.read(), b"")
         process.stderr.close()
 

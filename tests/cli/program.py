@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 
 PROGRAM = os.environ["SMOLLM3_PROGRAM"]
+HANGS_AFTER = 300  # seconds: nothing takes as long, under sanitizers and on a busy machine either
 folder = tempfile.mkdtemp(prefix="smollm3-cli-")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
@@ -26,7 +27,7 @@ def run(*arguments, input=b"", env=None, **options):
     if "stdin" not in options:
         options["input"] = input
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run([PROGRAM, *arguments], stderr=subprocess.PIPE, env=env or environment(), timeout=120, **options)
+    return subprocess.run([PROGRAM, *arguments], stderr=subprocess.PIPE, env=env or environment(), timeout=HANGS_AFTER, **options)
 
 
 def start(*arguments, **options):

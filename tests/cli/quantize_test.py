@@ -11,7 +11,7 @@ import unittest
 
 import blocks
 import gguf_header as gguf
-from program import expect_error, path, run, start
+from program import HANGS_AFTER, expect_error, path, run, start
 from terminal import Terminal
 
 
@@ -178,12 +178,12 @@ class Refused(unittest.TestCase):
             person, terminal = pty.openpty()
             termios.tcflow(terminal, termios.TCOOFF)
             process = start("--threads", "1", "quantize", source, path("stopped.gguf"), "--type", "Q6_K", stderr=terminal)
-            end = time.monotonic() + 60
+            end = time.monotonic() + HANGS_AFTER
             while not leftovers() and process.poll() is None and time.monotonic() < end:
                 time.sleep(0.01)
             process.send_signal(number)
             termios.tcflow(terminal, termios.TCOON)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=HANGS_AFTER)
             self.assertEqual((process.returncode, output), (130, b""), number)
             self.assertRegex(os.read(person, 65536), rb"\A(\r[^\r\n]*\x1b\[K)*\Z")  # the bar, and that taken away
             os.close(person)

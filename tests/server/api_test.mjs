@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { endless, load, random_model, Server } from "./harness.mjs";
+import { endless, hangs_after, load, random_model, sanitized, Server } from "./harness.mjs";
 
 const { default: OpenAI } = await load("openai");
 
@@ -19,13 +19,13 @@ const ask = (fields, options) => client.chat.completions.create({ model: "any", 
 const post = (body, headers = {}) =>
   fetch(`${server.url}/v1/chat/completions`, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers });
 
-// Sends bytes as they are and returns all that comes back until the connection ends, or the time is over.
-function raw(text, milliseconds = 3000) {
+// Sends bytes as they are and returns all that comes back until the connection ends.
+function raw(text) {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
     let answer = "";
-    socket.setTimeout(milliseconds, () => socket.destroy());
+    socket.setTimeout(hangs_after, () => socket.destroy());
     socket.on("data", (data) => { answer += data; });
     socket.on("close", () => resolve(answer));
     socket.on("error", (error) => (answer ? resolve(answer) : reject(error)));
@@ -142,7 +142,7 @@ test("a body in chunks, and one that waits to be asked for", async () => {
   const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
   const cut = 17;
   const chunk = (text) => `${text.length.toString(16)}\r\n${text}\r\n`;
-  const chunked = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk(body.slice(0, cut))}${chunk(body.slice(cut))}0\r\n\r\n`, 20000);
+  const chunked = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk(body.slice(0, cut))}${chunk(body.slice(cut))}0\r\n\r\n`);
   assert.match(chunked, /^HTTP\/1.1 200 /);
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
@@ -193,9 +193,9 @@ test("what is too large or malformed is refused", async () => {
   const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n";
   assert.match(await raw(`${head}Transfer-Encoding: gzip\r\n\r\nhello`), /^HTTP\/1.1 400 /);
   for (const body of [`{${Array.from({ length: 200_000 }, (_, i) => `"k${i}":0`)}}`, `{"messages":[${"{},".repeat(400_000)}{}]}`]) {
-    const began = performance.now();
+    const before = server.processor_seconds();
     assert.equal((await post(body)).status, 400);
-    assert.ok(performance.now() - began < 5000);
+    assert.ok(server.processor_seconds() - before < (sanitized ? 100 : 5));
   }
   assert.match(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"y".repeat(40000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
   assert.match(await raw("GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 403 /);
@@ -233,13 +233,13 @@ test("requests may follow each other in one connection, and in one packet", asyn
   const answer = await raw(`${get}\r\n${get}Connection: close\r\n\r\n`);
   assert.equal(answer.match(/HTTP\/1.1 200 OK/g).length, 2);
   const body = JSON.stringify({ messages, max_tokens: 2 });
-  const mixed = await raw(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}${get}Connection: close\r\n\r\n`, 20000);
+  const mixed = await raw(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}${get}Connection: close\r\n\r\n`);
   assert.equal(mixed.match(/HTTP\/1.1 200 OK/g).length, 2);
 });
 
 test("HTTP/1.0 gets its stream without chunks", async () => {
   const body = JSON.stringify({ messages, max_tokens: 2, stream: true });
-  const answer = await raw(`POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`, 20000);
+  const answer = await raw(`POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
   assert.doesNotMatch(answer, /chunked/i);
   assert.match(answer, /data: \[DONE\]\n\n$/);
 });
@@ -263,7 +263,7 @@ test("answers wait for each other in turn, and one that leaves the queue frees i
   await server.until_running();
   const until_waiting = async (count) => {
     for (const began = Date.now(); (await server.health()).waiting !== count; await sleep(20)) {
-      assert.ok(Date.now() - began < 15000, `not ${count} waiting`);
+      assert.ok(Date.now() - began < hangs_after, `not ${count} waiting`);
     }
   };
   const order = [];
@@ -310,7 +310,7 @@ test("SIGTERM ends it in order, answers under way included", async () => {
   assert.equal(signal, null);
   assert.equal(code, 0);
   const took = Date.now() - began;
-  assert.ok(took < 20_000);
+  assert.ok(took < hangs_after);
   // A step that outlasts the server's grace of 3 s, as under the thread sanitizer, leaves no time for a last word.
   await assert.rejects(told, took < 3000 ? /shutting down/ : /shutting down|terminated/);
 });

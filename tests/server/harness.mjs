@@ -1,6 +1,6 @@
 // Starts the program for a test, and says why a test is left out where something is missing (exit code 77).
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,6 +24,8 @@ export function chromium() {
 }
 
 export const program = process.env.SMOLLM3_PROGRAM ?? skip("SMOLLM3_PROGRAM does not name the program");
+export const sanitized = !["", "0", "OFF"].includes(process.env.SMOLLM3_SANITIZED ?? "");
+export const hangs_after = 120_000;  // milliseconds: nothing that is waited for takes as long, on a busy machine either
 export const folder = mkdtempSync(join(tmpdir(), "smollm3-server-test-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
@@ -68,22 +70,27 @@ export class Server {
   }
 
   // Until the engine has nothing to do.
-  async until_idle(milliseconds = 15000) {
+  async until_idle() {
     const began = Date.now();
     while (true) {
       const health = await this.health();
       if (health.running === 0 && health.waiting === 0) return Date.now() - began;
-      if (Date.now() - began > milliseconds) throw new Error(`still busy after ${milliseconds} ms: ${JSON.stringify(health)}`);
+      if (Date.now() - began > hangs_after) throw new Error(`still busy: ${JSON.stringify(health)}`);
       await sleep(50);
     }
   }
 
-  async until_running(milliseconds = 60000) {
+  async until_running() {
     const began = Date.now();
     while ((await this.health()).running === 0) {
-      if (Date.now() - began > milliseconds) throw new Error("the engine did not start");
+      if (Date.now() - began > hangs_after) throw new Error("the engine did not start");
       await sleep(20);
     }
+  }
+
+  processor_seconds() {
+    const [user, system] = readFileSync(`/proc/${this.child.pid}/stat`, "utf8").replace(/.*\) /, "").split(" ").slice(11, 13).map(Number);
+    return (user + system) / 100;
   }
 
   async stop() {
