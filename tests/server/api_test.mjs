@@ -92,7 +92,14 @@ test("a stream comes in pieces and ends properly", async () => {
   assert.deepEqual(last.choices, []);
   assert.equal(last.usage.completion_tokens, 40);
   assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
-  assert.ok(chunks.length > 5, `${chunks.length} chunks`);
+  // How many words share a piece depends on the machine's speed: of an endless answer six come at any.
+  let pieces = 0;
+  for await (const chunk of await ask({ stream: true, max_tokens: 60000 })) {
+    assert.equal(chunk.choices[0]?.finish_reason ?? null, null);
+    if (++pieces === 6) break;
+  }
+  assert.equal(pieces, 6);
+  await server.until_idle();
   const text = await (await post({ messages, max_tokens: 2, stream: true })).text();
   assert.ok(text.endsWith("data: [DONE]\n\n"));
 });
@@ -198,7 +205,7 @@ test("what is too large or malformed is refused", async () => {
     assert.ok(server.processor_seconds() - before < (sanitized ? 100 : 5));
   }
   assert.match(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"y".repeat(40000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
-  assert.match(await raw("GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 403 /);
+  assert.match(await raw("GET / HTTP/1.1\r\nConnection: close\r\n\r\n"), /^HTTP\/1.1 403 /);
   assert.match(await raw("hello\r\n\r\n"), /^HTTP\/1.1 400 /);
   assert.match(await raw("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), /^HTTP\/1.1 400 /);
 });

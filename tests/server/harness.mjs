@@ -1,6 +1,6 @@
 // Starts the program for a test, and says why a test is left out where something is missing (exit code 77).
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -29,14 +29,22 @@ export const hangs_after = 120_000;  // milliseconds: nothing that is waited for
 export const folder = mkdtempSync(join(tmpdir(), "smollm3-server-test-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-// A model that never says anything sensible, but a lot and for as long as it is let; with a context of `endless` that is
-// longer than any test.
+// A model that never says anything sensible, but a lot and for as long as it is let: no token ends its answers, and with a
+// context of `endless` they outlast any test.
 export const endless = ["--ctx", "65536"];
 export function random_model() {
   const file = join(folder, "random.gguf");
   if (!existsSync(file)) {
-    const made = spawnSync(program, ["synth", "--shape", "tiny", "--out", file], { encoding: "utf8" });
+    const shape = sanitized ? "micro" : "tiny";  // as fast as the other is without sanitizers
+    const made = spawnSync(program, ["synth", "--shape", shape, "--out", file], { encoding: "utf8" });
     if (made.status !== 0) throw new Error(`synth: ${made.stderr}`);
+    const data = readFileSync(file);
+    for (const name of ["<|im_end|>", "<|end_of_text|>", "tokenizer.ggml.eos_token_id"]) {
+      const at = data.indexOf(name);
+      if (at < 0) throw new Error(`synth: no ${name}`);
+      data.write("xxx", at + 2);
+    }
+    writeFileSync(file, data);
   }
   return file;
 }
