@@ -1,8 +1,10 @@
 // Starts the program for a test, and says why a test is left out where something is missing (exit code 77).
+import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export function skip(why) {
@@ -29,8 +31,8 @@ export const hangs_after = 120_000;  // milliseconds: nothing that is waited for
 export const folder = mkdtempSync(join(tmpdir(), "smollm3-server-test-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-// A model that never says anything sensible, but a lot and for as long as it is let: no token ends its answers, and with a
-// context of `endless` they outlast any test.
+// A model that never says anything sensible, but a lot and for as long as it is let: no token ends its answers or begins
+// something else in them, and with a context of `endless` they outlast any test.
 export const endless = ["--ctx", "65536"];
 export function random_model() {
   const file = join(folder, "random.gguf");
@@ -39,7 +41,7 @@ export function random_model() {
     const made = spawnSync(program, ["synth", "--shape", shape, "--out", file], { encoding: "utf8" });
     if (made.status !== 0) throw new Error(`synth: ${made.stderr}`);
     const data = readFileSync(file);
-    for (const name of ["<|im_end|>", "<|end_of_text|>", "tokenizer.ggml.eos_token_id"]) {
+    for (const name of ["<|im_end|>", "<|end_of_text|>", "tokenizer.ggml.eos_token_id", "<think>", "</think>", "<tool_call>"]) {
       const at = data.indexOf(name);
       if (at < 0) throw new Error(`synth: no ${name}`);
       data.write("xxx", at + 2);
@@ -48,6 +50,9 @@ export function random_model() {
   }
   return file;
 }
+
+const running = new Set();
+after(() => { for (const server of running) server.child.kill("SIGKILL"); });  // what a test that failed has left
 
 export class Server {
   // `model` is a file, or null for the demo model that is built in.
@@ -60,6 +65,8 @@ export class Server {
       stdio: ["ignore", "pipe", "pipe"],
     });
     server.exited = new Promise((resolve) => server.child.once("exit", (code, signal) => resolve({ code, signal })));
+    running.add(server);
+    server.exited.then(() => running.delete(server));
     server.url = await new Promise((resolve, reject) => {
       const hear = (data) => {
         server.log += data;
@@ -101,9 +108,10 @@ export class Server {
     return (user + system) / 100;
   }
 
+  // At its end a sanitizer tells what leaked and what raced.
   async stop() {
     this.child.kill("SIGTERM");
-    return this.exited;
+    assert.deepEqual(await this.exited, { code: 0, signal: null }, this.log);
   }
 }
 

@@ -24,17 +24,13 @@ before(async () => {
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
 });
-after(async () => {
-  await browser?.close();
-  await talker?.stop();
-  await babbler?.stop();
-});
+after(() => browser?.close());
 
 // A page whose every complaint counts.
 async function open(size, { scheme = "light", path = "/", server = babbler } = {}) {
   const context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme, permissions: ["clipboard-read", "clipboard-write"] });
   const page = await context.newPage();
-  page.setDefaultTimeout(90_000);  // the machine may have much else to do
+  page.setDefaultTimeout(600_000);  // the machine may have much else to do
   page.complaints = [];
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) page.complaints.push(message.text()); });
   page.on("pageerror", (error) => page.complaints.push(String(error)));
@@ -58,7 +54,7 @@ const send = async (page, text) => {
   await page.fill("#text", text);
   await page.keyboard.press("Enter");
 };
-const over = (page, n = 0) => page.waitForSelector(`#a${n} footer`, { timeout: 180_000 });
+const over = (page, n = 0) => page.waitForSelector(`#a${n} footer`);
 
 // The same of the demo model, which may lose its way: then it is stopped.
 async function over_or_stopped(page, n) {
@@ -223,7 +219,7 @@ test("scrolling up is left in peace, and the end is followed otherwise", async (
   await page.uncheck("#think");
   await send(page, "Say something.");
   const fills = () => document.scrollingElement.scrollHeight > 2 * innerHeight;
-  await page.waitForFunction(fills, null, { timeout: 180_000 });
+  await page.waitForFunction(fills);
   await page.evaluate(() => {
     window.from_end = () => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight;
   });
@@ -305,3 +301,8 @@ for (const size of demo ? Object.keys(sizes) : []) {
     await close(page);
   });
 }
+
+test("the servers that all this was asked of end in order", async () => {
+  await talker?.stop();
+  await babbler.stop();
+});
