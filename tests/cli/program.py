@@ -48,13 +48,14 @@ def micro():
 
 
 def endless():
-    """The same without any token that ends an answer: it talks until it is stopped."""
+    """The same without any token that ends an answer, or begins a thought or a call in it: it talks until it is stopped."""
     file = path("endless.gguf")
     if not os.path.exists(file):
         with open(micro(), "rb") as stream:
             data = stream.read()
         for name, other in ((b"<|im_end|>", b"<|im_xxx|>"), (b"<|end_of_text|>", b"<|xxx_of_text|>"),
-                            (b"tokenizer.ggml.eos_token_id", b"tokenizer.ggml.xxx_token_id")):
+                            (b"tokenizer.ggml.eos_token_id", b"tokenizer.ggml.xxx_token_id"), (b"<think>", b"<xxxxx>"),
+                            (b"</think>", b"</xxxxx>"), (b"<tool_call>", b"<xxxx_call>")):
             assert data.count(name) == 1
             data = data.replace(name, other)
         with open(file, "wb") as stream:
