@@ -56,7 +56,7 @@ function(smollm3_memcheck name)
   find_program(SMOLLM3_VALGRIND valgrind REQUIRED)
   add_test(NAME ${name}_memcheck COMMAND ${SMOLLM3_VALGRIND} --quiet --error-exitcode=99 --leak-check=full
     --errors-for-leak-kinds=definite --suppressions=${PROJECT_SOURCE_DIR}/cmake/valgrind.supp ${ARGN})
-  set_tests_properties(${name}_memcheck PROPERTIES LABELS full TIMEOUT 1200 ENVIRONMENT SMOLLM3_CPU=scalar)
+  set_tests_properties(${name}_memcheck PROPERTIES LABELS full TIMEOUT 3600 ENVIRONMENT SMOLLM3_CPU=scalar)
 endfunction()
 
 # smollm3_test(NAME SOURCES a_test.cpp … DEPS lib … [ENVIRONMENT A=B …] [MEMCHECK filter]): a GoogleTest program and its

@@ -102,7 +102,8 @@ std::string Connection::State::head_text(http::response<http::empty_body>& messa
   for (const auto& [name, value] : headers) message.set(name, value);
   message.keep_alive(keep_alive);
   std::string text = fmt::format("HTTP/1.{} {} {}\r\n", version % 10, message.result_int(), text_of(message.reason()));
-  for (const auto& field : message) text += fmt::format("{}: {}\r\n", text_of(field.name_string()), text_of(field.value()));
+  for (const auto& field : message)
+    text += fmt::format("{}: {}\r\n", text_of(field.name_string()), text_of(field.value()));
   responded = true;
   status = message.result_int();
   return text + "\r\n";
@@ -162,10 +163,26 @@ void Connection::State::take_head(const http::request<http::string_body>& messag
   version = message.version();
 }
 
+// Answers a request that reaches no handler, and leaves the client time to read that.
 Awaitable<void> Connection::State::refuse(unsigned code, std::string message) {
   Response response = rules->error_page(current, code, message);
   response.close = true;
   co_await respond(std::move(response));
+  log();
+  co_await drain();
+}
+
+// The client may still be sending; closing at once would reset the connection before it has read the refusal.
+Awaitable<void> Connection::State::drain() {
+  error_code ignored;
+  stream.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  stream.expires_after(std::chrono::seconds(2));
+  for (std::size_t drained = 0; drained < (std::size_t{8} << 20);) {
+    buffer.clear();
+    const auto [left, bytes] = co_await stream.async_read_some(buffer.prepare(16384), as_result);
+    if (left) break;
+    drained += bytes;
+  }
 }
 
 // Whether the body that the header announces may be taken in; one in chunks announces nothing and may be of any size.
@@ -224,8 +241,6 @@ Awaitable<bool> Connection::State::read_request() {
   }
   if (!error && !has_room(parser)) {
     co_await refuse(503, "too many large requests at once; try again later");
-    log();
-    co_await drain();
     co_return false;
   }
   if (!error) {
@@ -243,34 +258,19 @@ Awaitable<bool> Connection::State::read_request() {
     co_return true;
   }
   if (error == http::error::body_limit) {
-    co_await refuse(413, "the request's body is larger than " + std::to_string(rules->limits.body_bytes >> 10) + " KiB");
+    co_await refuse(413,
+                    "the request's body is larger than " + std::to_string(rules->limits.body_bytes >> 10) + " KiB");
   } else if (error == http::error::header_limit) {
-    co_await refuse(431, "the request's header is larger than " + std::to_string(rules->limits.header_bytes >> 10) + " KiB");
+    co_await refuse(431,
+                    "the request's header is larger than " + std::to_string(rules->limits.header_bytes >> 10) + " KiB");
   } else if (error.category() == http::make_error_code(http::error::bad_target).category() &&
              error != http::error::end_of_stream && error != http::error::partial_message) {
     co_await refuse(400, "this is not a valid HTTP request: " + error.message());
-  } else {
-    co_return false;  // the client left, or was too slow: there is nobody to tell
-  }
-  log();
-  co_await drain();
+  }  // else the client left, or was too slow: there is nobody to tell
   co_return false;
 }
 
-// The client may still be sending; closing at once would reset the connection before it has read the refusal.
-Awaitable<void> Connection::State::drain() {
-  error_code ignored;
-  stream.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  stream.expires_after(std::chrono::seconds(2));
-  for (std::size_t drained = 0; drained < (std::size_t{8} << 20);) {
-    buffer.clear();
-    const auto [left, bytes] = co_await stream.async_read_some(buffer.prepare(16384), as_result);
-    if (left) break;
-    drained += bytes;
-  }
-}
-
-// Returns when the client closed its side. What it sends meanwhile (the next request, pipelined) is kept, up to a bound.
+// Returns when the client closed its side. What it sends meanwhile (the next request) is kept, up to a bound.
 Awaitable<void> Connection::State::watch_for_leaving() {
   while (buffer.size() < rules->limits.header_bytes) {
     // The socket itself, not the stream: the stream's timeout is for its writes.
@@ -327,8 +327,8 @@ Awaitable<void> Connection::State::handle() {
 void Connection::State::log() const {
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
   const std::string outcome = status == 0 ? std::string("left") : std::to_string(status);
-  log_info(fmt::format("{} {} {} {} B {} ms{}", current.method.empty() ? "-" : current.method, loggable(current.path), outcome, sent,
-               took.count(), closing && status != 0 ? " (client left)" : ""));
+  log_info(fmt::format("{} {} {} {} B {} ms{}", current.method.empty() ? "-" : current.method, loggable(current.path),
+                       outcome, sent, took.count(), closing && status != 0 ? " (client left)" : ""));
 }
 
 Connection::Connection(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> rules)

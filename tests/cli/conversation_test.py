@@ -1,10 +1,10 @@
 """`run`, and `chat` through pipes."""
 import json
-import os
 import signal
+import socket
 import unittest
 
-from program import endless, expect_error, micro, run, start
+from program import HANGS_AFTER, endless, expect_error, micro, run, start
 
 SHORT = ("--max-tokens", "12", "--seed", "5")
 
@@ -81,22 +81,24 @@ class Run(unittest.TestCase):
         process = start("--model", endless(), "run", "--raw", "Hi")
         first = process.stdout.read1(1)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HANGS_AFTER)
         self.assertEqual((process.returncode, err), (130, b""))
         self.assertTrue(first)
 
     def test_words_come_one_by_one(self):
-        process = start("--model", endless(), "run", "--raw", "Hi")
-        sizes = sorted(len(os.read(process.stdout.fileno(), 65536)) for _ in range(20))
-        process.kill()
-        process.communicate()
-        self.assertLess(sizes[10], 200)  # a buffered stream would come by the 4,096 bytes
+        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps apart what is written apart
+        with reader, writer:
+            process = start("--model", endless(), "run", "--raw", "Hi", stdout=writer)
+            sizes = [len(reader.recv(65536)) for _ in range(20)]
+            process.kill()
+            process.communicate()
+        self.assertLess(max(sizes), 200)
 
     def test_reader_that_goes_away(self):
         process = start("--model", endless(), "run", "--raw", "Hi")
         process.stdout.read1(1)
         process.stdout.close()
-        self.assertEqual(process.wait(timeout=30), 1)
+        self.assertEqual(process.wait(timeout=HANGS_AFTER), 1)
         self.assertEqual(process.stderr.read(), b"")
         process.stderr.close()
 

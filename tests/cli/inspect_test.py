@@ -2,13 +2,19 @@
 import json
 import math
 import os
-import time
+import resource
 import unittest
 
 import gguf_header as gguf
 from program import micro, path, run
 
 SHARED = os.environ.get("SMOLLM3_SHARED", os.path.join(os.path.dirname(__file__), "../../../shared"))
+
+
+def processor_seconds():
+    """Of the programs run so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def report(file):
@@ -98,9 +104,9 @@ class ForPeople(unittest.TestCase):
         with open(file, "wb") as large:
             large.write(header)
             large.truncate(200 * 10**9 + 1000)
-        start = time.monotonic()
+        before = processor_seconds()
         self.assertIn("200 GB", self.text(file))
-        self.assertLess(time.monotonic() - start, 5)
+        self.assertLess(processor_seconds() - before, 5)
 
 
 unittest.main()

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 
 PROGRAM = os.environ["SMOLLM3_PROGRAM"]
+HANGS_AFTER = 300  # seconds: nothing takes as long, under sanitizers and on a busy machine either
 folder = tempfile.mkdtemp(prefix="smollm3-cli-")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
@@ -26,11 +27,12 @@ def run(*arguments, input=b"", env=None, **options):
     if "stdin" not in options:
         options["input"] = input
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run([PROGRAM, *arguments], stderr=subprocess.PIPE, env=env or environment(), timeout=120, **options)
+    return subprocess.run([PROGRAM, *arguments], stderr=subprocess.PIPE, env=env or environment(), timeout=HANGS_AFTER, **options)
 
 
 def start(*arguments, **options):
-    return subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([PROGRAM, *arguments], env=environment(), **options)
 
 
 _micro = None
@@ -46,13 +48,14 @@ def micro():
 
 
 def endless():
-    """The same without any token that ends an answer: it talks until it is stopped."""
+    """The same without any token that ends an answer, or begins a thought or a call in it: it talks until it is stopped."""
     file = path("endless.gguf")
     if not os.path.exists(file):
         with open(micro(), "rb") as stream:
             data = stream.read()
         for name, other in ((b"<|im_end|>", b"<|im_xxx|>"), (b"<|end_of_text|>", b"<|xxx_of_text|>"),
-                            (b"tokenizer.ggml.eos_token_id", b"tokenizer.ggml.xxx_token_id")):
+                            (b"tokenizer.ggml.eos_token_id", b"tokenizer.ggml.xxx_token_id"), (b"<think>", b"<xxxxx>"),
+                            (b"</think>", b"</xxxxx>"), (b"<tool_call>", b"<xxxx_call>")):
             assert data.count(name) == 1
             data = data.replace(name, other)
         with open(file, "wb") as stream:

@@ -3,7 +3,7 @@ import signal
 import unittest
 import urllib.request
 
-from program import expect_error, micro, run, start
+from program import HANGS_AFTER, expect_error, micro, run, start
 
 
 class Serve(unittest.TestCase):
@@ -16,10 +16,10 @@ class Serve(unittest.TestCase):
     def test_from_start_to_end(self):
         for how in (signal.SIGINT, signal.SIGTERM):
             process, url = self.start()
-            with urllib.request.urlopen(url + "/health", timeout=30) as response:
+            with urllib.request.urlopen(url + "/health", timeout=HANGS_AFTER) as response:
                 self.assertEqual(response.status, 200)
             process.send_signal(how)
-            process.communicate(timeout=30)
+            process.communicate(timeout=HANGS_AFTER)
             self.assertEqual(process.returncode, 0)
 
     def test_port_in_use(self):

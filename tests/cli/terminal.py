@@ -6,7 +6,7 @@ import select
 import signal
 import time
 
-from program import PROGRAM, environment
+from program import HANGS_AFTER, PROGRAM, environment
 
 
 class Terminal:
@@ -17,7 +17,7 @@ class Terminal:
         self.seen = b""    # everything so far
         self.unread = b""  # what no expect() has passed yet, without colours and cursor movements
 
-    def expect(self, text, timeout=60):
+    def expect(self, text, timeout=HANGS_AFTER):
         """Waits until the text appears after what was expected before; returns all up to and with it."""
         end = time.monotonic() + timeout
         text = text.encode()
@@ -32,7 +32,7 @@ class Terminal:
     def type(self, text):
         os.write(self.descriptor, text.encode())
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=HANGS_AFTER):
         """The exit code, once the program has ended; the negative signal if one ended it."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

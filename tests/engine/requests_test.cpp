@@ -28,8 +28,10 @@ std::unique_ptr<Engine> make_engine(std::uint32_t context = 1024) {
 // Gathers what happens to one request.
 class Record {
  public:
-  Listener listener() {
-    return [this](const Update& update) {
+  // With a pause the request takes so long for every piece of its text.
+  Listener listener(std::chrono::milliseconds pause = {}) {
+    return [this, pause](const Update& update) {
+      std::this_thread::sleep_for(pause);
       const std::lock_guard lock(mutex_);
       text_ += update.text;
       if (!update.text.empty()) ++pieces_;
@@ -71,6 +73,9 @@ class Record {
   int finishes_ = 0;
 };
 
+// The pause of a listener whose endless request is under way for ten seconds, however fast the machine is.
+constexpr std::chrono::milliseconds unhurried{10};
+
 Request request(const Engine& engine, std::string_view prompt, std::uint32_t max_tokens = 24) {
   return {.prompt = engine.tokenizer().encode(prompt), .sampling = {.temperature = 0}, .max_tokens = max_tokens};
 }
@@ -95,7 +100,8 @@ constexpr const char* long_prompt =
     "Then they sit down together, look at the river, and count the boats that pass: one, two, three, four, five, six.";
 
 TEST(Engine, ReusedPrefixesDoNotChangeTheAnswer) {
-  const std::vector<std::string> endings = {"", " What comes next?", " Tell me about the boats.", " What comes next? And then?"};
+  const std::vector<std::string> endings = {"", " What comes next?", " Tell me about the boats.",
+                                            " What comes next? And then?"};
   const auto engine = make_engine();
   bool reused = false;
   for (const std::string& ending : endings) {
@@ -122,8 +128,10 @@ TEST(Engine, ManyConversationsFitByForgettingTheOldest) {
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 6; ++i) {
       const std::string text = answer(*engine, request(*engine, std::to_string(i) + ". " + long_prompt));
-      if (round == 0) first.push_back(text);
-      else EXPECT_EQ(text, first[static_cast<std::size_t>(i)]);
+      if (round == 0)
+        first.push_back(text);
+      else
+        EXPECT_EQ(text, first[static_cast<std::size_t>(i)]);
     }
   }
 }
@@ -131,7 +139,7 @@ TEST(Engine, ManyConversationsFitByForgettingTheOldest) {
 TEST(Engine, AnswersInTheOrderOfAsking) {
   const auto engine = make_engine();
   Record running, second, third;
-  const auto ticket = engine->submit(endless(*engine), running.listener());
+  const auto ticket = engine->submit(endless(*engine), running.listener(unhurried));
   running.wait_for_pieces(3);
   const auto next = engine->submit(request(*engine, "a"), second.listener());
   const auto last = engine->submit(request(*engine, "b"), third.listener());
@@ -149,7 +157,7 @@ TEST(Engine, AnswersInTheOrderOfAsking) {
 TEST(Engine, AWaitingRequestThatIsCancelledLeavesAtOnce) {
   const auto engine = make_engine();
   Record running, waiting;
-  const auto ticket = engine->submit(endless(*engine), running.listener());
+  const auto ticket = engine->submit(endless(*engine), running.listener(unhurried));
   running.wait_for_pieces(1);
   const auto gone = engine->submit(request(*engine, "a"), waiting.listener());
   gone->cancel();
@@ -163,7 +171,7 @@ TEST(Engine, AWaitingRequestThatIsCancelledLeavesAtOnce) {
 TEST(Engine, ShuttingDownCancelsEverything) {
   auto engine = make_engine();
   Record running, waiting;
-  engine->submit(endless(*engine), running.listener());
+  engine->submit(endless(*engine), running.listener(unhurried));
   engine->submit(endless(*engine), waiting.listener());
   running.wait_for_pieces(1);
   engine.reset();

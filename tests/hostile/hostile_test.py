@@ -5,6 +5,7 @@ SMOLLM3_HOSTILE_MUTATIONS says how many mutations (default 400). One alone, kept
 """
 import atexit
 import collections
+import fcntl
 import itertools
 import multiprocessing
 import os
@@ -140,9 +141,12 @@ class CutWhileRead(unittest.TestCase):
         return runner.Result(self.program.returncode, out, error, 0, 0)
 
     def test_while_it_answers(self):
+        endless = small_model(specials=(), context=65536).bytes()  # no token ends its answer
         for size in (0, 1, 4096, 100000):
-            write(small_model(specials=()).bytes())  # no token ends its answer
+            write(endless)
             self.start("run", "--raw", "--temp", "0", "a")
+            # It fills the pipe and waits, so it is under way however fast the machine is.
+            fcntl.fcntl(self.program.stdout, fcntl.F_SETPIPE_SZ, 4096)
             self.program.stdout.read(1)
             os.truncate(FILE, size)
             result = self.ended()

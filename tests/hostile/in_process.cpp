@@ -17,11 +17,9 @@ namespace {
 class Outcome {
  public:
   void set(engine::Finish finish, const std::string& error) {
-    {
-      const std::lock_guard lock(mutex_);
-      error_ = finish == engine::Finish::Failed ? error : "";
-    }
-    ended_.notify_one();
+    const std::lock_guard lock(mutex_);
+    error_ = finish == engine::Finish::Failed ? error : "";
+    ended_.notify_one();  // with the lock held: whoever waits destroys this as soon as it may
   }
   std::string wait() {
     std::unique_lock lock(mutex_);

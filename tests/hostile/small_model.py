@@ -46,7 +46,7 @@ def weights(random, kind, rows, columns):
     return bytes(out)
 
 
-def small_model(hidden=32, ffn=64, heads=2, kv_heads=1, layers=4, types=("F32",), tied=True, specials=SPECIAL):
+def small_model(hidden=32, ffn=64, heads=2, kv_heads=1, layers=4, types=("F32",), tied=True, specials=SPECIAL, context=4096):
     """The types are given to the matrices in turn."""
     file, source = File(), random.Random(1)
     tokens = byte_tokens()
@@ -58,7 +58,7 @@ def small_model(hidden=32, ffn=64, heads=2, kv_heads=1, layers=4, types=("F32",)
     for key, value in (("general.architecture", "smollm3"), ("general.name", "small"), ("tokenizer.ggml.model", "gpt2"),
                        ("tokenizer.ggml.pre", "smaug-bpe"), ("tokenizer.chat_template", TEMPLATE)):
         file.set(key, STR, value)
-    for key, value in (("block_count", layers), ("context_length", 4096), ("embedding_length", hidden), ("feed_forward_length", ffn),
+    for key, value in (("block_count", layers), ("context_length", context), ("embedding_length", hidden), ("feed_forward_length", ffn),
                        ("attention.head_count", heads), ("attention.head_count_kv", kv_heads), ("attention.key_length", head),
                        ("attention.value_length", head), ("rope.dimension_count", head), ("vocab_size", len(tokens))):
         file.set("smollm3." + key, U32, value)

@@ -1,31 +1,30 @@
 // The API as the openai package and a hostile client see it.
 import assert from "node:assert/strict";
 import { connect } from "node:net";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { load, random_model, Server } from "./harness.mjs";
+import { endless, hangs_after, load, random_model, sanitized, Server } from "./harness.mjs";
 
 const { default: OpenAI } = await load("openai");
 
 let server, client;
 before(async () => {
-  server = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  server = await Server.start(random_model(), { args: endless });
   client = new OpenAI({ apiKey: "none", baseURL: `${server.url}/v1`, maxRetries: 0 });
 });
-after(() => server?.stop());
 
 const messages = [{ role: "user", content: "Say something." }];
 const ask = (fields, options) => client.chat.completions.create({ model: "any", messages, max_tokens: 24, ...fields }, options);
 const post = (body, headers = {}) =>
   fetch(`${server.url}/v1/chat/completions`, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers });
 
-// Sends bytes as they are and returns all that comes back until the connection ends, or the time is over.
-function raw(text, milliseconds = 3000) {
+// Sends bytes as they are and returns all that comes back until the connection ends.
+function raw(text) {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
     let answer = "";
-    socket.setTimeout(milliseconds, () => socket.destroy());
+    socket.setTimeout(hangs_after, () => socket.destroy());
     socket.on("data", (data) => { answer += data; });
     socket.on("close", () => resolve(answer));
     socket.on("error", (error) => (answer ? resolve(answer) : reject(error)));
@@ -38,7 +37,7 @@ test("health names what runs", async () => {
   assert.equal(health.status, "ok");
   for (const field of ["model", "context", "mode", "device", "threads", "running", "waiting", "version"]) assert.ok(field in health, field);
   assert.ok(["exact", "fast"].includes(health.mode));
-  assert.equal(health.context, 4096);
+  assert.equal(health.context, 65536);
 });
 
 test("models are listed", async () => {
@@ -92,7 +91,14 @@ test("a stream comes in pieces and ends properly", async () => {
   assert.deepEqual(last.choices, []);
   assert.equal(last.usage.completion_tokens, 40);
   assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
-  assert.ok(chunks.length > 5, `${chunks.length} chunks`);
+  // How many words share a piece depends on the machine's speed: of an endless answer six come at any.
+  let pieces = 0;
+  for await (const chunk of await ask({ stream: true, max_tokens: 60000 })) {
+    assert.equal(chunk.choices[0]?.finish_reason ?? null, null);
+    if (++pieces === 6) break;
+  }
+  assert.equal(pieces, 6);
+  await server.until_idle();
   const text = await (await post({ messages, max_tokens: 2, stream: true })).text();
   assert.ok(text.endsWith("data: [DONE]\n\n"));
 });
@@ -142,7 +148,7 @@ test("a body in chunks, and one that waits to be asked for", async () => {
   const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
   const cut = 17;
   const chunk = (text) => `${text.length.toString(16)}\r\n${text}\r\n`;
-  const chunked = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk(body.slice(0, cut))}${chunk(body.slice(cut))}0\r\n\r\n`, 20000);
+  const chunked = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk(body.slice(0, cut))}${chunk(body.slice(cut))}0\r\n\r\n`);
   assert.match(chunked, /^HTTP\/1.1 200 /);
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
@@ -193,12 +199,12 @@ test("what is too large or malformed is refused", async () => {
   const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n";
   assert.match(await raw(`${head}Transfer-Encoding: gzip\r\n\r\nhello`), /^HTTP\/1.1 400 /);
   for (const body of [`{${Array.from({ length: 200_000 }, (_, i) => `"k${i}":0`)}}`, `{"messages":[${"{},".repeat(400_000)}{}]}`]) {
-    const began = performance.now();
+    const before = server.processor_seconds();
     assert.equal((await post(body)).status, 400);
-    assert.ok(performance.now() - began < 5000);
+    assert.ok(server.processor_seconds() - before < (sanitized ? 100 : 5));
   }
   assert.match(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"y".repeat(40000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
-  assert.match(await raw("GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 403 /);
+  assert.match(await raw("GET / HTTP/1.1\r\nConnection: close\r\n\r\n"), /^HTTP\/1.1 403 /);
   assert.match(await raw("hello\r\n\r\n"), /^HTTP\/1.1 400 /);
   assert.match(await raw("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), /^HTTP\/1.1 400 /);
 });
@@ -214,21 +220,18 @@ test("many large bodies at once are refused, and the room comes back", async () 
     socket.on("data", (data) => { socket.heard += data; });
     open.push(socket);
   });
-  for (let i = 0; i < 64; i++) (await attach()).write(head);
-  await sleep(300);  // all heads are read
-  assert.deepEqual(open.filter((socket) => socket.heard !== ""), []);
-  const refused = await attach();
-  refused.write(head);
-  while (refused.heard === "") await sleep(10);
-  assert.match(refused.heard, /^HTTP\/1.1 503 /);
-  assert.equal((await fetch(`${server.url}/v1/chat/completions`, { method: "POST", body: "{}" })).status, 400, "small ones are still heard");
+  // 64 of 4 MB are let in at once, so one of these is refused, whichever head is read last.
+  for (let i = 0; i < 65; i++) (await attach()).write(head);
+  const told = () => open.filter((socket) => socket.heard !== "");
+  while (told().length === 0) await sleep(10);
+  assert.match(told()[0].heard, /^HTTP\/1.1 503 /);
+  assert.equal((await post("{}")).status, 400, "small ones are still heard");
+  assert.equal(told().length, 1);
   for (const socket of open) socket.destroy();
-  await sleep(300);
-  const again = await attach();
-  again.write(head);
-  await sleep(300);
-  assert.equal(again.heard, "");
-  again.destroy();
+  const large = `{${" ".repeat((4 << 20) - 2)}}`;
+  let status;
+  while ((status = (await post(large)).status) === 503) await sleep(10);
+  assert.equal(status, 400);
 });
 
 test("requests may follow each other in one connection, and in one packet", async () => {
@@ -236,13 +239,13 @@ test("requests may follow each other in one connection, and in one packet", asyn
   const answer = await raw(`${get}\r\n${get}Connection: close\r\n\r\n`);
   assert.equal(answer.match(/HTTP\/1.1 200 OK/g).length, 2);
   const body = JSON.stringify({ messages, max_tokens: 2 });
-  const mixed = await raw(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}${get}Connection: close\r\n\r\n`, 20000);
+  const mixed = await raw(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}${get}Connection: close\r\n\r\n`);
   assert.equal(mixed.match(/HTTP\/1.1 200 OK/g).length, 2);
 });
 
 test("HTTP/1.0 gets its stream without chunks", async () => {
   const body = JSON.stringify({ messages, max_tokens: 2, stream: true });
-  const answer = await raw(`POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`, 20000);
+  const answer = await raw(`POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
   assert.doesNotMatch(answer, /chunked/i);
   assert.match(answer, /data: \[DONE\]\n\n$/);
 });
@@ -250,7 +253,7 @@ test("HTTP/1.0 gets its stream without chunks", async () => {
 test("a client that leaves frees its place, streamed or not", async () => {
   for (const stream of [true, false]) {
     const leaving = new AbortController();
-    const answer = ask({ stream, max_tokens: 3500 }, { signal: leaving.signal });
+    const answer = ask({ stream, max_tokens: 60000 }, { signal: leaving.signal });
     answer.catch(() => {});
     await server.until_running();
     leaving.abort();
@@ -261,12 +264,12 @@ test("a client that leaves frees its place, streamed or not", async () => {
 
 test("answers wait for each other in turn, and one that leaves the queue frees its place", async () => {
   const leaving = new AbortController();
-  const first = ask({ max_tokens: 3500, stream: true }, { signal: leaving.signal });
+  const first = ask({ max_tokens: 60000, stream: true }, { signal: leaving.signal });
   first.catch(() => {});
   await server.until_running();
   const until_waiting = async (count) => {
     for (const began = Date.now(); (await server.health()).waiting !== count; await sleep(20)) {
-      assert.ok(Date.now() - began < 15000, `not ${count} waiting`);
+      assert.ok(Date.now() - began < hangs_after, `not ${count} waiting`);
     }
   };
   const order = [];
@@ -302,18 +305,18 @@ test("many idle connections cost no threads and do not slow the others", async (
 });
 
 test("SIGTERM ends it in order, answers under way included", async () => {
-  const one = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  const one = await Server.start(random_model(), { args: endless });
   const its = new OpenAI({ apiKey: "none", baseURL: `${one.url}/v1`, maxRetries: 0 });
   const stream = await its.chat.completions.create({ model: "any", messages, stream: true });
   const told = (async () => { for await (const chunk of stream) void chunk; })();
   told.catch(() => {});
   await one.until_running();
   const began = Date.now();
-  const { code, signal } = await one.stop();
-  assert.equal(signal, null);
-  assert.equal(code, 0);
+  await one.stop();
   const took = Date.now() - began;
-  assert.ok(took < 20_000);
+  assert.ok(took < hangs_after);
   // A step that outlasts the server's grace of 3 s, as under the thread sanitizer, leaves no time for a last word.
   await assert.rejects(told, took < 3000 ? /shutting down/ : /shutting down|terminated/);
 });
+
+test("the server that all this was asked of ends in order", () => server.stop());

@@ -1,8 +1,10 @@
 // Starts the program for a test, and says why a test is left out where something is missing (exit code 77).
+import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export function skip(why) {
@@ -24,18 +26,33 @@ export function chromium() {
 }
 
 export const program = process.env.SMOLLM3_PROGRAM ?? skip("SMOLLM3_PROGRAM does not name the program");
+export const sanitized = !["", "0", "OFF"].includes(process.env.SMOLLM3_SANITIZED ?? "");
+export const hangs_after = 120_000;  // milliseconds: nothing that is waited for takes as long, on a busy machine either
 export const folder = mkdtempSync(join(tmpdir(), "smollm3-server-test-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-// A model that never says anything sensible, but a lot and for as long as it is let.
+// A model that never says anything sensible, but a lot and for as long as it is let: no token ends its answers or begins
+// something else in them, and with a context of `endless` they outlast any test.
+export const endless = ["--ctx", "65536"];
 export function random_model() {
   const file = join(folder, "random.gguf");
   if (!existsSync(file)) {
-    const made = spawnSync(program, ["synth", "--shape", "tiny", "--out", file], { encoding: "utf8" });
+    const shape = sanitized ? "micro" : "tiny";  // as fast as the other is without sanitizers
+    const made = spawnSync(program, ["synth", "--shape", shape, "--out", file], { encoding: "utf8" });
     if (made.status !== 0) throw new Error(`synth: ${made.stderr}`);
+    const data = readFileSync(file);
+    for (const name of ["<|im_end|>", "<|end_of_text|>", "tokenizer.ggml.eos_token_id", "<think>", "</think>", "<tool_call>"]) {
+      const at = data.indexOf(name);
+      if (at < 0) throw new Error(`synth: no ${name}`);
+      data.write("xxx", at + 2);
+    }
+    writeFileSync(file, data);
   }
   return file;
 }
+
+const running = new Set();
+after(() => { for (const server of running) server.child.kill("SIGKILL"); });  // what a test that failed has left
 
 export class Server {
   // `model` is a file, or null for the demo model that is built in.
@@ -48,6 +65,8 @@ export class Server {
       stdio: ["ignore", "pipe", "pipe"],
     });
     server.exited = new Promise((resolve) => server.child.once("exit", (code, signal) => resolve({ code, signal })));
+    running.add(server);
+    server.exited.then(() => running.delete(server));
     server.url = await new Promise((resolve, reject) => {
       const hear = (data) => {
         server.log += data;
@@ -66,27 +85,33 @@ export class Server {
   }
 
   // Until the engine has nothing to do.
-  async until_idle(milliseconds = 15000) {
+  async until_idle() {
     const began = Date.now();
     while (true) {
       const health = await this.health();
       if (health.running === 0 && health.waiting === 0) return Date.now() - began;
-      if (Date.now() - began > milliseconds) throw new Error(`still busy after ${milliseconds} ms: ${JSON.stringify(health)}`);
+      if (Date.now() - began > hangs_after) throw new Error(`still busy: ${JSON.stringify(health)}`);
       await sleep(50);
     }
   }
 
-  async until_running(milliseconds = 60000) {
+  async until_running() {
     const began = Date.now();
     while ((await this.health()).running === 0) {
-      if (Date.now() - began > milliseconds) throw new Error("the engine did not start");
+      if (Date.now() - began > hangs_after) throw new Error("the engine did not start");
       await sleep(20);
     }
   }
 
+  processor_seconds() {
+    const [user, system] = readFileSync(`/proc/${this.child.pid}/stat`, "utf8").replace(/.*\) /, "").split(" ").slice(11, 13).map(Number);
+    return (user + system) / 100;
+  }
+
+  // At its end a sanitizer tells what leaked and what raced.
   async stop() {
     this.child.kill("SIGTERM");
-    return this.exited;
+    assert.deepEqual(await this.exited, { code: 0, signal: null }, this.log);
   }
 }
 

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { chromium as chromium_path, folder, has_demo_model, load, random_model, Server } from "./harness.mjs";
+import { chromium as chromium_path, endless, folder, has_demo_model, load, random_model, Server } from "./harness.mjs";
 
 const { chromium } = await load("playwright-core");
 const executable = chromium_path();
@@ -17,24 +17,20 @@ const sizes = { narrow: { width: 390, height: 844 }, wide: { width: 1440, height
 let talker, babbler, browser;
 
 before(async () => {
-  babbler = await Server.start(random_model(), { args: ["--ctx", "8192"] });
+  babbler = await Server.start(random_model(), { args: endless });
   if (demo) talker = await Server.start(null);
   browser = await chromium.launch({
     executablePath: executable, headless: true,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
 });
-after(async () => {
-  await browser?.close();
-  await talker?.stop();
-  await babbler?.stop();
-});
+after(() => browser?.close());
 
 // A page whose every complaint counts.
 async function open(size, { scheme = "light", path = "/", server = babbler } = {}) {
   const context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme, permissions: ["clipboard-read", "clipboard-write"] });
   const page = await context.newPage();
-  page.setDefaultTimeout(90_000);  // the machine may have much else to do
+  page.setDefaultTimeout(600_000);  // the machine may have much else to do
   page.complaints = [];
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) page.complaints.push(message.text()); });
   page.on("pageerror", (error) => page.complaints.push(String(error)));
@@ -58,7 +54,7 @@ const send = async (page, text) => {
   await page.fill("#text", text);
   await page.keyboard.press("Enter");
 };
-const over = (page, n = 0) => page.waitForSelector(`#a${n} footer`, { timeout: 180_000 });
+const over = (page, n = 0) => page.waitForSelector(`#a${n} footer`);
 
 // The same of the demo model, which may lose its way: then it is stopped.
 async function over_or_stopped(page, n) {
@@ -117,7 +113,7 @@ for (const size of Object.keys(sizes)) {
     await sleep(300);
     assert.equal(await page.innerText("#a0 .text"), kept);
     assert.ok(await page.isVisible("#send"));
-    assert.equal(await page.evaluate(() => document.activeElement.id), "text");
+    await page.waitForFunction(() => document.activeElement.id === "text");
     await page.click("#a0 footer .copy");
     await page.waitForFunction(() => document.querySelector("#a0 footer .copy").textContent === "Copied");
     assert.equal((await page.evaluate(() => navigator.clipboard.readText())).trim(), kept.trim());
@@ -223,14 +219,17 @@ test("scrolling up is left in peace, and the end is followed otherwise", async (
   await page.uncheck("#think");
   await send(page, "Say something.");
   const fills = () => document.scrollingElement.scrollHeight > 2 * innerHeight;
-  await page.waitForFunction(fills, null, { timeout: 180_000 });
-  const from_end = () => page.evaluate(() => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight);
-  assert.ok((await from_end()) < 150);
+  await page.waitForFunction(fills);
+  await page.evaluate(() => {
+    window.from_end = () => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight;
+  });
+  await page.waitForFunction(() => from_end() < 150);
   await page.mouse.move(200, 150);
   await page.mouse.wheel(0, -600);
-  await sleep(300);
-  const top = await page.evaluate(() => document.scrollingElement.scrollTop);
-  await sleep(700);
+  await page.waitForFunction(() => from_end() > 400);
+  await sleep(300);  // the movement is over
+  const [top, height] = await page.evaluate(() => [document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight]);
+  await page.waitForFunction((before) => document.scrollingElement.scrollHeight > before + 100, height);
   assert.equal(await page.evaluate(() => document.scrollingElement.scrollTop), top);
   await page.click("#stop");
   await over(page);
@@ -248,7 +247,7 @@ test("a message that cannot be answered is given back", async () => {
 });
 
 test("the server's end is told in the conversation, and the message kept", async () => {
-  const server = await Server.start(random_model(), { args: ["--ctx", "4096"] });
+  const server = await Server.start(random_model(), { args: endless });
   const page = await open("wide", { server });
   await send(page, "Say something.");
   await page.waitForFunction(() => document.querySelector("#a0")?.innerText.length > 20);
@@ -302,3 +301,8 @@ for (const size of demo ? Object.keys(sizes) : []) {
     await close(page);
   });
 }
+
+test("the servers that all this was asked of end in order", async () => {
+  await talker?.stop();
+  await babbler.stop();
+});
