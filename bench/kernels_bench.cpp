@@ -209,15 +209,16 @@ int main(int argc, char** argv) {
       if (rows <= 11008) b->Arg(128)->Arg(512);
     }
   }
-  benchmark::RegisterBenchmark("feed_forward", feed_forward)
-      ->ArgName("n")
-      ->Arg(1)
-      ->Arg(4)
-      ->Arg(16)
-      ->Arg(128)
-      ->Arg(512)
-      ->UseRealTime()
-      ->Unit(benchmark::kMicrosecond);
+  if (ring_bytes >= std::size_t{16} << 20)
+    benchmark::RegisterBenchmark("feed_forward", feed_forward)
+        ->ArgName("n")
+        ->Arg(1)
+        ->Arg(4)
+        ->Arg(16)
+        ->Arg(128)
+        ->Arg(512)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
   for (const quant::Type type : {quant::Type::F16, quant::Type::F32}) {
     const std::string name = "attention/" + std::string(quant::type_info(type)->name);
     benchmark::RegisterBenchmark(name.c_str(), [type](benchmark::State& state) { attention(state, type); })

@@ -1,4 +1,5 @@
 """A chart of a few lines over one axis, as SVG that reads on light and dark pages."""
+import html
 import math
 
 WIDTH, HEIGHT = 640, 360
@@ -31,7 +32,7 @@ def svg(title, lines):
 
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
            'font-family="system-ui, sans-serif" font-size="13" fill="#8b8f98">',
-           f'<text x="{LEFT}" y="20" font-size="15">{title}</text>']
+           f'<text x="{LEFT}" y="20" font-size="15">{html.escape(title)}</text>']
     for i in range(round(top / step) + 1):
         y = down(i * step)
         out.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#8b8f98" stroke-opacity=".3"/>'

@@ -78,7 +78,7 @@ MappedFile MappedFile::open(const std::filesystem::path& path) {
   const auto size = static_cast<std::size_t>(status.st_size);
   void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
   if (address == MAP_FAILED) throw Error(path.string(), std::string("cannot be mapped: ") + std::strerror(errno));
-  // Pages of 2 MB, where the file system has them, cost far fewer translations of addresses; elsewhere this does nothing.
+  // Pages of 2 MB, where the file system has them, cost far fewer translations of addresses.
   madvise(address, size, MADV_HUGEPAGE);
   MappedFile mapped;
   mapped.bytes_ = {static_cast<const std::byte*>(address), size};

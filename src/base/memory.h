@@ -10,8 +10,8 @@
 
 namespace base {
 
-// Memory that starts on a cache line, for std::free(); in pages of 2 MB, where the system has them and it is large
-// enough, since they cost far fewer translations of addresses. Throws std::bad_alloc.
+// Memory (at least one byte) that starts on a cache line, for std::free(); in pages of 2 MB, where the system has them
+// and it is large enough, since they cost far fewer translations of addresses. Throws std::bad_alloc.
 void* allocate_aligned(std::size_t bytes);
 
 // An array of trivially constructible T that starts on a cache line (64 bytes); its elements start out as zero.

@@ -65,6 +65,8 @@ void ThreadPool::take_parts(int thread) {
   }
 }
 
+// Whoever comes in sees the phase's fields, since they were written before the gate was opened; they stay as they are
+// until it has left, since the caller waits for that. It may be a later phase than the one it woke for.
 bool ThreadPool::enter() {
   std::uint32_t gate = gate_.load(std::memory_order_relaxed);
   while ((gate & open) != 0) {
@@ -95,7 +97,7 @@ void ThreadPool::run_parts(int parts, Invoke invoke, void* context) {
   context_ = context;
   parts_ = parts;
   next_part_.store(0, std::memory_order_relaxed);
-  gate_.store(open, std::memory_order_release);
+  gate_.store(open, std::memory_order_release);  // nobody is inside
   phase_.fetch_add(1, std::memory_order_release);
   phase_.notify_all();
   take_parts(0);

@@ -1,6 +1,6 @@
 // A pool of threads for data-parallel phases: one caller hands out numbered parts and waits until all are done.
 // Workers spin briefly after a phase, since the next usually follows within microseconds, and then sleep. The caller
-// waits for those alone that have taken part: one that the system has given no processor holds nobody up.
+// waits for those alone that came in: one that the system gives no processor meanwhile holds nobody up.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,9 @@ class ThreadPool {
   template <typename Body>
   void run(int parts, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
-    run_parts(parts, [](void* context, int part, int thread) { (*static_cast<Plain*>(context))(part, thread); },
-              const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+    run_parts(
+        parts, [](void* context, int part, int thread) { (*static_cast<Plain*>(context))(part, thread); },
+        const_cast<void*>(static_cast<const void*>(std::addressof(body))));
   }
 
  private:

@@ -1,8 +1,12 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <thread>
 #include <vector>
 
@@ -25,7 +29,6 @@ TEST(ThreadPool, RunsEveryPartOnceInEveryPhase) {
   }
 }
 
-// The caller leaves with all parts done, not when a worker at last finds out that there was something to do.
 TEST(ThreadPool, WaitsForThePartsInWork) {
   ThreadPool pool(3);
   for (int phase = 0; phase < 20; ++phase) {
@@ -36,6 +39,54 @@ TEST(ThreadPool, WaitsForThePartsInWork) {
     });
     ASSERT_EQ(finished.load(), 3);
   }
+}
+
+// Stops a thread in a signal handler, as the system does that gives it no processor.
+std::atomic<bool> held{false};
+std::atomic<bool> released{false};
+void hold(int) {
+  held = true;
+  while (!released) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+TEST(ThreadPool, DoesWithoutAThreadThatGetsNoProcessor) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the thread sanitizer holds signals back";
+#endif
+  ThreadPool pool(2);
+  std::atomic<pthread_t> worker{};
+  for (std::atomic<bool> known{false}; !known;) {
+    pool.run(2, [&](int, int thread) {
+      if (thread == 1) {
+        worker = pthread_self();
+        known = true;
+      } else {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    });
+  }
+  struct sigaction action {};
+  action.sa_handler = hold;
+  sigaction(SIGUSR1, &action, nullptr);
+  pthread_kill(worker, SIGUSR1);
+  while (!held) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+
+  std::atomic<bool> over{false};
+  bool hung = false;
+  std::thread watchdog([&] {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!over && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    hung = !over;
+    released = true;
+  });
+  int parts = 0;
+  for (int phase = 0; phase < 100; ++phase) {
+    pool.run(4, [&](int, int thread) { parts += thread == 0 ? 1 : 1000; });
+  }
+  over = true;
+  watchdog.join();
+  EXPECT_FALSE(hung);
+  EXPECT_EQ(parts, 400);
 }
 
 TEST(ThreadPool, HasNothingToDoForNoParts) {

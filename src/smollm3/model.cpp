@@ -20,8 +20,8 @@ struct Model::Buffers {
   std::unique_ptr<compute::Activations> inner;     // {tokens, ffn}
 
   std::vector<std::uint32_t> tokens;
-  std::vector<compute::KvRow> rows;     // where each token stands
-  std::vector<float> cos_sin;           // {tokens, head_size}
+  std::vector<compute::KvRow> rows;     // where each token stands; at the end of the last layer: each with logits
+  std::vector<float> cos_sin;           // {rows, head_size}
   std::vector<std::size_t> wanted;      // tokens whose logits are asked for
   std::vector<float> result;            // {wanted, vocab}
 
@@ -83,20 +83,21 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
   device_.embed(weights_.embedding, b.tokens, x);
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
-    const bool all = i + 1 < config_.layers || b.wanted.size() == count;  // rows whose result anything depends on
+    // After the last layer's keys and values nothing depends on tokens whose logits nobody wants.
+    const bool narrow = i + 1 == config_.layers && b.wanted.size() < count;
 
     device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
     compute::View q = b.q.first(count);
     const compute::View k = b.k.first(count);
     const compute::View v = b.v.first(count);
-    if (all) {
-      device_.matmul(*b.normed, {{layer.q, q}, {layer.k, k}, {layer.v, v}});
-    } else {
+    if (narrow) {
       device_.matmul(*b.normed, {{layer.k, k}, {layer.v, v}});
+    } else {
+      device_.matmul(*b.normed, {{layer.q, q}, {layer.k, k}, {layer.v, v}});
     }
     if (Config::has_rope(i)) device_.rope(k, config_.head_size, b.cos_sin);
     device_.store_kv(cache, i, k, v, b.rows);
-    if (!all) {
+    if (narrow) {
       if (b.wanted.empty()) break;
       x = keep_wanted(x);
       count = x.rows;
@@ -112,8 +113,9 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
     device_.swiglu(*b.normed, layer.gate, layer.up, *b.inner);
     device_.matmul(*b.inner, {{layer.down, x, /*add=*/true}});
   }
+  const std::span<const float> logits = b.wanted.empty() ? std::span<const float>() : output(x);
   for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
-  return b.wanted.empty() ? std::span<const float>() : output(x);
+  return logits;
 }
 
 // Leaves in the batch only the tokens whose logits are wanted; returns their rows of x.

@@ -90,10 +90,11 @@ TEST_P(SameBits, OnEveryInstructionSetAndNumberOfThreads) {
 
 // Four sequences that advance side by side in uneven steps, with the logits of all, the last or none of a step's tokens
 // asked for: each must get the logits it gets alone.
-TEST_P(SameBits, WhateverElseIsInTheBatch) {
+void advance_side_by_side(const RandomModel& shape) {
   using Logits = smollm3::Chunk::Logits;
+  const TemporaryModel file(shape);
   const auto device = compute::make_cpu_device(2);
-  smollm3::Model model(model_.file(), *device);
+  smollm3::Model model(file.file(), *device);
   const compute::KvShape cache = model.kv_shape(quant::Type::F16);
   smollm3::PagePool pool(cache, 1024, std::numeric_limits<std::uint64_t>::max());
 
@@ -105,11 +106,11 @@ TEST_P(SameBits, WhateverElseIsInTheBatch) {
   };
   std::vector<User> users;
   for (const std::size_t length : {150, 3, 64, 97}) {
-    const std::vector<std::uint32_t> tokens = random_tokens(length, shape_.vocab, length);
+    const std::vector<std::uint32_t> tokens = random_tokens(length, shape.vocab, length);
     users.push_back({tokens,
                      {tokens.begin(), tokens.end()},
                      smollm3::Sequence(pool),
-                     run_ours(model_.file(), tokens, {.kv = quant::Type::F16})});
+                     run_ours(file.file(), tokens, {.kv = quant::Type::F16})});
   }
   const std::size_t steps[] = {1, 17, 1, 5, 40, 2};
   const Logits kinds[] = {Logits::All, Logits::Last, Logits::None};
@@ -125,17 +126,26 @@ TEST_P(SameBits, WhateverElseIsInTheBatch) {
       const Logits kind = round == 0 ? Logits::None : kinds[(round + u) % std::size(kinds)];
       chunks.push_back({&user.sequence, std::span(user.ids).subspan(done, count), kind});
       for (std::size_t i = kind == Logits::All ? 0 : count - 1; i < count && kind != Logits::None; ++i) {
-        expected.push_back(std::span(user.alone).subspan((done + i) * shape_.vocab, shape_.vocab));
+        expected.push_back(std::span(user.alone).subspan((done + i) * shape.vocab, shape.vocab));
       }
     }
     if (chunks.empty()) break;
     const std::span<const float> rows = model.forward(chunks, cache);
-    ASSERT_EQ(rows.size(), expected.size() * shape_.vocab);
+    ASSERT_EQ(rows.size(), expected.size() * shape.vocab);
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_TRUE(same_bits(rows.subspan(i * shape_.vocab, shape_.vocab), expected[i]))
+      ASSERT_TRUE(same_bits(rows.subspan(i * shape.vocab, shape.vocab), expected[i]))
           << "round " << round << ", row " << i;
     }
   }
+}
+
+TEST_P(SameBits, WhateverElseIsInTheBatch) { advance_side_by_side(shape_); }
+
+// The last layer, through which only the rows with logits go, has RoPE here.
+TEST_P(SameBits, WhateverElseIsInTheBatchOfFiveLayers) {
+  RandomModel shape = shape_;
+  shape.layers = 5;
+  advance_side_by_side(shape);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::ValuesIn(subjects),

@@ -27,6 +27,7 @@ struct Rows256 {
 };
 
 // What Q4_K and Q5_K share: d, dmin, 8 scales and 8 mins of 6 bits for groups of 32 columns.
+template <typename Format>
 struct MinRows256 : Rows256 {
   struct Header {
     Int factors[2];                   // 128 bits a row: 8 scales, then 8 mins, bytes
@@ -72,8 +73,7 @@ struct MinRows256 : Rows256 {
     return firsts(all);
   }
 
-  template <typename Format>
-  [[gnu::always_inline]] static void multiply_with_mins(const FourRows& w, const SuperRow& x, __m128& acc) {
+  [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
     Header header;
     unpack_header(w, header);
     Int sums[4];
@@ -98,17 +98,13 @@ struct MinRows256 : Rows256 {
   }
 };
 
-struct Q4KRows256 : MinRows256 {
+struct Q4KRows256 : MinRows256<Q4KRows256> {
   static constexpr std::size_t block_bytes = 144;
 
   [[gnu::always_inline]] static Int group(const std::uint8_t* p, int g) { return nibbles(p + 16, g); }
-
-  [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
-    multiply_with_mins<Q4KRows256>(w, x, acc);
-  }
 };
 
-struct Q5KRows256 : MinRows256 {
+struct Q5KRows256 : MinRows256<Q5KRows256> {
   static constexpr std::size_t block_bytes = 176;
 
   // Bit g of the 32 high bytes is the fifth bit of group g.
@@ -116,10 +112,6 @@ struct Q5KRows256 : MinRows256 {
     const Int high = load(p + 16);
     const Int moved = g < 4 ? _mm256_slli_epi16(high, 4 - g) : _mm256_srli_epi16(high, g - 4);
     return _mm256_or_si256(nibbles(p + 48, g), _mm256_and_si256(moved, bytes(0x10)));
-  }
-
-  [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
-    multiply_with_mins<Q5KRows256>(w, x, acc);
   }
 };
 

@@ -64,6 +64,7 @@ struct Rows512 {
 // What Q4_K and Q5_K share: d, dmin, 8 scales and 8 mins of 6 bits, and the order of the groups of 32 columns. The
 // bytes of 64 columns hold one group in the low nibbles and the next in the high ones; 64 bytes are loaded together, so
 // that vector 2c has the groups 4c and 4c + 2, and vector 2c + 1 the groups 4c + 1 and 4c + 3.
+template <typename Format>
 struct MinRows512 : Rows512 {
   struct Header {
     Int factors;                      // 128 bits a row: 8 scales, then 8 mins, bytes
@@ -77,8 +78,8 @@ struct MinRows512 : Rows512 {
     const Int packed = load_rows(w);
     const Int low = _mm512_and_si512(_mm512_srlv_epi32(permute32<1, 3, 2, 3>(packed), _mm512_set4_epi32(4, 0, 0, 0)),
                                      _mm512_set4_epi32(0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f));
-    const Int top = _mm512_and_si512(_mm512_srli_epi32(permute32<1, 1, 2, 2>(packed), 2),
-                                     _mm512_set4_epi32(0x30303030, 0, 0x30303030, 0));
+    const Int tops = permute32<1, 1, 2, 2>(packed);
+    const Int top = _mm512_and_si512(_mm512_srli_epi32(tops, 2), _mm512_set4_epi32(0x30303030, 0, 0x30303030, 0));
     out.factors = _mm512_or_si512(low, top);
     _mm512_store_si512(out.of, out.factors);
     out.d = halves(firsts(packed));
@@ -111,8 +112,7 @@ struct MinRows512 : Rows512 {
     return _mm512_shuffle_epi8(factors, both_halves(two(4 * c, 4 * c + 1), two(4 * c + 2, 4 * c + 3)));
   }
 
-  template <typename Format>
-  [[gnu::always_inline]] static void multiply_with_mins(const FourRows& w, const SuperRow& x, __m128& acc) {
+  [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
     Header header;
     unpack_header(w, header);
     Int values[4];
@@ -132,7 +132,7 @@ struct MinRows512 : Rows512 {
   }
 };
 
-struct Q4KRows512 : MinRows512 {
+struct Q4KRows512 : MinRows512<Q4KRows512> {
   static constexpr std::size_t block_bytes = 144;
 
   [[gnu::always_inline]] static void unpack(const std::uint8_t* p, Int (&q)[4]) {
@@ -144,13 +144,9 @@ struct Q4KRows512 : MinRows512 {
       q[2 * c + 1] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low4);
     }
   }
-
-  [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
-    multiply_with_mins<Q4KRows512>(w, x, acc);
-  }
 };
 
-struct Q5KRows512 : MinRows512 {
+struct Q5KRows512 : MinRows512<Q5KRows512> {
   static constexpr std::size_t block_bytes = 176;
 
   // Bit g of the 32 high bytes is the fifth bit of group g.
@@ -170,10 +166,6 @@ struct Q5KRows512 : MinRows512 {
       q[2 * c + 1] = add_fifth(_mm512_and_si512(_mm512_srli_epi16(packed, 4), low4), high, 4 * c + 1, 4 * c + 3);
     }
   }
-
-  [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
-    multiply_with_mins<Q5KRows512>(w, x, acc);
-  }
 };
 
 // Weights are q − 32, in groups of 16 with scales of 8 bits.
@@ -186,7 +178,7 @@ struct Q6KRows512 : Rows512 {
     const Int top2 = bytes(0x30);
     const Int left = both_halves(_mm256_set1_epi16(4), _mm256_set1_epi16(2));
     const Int right = both_halves(_mm256_setzero_si256(), _mm256_set1_epi16(2));
-    const auto either = [&](Int low, Int high) {
+    const auto join = [&](Int low, Int high) {
       constexpr int low_or_high_and_mask = 0xf8;
       return _mm512_ternarylogic_epi32(_mm512_and_si512(low, low4), high, top2, low_or_high_and_mask);
     };
@@ -194,16 +186,16 @@ struct Q6KRows512 : Rows512 {
     for (std::size_t half = 0; half < 2; ++half) {
       const Int packed = _mm512_loadu_si512(p + 64 * half);
       const Int high = repeat256(p + 128 + 32 * half);
-      q[2 * half] = either(packed, _mm512_sllv_epi16(high, left));
-      q[2 * half + 1] = either(_mm512_srli_epi16(packed, 4), _mm512_srlv_epi16(high, right));
+      q[2 * half] = join(packed, _mm512_sllv_epi16(high, left));
+      q[2 * half + 1] = join(_mm512_srli_epi16(packed, 4), _mm512_srlv_epi16(high, right));
     }
   }
 
   [[gnu::always_inline]] static void multiply(const FourRows& w, const SuperRow& x, __m128& acc) {
     // 16-bit lane 8 i + j of what dots() makes of vectors 2c and 2c + 1 is of group 8c + i, or with j > 3 8c + i + 4.
-    const auto words = [](int i) { return static_cast<long long>(i) * 0x0001000100010001LL; };
-    const Int first_groups =
-        _mm512_setr_epi64(words(0), words(4), words(1), words(5), words(2), words(6), words(3), words(7));
+    const auto four_times = [](int i) { return static_cast<long long>(i) * 0x0001000100010001LL; };
+    const Int first_groups = _mm512_setr_epi64(four_times(0), four_times(4), four_times(1), four_times(5),
+                                               four_times(2), four_times(6), four_times(3), four_times(7));
     const Int second_groups = _mm512_add_epi16(first_groups, _mm512_set1_epi16(8));
     // −16 · the sums of the groups: added twice, they take 32 off every weight.
     const __m256i offset = _mm256_slli_epi16(_mm256_sub_epi16(_mm256_setzero_si256(), load256(x.sums16)), 4);

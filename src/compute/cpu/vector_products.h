@@ -256,9 +256,14 @@ struct ProductKernels : ProductFormats<I> {
     for (std::size_t p = 0; p < P; ++p) put(sums + p * block_rows * lanes, n, w, r + p * lanes, out);
   }
 
-  template <typename Format>
+  // One activation row goes through Rows of vector_rows.h, where a format has them.
+  template <typename Format, typename Rows = void>
   static void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
-    if (n == 1) return product_directly<Format, 1>(w, x, out);
+    if constexpr (__is_same(Rows, void)) {
+      if (n == 1) return product_directly<Format, 1>(w, x, out);
+    } else {
+      if (n == 1) return product_of_rows<Rows>(w, x, out);
+    }
     if (n == 2) return product_directly<Format, 2>(w, x, out);
     if (n == 3) return product_directly<Format, 3>(w, x, out);
     if (n == 4) return product_directly<Format, 4>(w, x, out);
@@ -274,15 +279,7 @@ struct ProductKernels : ProductFormats<I> {
     }
   }
 
-  // The same with Rows of vector_rows.h for one activation row.
-  template <typename Format, typename Rows>
-  static void product(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
-    if (n == 1) return product_of_rows<Rows>(w, x, out);
-    product<Format>(w, x, n, out);
-  }
-
-  // --- blocks of 32: their weights stay in registers while all activation rows pass
-  // ------------------------------------
+  // --- blocks of 32: their weights stay in registers while all activation rows pass ----------------------------------
 
   template <typename Format>
   static void product_small(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {

@@ -12,7 +12,7 @@
 namespace compute::cpu {
 namespace {
 
-// Block b of four rows.
+// The same block of four rows.
 struct FourRows {
   const std::uint8_t* row[4];
 
