@@ -69,7 +69,7 @@ constexpr WrongTemplate wrong_templates[] = {
     {"{{ 'a' is nothing }}", "2:10: there is no test named nothing; expected one such as defined, none, string or mapping"},
     {"{{ missing.x }}", "2:13: missing is undefined"},
     {"{{ missing() }}", "2:13: missing is undefined"},
-    {"{{ 1 / 0 }}", "2:8: division by zero"},
+    {"{{ 1 / 0 }}", "2:8: division by zero; check the divisor first"},
     {"{{ 1 + 'a' }}", "2:8: values of the types int and str cannot be combined by +; convert one of them first"},
     {"{{ 'a' < 1 }}", "2:10: a value of type str cannot be ordered with one of type int; compare values of one type"},
     {"{{ [] + {} }}", "2:9: values of the types list and dict cannot be combined by +; convert one of them first"},

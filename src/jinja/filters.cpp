@@ -126,7 +126,9 @@ Value json(Interpreter&, const Value& input, const Args& args) {
     if (bound[1].is_string()) {
       style.indent = bound[1].text().bytes();
     } else if (!input.is_string()) {  // which Python writes without looking at it
-      style.indent = std::string(static_cast<std::size_t>(std::clamp<Int>(bound.integer(1, 0), 0, 1000)), ' ');
+      const auto width = static_cast<std::size_t>(std::max<Int>(bound.machine_integer(1, 0), 0));
+      Budget::spend_text(width);
+      style.indent = std::string(width, ' ');
     }
   }
   if (bound.has_value(2)) {

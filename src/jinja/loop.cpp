@@ -127,7 +127,7 @@ std::optional<Value> Macro::attribute(std::string_view name) {
 }
 
 Value Macro::call(Interpreter& interpreter, const Args& args) {
-  return interpreter.call_macro(definition_, program_, scope_, args);
+  return interpreter.call_macro(definition_, program_, scope_, escaping_, args);
 }
 
 }  // namespace jinja

@@ -17,7 +17,10 @@ constexpr Int max_bound = Int{1} << 64;
 
 Bound::Bound(std::string_view function, const Args& args, std::initializer_list<std::string_view> parameters,
              std::size_t required)
-    : function_(function), parameters_(parameters), values_(parameters.size()) {
+    : function_(function), parameters_(parameters) {
+  const bool by_position = !parameters_.empty() && parameters_.back() == "/";
+  if (by_position) parameters_.pop_back();
+  values_.resize(parameters_.size());
   if (args.positional.size() > parameters_.size()) {
     throw Failure(concat(function, " was given ", args.positional.size(), " arguments",
                          parameters_.empty() ? ", but takes none" : concat(", but takes ", parameters_.size())));
@@ -26,6 +29,7 @@ Bound::Bound(std::string_view function, const Args& args, std::initializer_list<
   for (const auto& [name, value] : args.named) {
     const auto at = std::find(parameters_.begin(), parameters_.end(), name);
     if (at == parameters_.end()) throw Failure(concat(function, " has no parameter named ", name));
+    if (by_position) throw Failure(concat(function, " does not take ", name, " by its name"), "give it by its place");
     auto& slot = values_[static_cast<std::size_t>(at - parameters_.begin())];
     if (slot) throw Failure(concat(function, " was given ", name, " twice"));
     slot = value;
@@ -132,7 +136,7 @@ std::optional<Value> Range::attribute(std::string_view name) {
   if (name != "count" && name != "index") return std::nullopt;
   const auto self = std::static_pointer_cast<Range>(shared_from_this());
   const auto body = [self, counts = name == "count"](Interpreter&, const Args& args) {
-    Bound bound(counts ? "count" : "index", args, {"value"}, 1);
+    Bound bound(counts ? "count" : "index", args, {"value", "/"}, 1);
     const auto found = std::find_if(self->items_.begin(), self->items_.end(), [&](const Value& v) { return equal(v, bound[0]); });
     if (counts) return Value(found == self->items_.end() ? 0 : 1);
     if (found == self->items_.end()) throw Failure(concat(jinja::repr(bound[0]), " is not in the range"));

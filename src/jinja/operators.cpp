@@ -25,7 +25,7 @@ using Kind = Value::Kind;
 
 [[noreturn]] void overflow() { throw Failure("an integer does not fit into 128 bits", "use smaller numbers or floats"); }
 
-[[noreturn]] void division_by_zero() { throw Failure("division by zero"); }
+[[noreturn]] void division_by_zero() { throw Failure("division by zero", "check the divisor first"); }
 
 Int floor_divide(Int a, Int b) {
   if (b == 0) division_by_zero();
@@ -50,7 +50,10 @@ double modulo(double a, double b) {
 }
 
 double floor_divide(double a, double b) {
-  const double quotient = (a - modulo(a, b)) / b;
+  if (b == 0) division_by_zero();
+  const double rest = std::fmod(a, b);
+  // Like Python, which takes the one from the quotient: where b is infinite, b added to the rest would be lost in it.
+  const double quotient = (a - rest) / b - (rest != 0 && (rest < 0) != (b < 0) ? 1 : 0);
   if (quotient == 0) return std::copysign(0.0, a / b);
   const double floor = std::floor(quotient);
   return quotient - floor > 0.5 ? floor + 1 : floor;

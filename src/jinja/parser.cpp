@@ -135,18 +135,24 @@ void Parser::statement(Block& block) {
   if (name == "filter") return parse_filter(block, at);
   if (name == "generation") {
     const Frame frame(*this, false);
+    const std::size_t loops = std::exchange(loops_, 0);  // to jinja2 this is a call block
     Block inner = body({"endgeneration"}, at, name);
+    loops_ = loops;
     take();
     block.push_back({Scoped{std::move(inner)}, at});
   } else if (name == "autoescape") {
     const Frame frame(*this, false);
+    const std::size_t variables = variables_;
     ExpressionPtr enabled = expression();
+    const bool is_constant = variables == variables_;
     Block inner = body({"endautoescape"}, at, name);
     take();
-    block.push_back({Autoescape{std::move(enabled), std::move(inner)}, at});
+    block.push_back({Autoescape{std::move(enabled), is_constant, std::move(inner)}, at});
   } else if (name == "print") {
-    do block.push_back({Print{expression()}, at});
-    while (skip(","));
+    for (bool first = true; current().kind != TokenKind::TagEnd; first = false) {
+      if (!first) expect(",");
+      block.push_back({Print{expression()}, at});
+    }
   } else if (name == "break" || name == "continue") {
     if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"), "expected {% for %} around it");
     if (name == "break") {
@@ -283,12 +289,17 @@ void Parser::parse_macro(Block& block, Position at) {
 void Parser::parse_block(Block& block, Position at) {
   const std::string name = expect_identifier();
   if (!blocks_.insert(name).second) fail(at, concat("there is a block ", name, " already"), "give each block a name of its own");
-  skip_name("scoped");
+  const bool scoped = skip_name("scoped");
   const Frame frame(*this, false);
+  // What is within a block is outside the loops and macros around it.
+  const std::size_t loops = std::exchange(loops_, 0);
+  std::vector<MacroDefinition*> macros = std::exchange(macros_, {});
   Block inner = body({"endblock"}, at, "block");
+  macros_ = std::move(macros);
+  loops_ = loops;
   take();
   skip_name(name);
-  block.push_back({Scoped{std::move(inner)}, at});
+  block.push_back({NamedBlock{std::move(inner), scoped}, at});
 }
 
 void Parser::parse_include(Block& block, Position at) {
@@ -308,7 +319,12 @@ void Parser::parse_include(Block& block, Position at) {
 Target Parser::single_target() {
   Nesting nesting(*this);
   if (skip("(")) {
-    Target inner = target(false);
+    Target inner;
+    if (current().is(")")) {
+      inner.is_tuple = true;  // of no names
+    } else {
+      inner = target(false);
+    }
     expect(")");
     return inner;
   }
@@ -317,7 +333,9 @@ Target Parser::single_target() {
   for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
     if (name == constant) fail(at, concat("nothing can be stored in ", name), "expected a name");
   }
-  return {name, {}, {}};
+  Target single;
+  single.name = name;
+  return single;
 }
 
 Target Parser::target(bool may_be_attribute) {
@@ -331,6 +349,7 @@ Target Parser::target(bool may_be_attribute) {
   Target first = single_target();
   if (!current().is(",")) return first;
   Target all;
+  all.is_tuple = true;
   all.parts.push_back(std::move(first));
   while (skip(",")) {
     if (at_tuple_end()) break;

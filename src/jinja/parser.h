@@ -90,6 +90,7 @@ class Parser {
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   std::size_t nesting_ = 0;
+  std::size_t variables_ = 0;  // that expressions read so far
   std::size_t loops_ = 0;  // around this place, within the same macro
   std::shared_ptr<Program> program_;
   std::vector<MacroDefinition*> macros_;  // being defined, outermost first

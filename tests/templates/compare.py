@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -34,6 +35,7 @@ NOW = datetime.datetime(2026, 3, 9, 7, 5, 3)
 # strftime does not know (which the C library prints).
 BOUNDS = re.compile(r"does not fit into 128 bits|takes more steps|nested|too deep|more than \d+ bytes|longer than the \d+|a (width|precision) is too large|is complex|"
                     r"dict_(keys|items).* cannot be combined by -|knows no %")
+warnings.simplefilter("ignore", SyntaxWarning)  # of the Python that jinja2 makes of 1[2], say
 SECONDS = 5  # that jinja2 has for a template: it has no bound on its steps
 
 
@@ -128,6 +130,8 @@ def judge(ours, theirs):
         return "refused"
     if ours == theirs:
         return "equal"
+    if "endless" in theirs:
+        return "endless"
     if BOUNDS.search(ours.get("error", "")):
         return "bounded"
     # An infinity or a NaN among constants is what jinja2 writes into Python, which knows no such word.
@@ -165,7 +169,8 @@ def compare(renderer, cases):
         if verdict == "different" and counts[verdict] <= 60:
             print(f"--- {name}\n    jinja2: {str(theirs)[-700:]}\n    ours:   {str(ours)[-700:]}")
     print(f"{len(cases)} compared: {counts['equal']} the same text, {counts['refused']} refused by both, {counts['bounded']} beyond our "
-          f"bounds, {counts['unprintable']} print an address, {counts['uncompilable']} an infinity jinja2 cannot compile, {counts['different']} different; "
+          f"bounds, {counts['unprintable']} print an address, {counts['uncompilable']} an infinity jinja2 cannot compile, {counts['endless']} not "
+          f"ended by jinja2 in {SECONDS} s, {counts['different']} different; "
           f"ours {took:.2f} s, jinja2 {time.time() - start:.2f} s")
     return counts["different"]
 
