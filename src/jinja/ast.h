@@ -108,10 +108,11 @@ struct NamedBlock { Block body; bool scoped; };
 struct Include { ExpressionPtr name; bool ignore_missing; bool with_context; };
 struct Break {};
 struct Continue {};
+struct Unset { std::vector<std::string> names; };  // which have no value until the block stores one (names.h)
 
 struct Statement {
   std::variant<Data, Print, If, For, Set, SetBlock, std::shared_ptr<MacroDefinition>, CallBlock, FilterBlock, With,
-               Autoescape, Scoped, NamedBlock, Include, Break, Continue>
+               Autoescape, Scoped, NamedBlock, Include, Break, Continue, Unset>
       node;
   Position position;
 };

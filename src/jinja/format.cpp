@@ -266,8 +266,10 @@ class Braces {
       if (at < s.size() && s[at] != ':') throw Failure("a format lacks a colon after its conversion");
     }
     const Text spec = at < s.size() ? expand(text.substr(at + 1), level + 1) : Text();
-    if (format_.safe()) value = Value(escape_html(value), true);
-    return format_value(value, spec.bytes());
+    if (!format_.safe()) return format_value(value, spec.bytes());
+    if (!value.safe()) return escape_html(format_value(value, spec.bytes()));
+    if (!spec.empty()) throw Failure("markup takes no format", "turn it into a string first");
+    return value.text();
   }
 
   Value field(std::string_view name) {

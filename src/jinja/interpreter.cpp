@@ -205,6 +205,11 @@ Interpreter::Flow Interpreter::execute(const Include& n) {
 Interpreter::Flow Interpreter::execute(const Break&) { return Flow::Break; }
 Interpreter::Flow Interpreter::execute(const Continue&) { return Flow::Continue; }
 
+Interpreter::Flow Interpreter::execute(const Unset& n) {
+  for (const std::string& name : n.names) scope_->set(name, Value::undefined(concat(name, " is undefined")));
+  return Flow::Normal;
+}
+
 // A loop may hold the scope around it, and that scope come to hold the loop: then it is cleared when the render ends.
 namespace {
 struct KeptIfHeld {

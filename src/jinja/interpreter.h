@@ -86,6 +86,7 @@ class Interpreter {
   Flow execute(const Include& n);
   Flow execute(const Break& n);
   Flow execute(const Continue& n);
+  Flow execute(const Unset& n);
   void run_loop(const For& loop, const Value& iterable, std::size_t level);
   void bind_parameters(const MacroDefinition& macro, const Args& args);
   Text capture(const Block& block);

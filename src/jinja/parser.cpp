@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jinja/failure.h"
+#include "jinja/names.h"
 
 namespace jinja {
 namespace {
@@ -30,6 +31,7 @@ Parser::Parser(std::vector<Token> tokens, std::string name)
 std::shared_ptr<const Program> Parser::run() {
   program_->body = block_until({}, {}, {});
   if (!unknown_.empty()) fail(unknown_.front().at, unknown_.front().why, unknown_.front().remedy);
+  unset_stored_names(program_->body);
   return std::move(program_);
 }
 
@@ -64,6 +66,16 @@ void Parser::expect_name(std::string_view name) {
 std::string Parser::expect_identifier() {
   if (current().kind != TokenKind::Name) unexpected("a name");
   return take().text;
+}
+
+// A name in which something can be stored.
+std::string Parser::expect_variable() {
+  const Position at = current().position;
+  std::string name = expect_identifier();
+  for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
+    if (name == constant) fail(at, concat("nothing can be stored in ", name), "expected a name");
+  }
+  return name;
 }
 
 void Parser::expect_tag_end() {
@@ -245,7 +257,7 @@ std::vector<Parameter> Parser::parameters() {
   while (!current().is(")")) {
     if (!out.empty()) expect(",");
     const Position at = current().position;
-    Parameter parameter{expect_identifier(), nullptr};
+    Parameter parameter{expect_variable(), nullptr};
     if (skip("=")) {
       parameter.fallback = expression();
     } else if (!out.empty() && out.back().fallback != nullptr) {
@@ -280,7 +292,7 @@ void Parser::parse_call(Block& block, Position at) {
 
 void Parser::parse_macro(Block& block, Position at) {
   auto macro = std::make_shared<MacroDefinition>();
-  macro->name = expect_identifier();
+  macro->name = expect_variable();
   macro->parameters = parameters();
   macro->body = macro_body(*macro, "endmacro", at, "macro");
   block.push_back({std::move(macro), at});
@@ -328,13 +340,8 @@ Target Parser::single_target() {
     expect(")");
     return inner;
   }
-  const Position at = current().position;
-  const std::string name = expect_identifier();
-  for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
-    if (name == constant) fail(at, concat("nothing can be stored in ", name), "expected a name");
-  }
   Target single;
-  single.name = name;
+  single.name = expect_variable();
   return single;
 }
 

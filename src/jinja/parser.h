@@ -80,6 +80,7 @@ class Parser {
   void expect(std::string_view op);
   void expect_name(std::string_view name);
   std::string expect_identifier();
+  std::string expect_variable();
   void expect_tag_end();
   [[noreturn]] void unexpected(std::string_view wanted) const;
   [[noreturn]] void fail(Position at, std::string_view why, std::string_view remedy = {}) const;
