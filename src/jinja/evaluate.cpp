@@ -175,7 +175,7 @@ Value Interpreter::evaluate(const Call& n, Position at) {
 Value Interpreter::call(const Value& callee, const Args& args) {
   if (callee.is_undefined()) throw Failure(callee.undefined_reason());
   if (!callee.is(Value::Kind::Object)) {
-    throw Failure(concat("a value of type ", type_name(callee), " cannot be called"));
+    throw Failure(concat("a value of type ", type_name(callee), " cannot be called"), "expected a function, a macro or a method");
   }
   return callee.object()->call(*this, args);
 }

@@ -144,7 +144,7 @@ bool is_reversible(const Value& v) {
 
 Value last(Interpreter&, const Value& input, const Args& args) {
   Bound bound("last", args, {});
-  if (!is_reversible(input)) throw Failure(concat("a value of type ", type_name(input), " has no last item"));
+  if (!is_reversible(input)) throw Failure(concat("a value of type ", type_name(input), " has no last item"), "turn it into a list first");
   const Values items = iterate(input);
   return items.empty() ? Value::undefined("there is no last item: the sequence is empty") : items.back();
 }

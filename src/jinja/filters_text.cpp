@@ -58,7 +58,7 @@ Value string(Interpreter&, const Value& input, const Args& args) {
 
 Value format(Interpreter&, const Value& input, const Args& args) {
   if (!args.positional.empty() && !args.named.empty()) {
-    throw Failure("format takes positional or named arguments, not both");
+    throw Failure("format takes positional or named arguments, not both", "drop one kind");
   }
   if (args.named.empty()) return format_percent(soft(input), Value::tuple(args.positional));
   Dict named;
@@ -140,8 +140,8 @@ Value truncate_text(Interpreter&, const Value& input, const Args& args) {
   const Value limit = bound.get(0, Value(255));
   const Value leeway = bound.has_value(3) ? bound[3] : Value(5);
   const Int have = static_cast<Int>(length(input)), end_length = static_cast<Int>(length(end));
-  if (less(limit, Value(end_length))) throw Failure("truncate's length is less than that of its end");
-  if (less(leeway, Value(0))) throw Failure("truncate's leeway is negative");
+  if (less(limit, Value(end_length))) throw Failure("truncate's length is less than that of its end", "use a longer length or a shorter end");
+  if (less(leeway, Value(0))) throw Failure("truncate's leeway is negative", "expected 0 or more");
   if (less_or_equal(Value(have), apply(BinaryOperator::Add, limit, leeway))) return input;
   Value kept = slice_of(input, Value::none(), Value(bound.integer(0, 255) - end_length), Value::none());
   if (!bound.truth(1, false)) {

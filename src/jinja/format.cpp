@@ -51,7 +51,7 @@ class PercentArguments {
 
   const Value& next() {
     const bool is_tuple = values_.is(Value::Kind::Tuple);
-    if (used_ >= (is_tuple ? values_.items().size() : 1)) throw Failure("a format has more places than arguments");
+    if (used_ >= (is_tuple ? values_.items().size() : 1)) throw Failure("a format has more places than arguments", "give it more");
     return is_tuple ? values_.items()[used_++] : (++used_, values_);
   }
 
@@ -69,7 +69,7 @@ class PercentArguments {
                          (values_.is(Value::Kind::Object) && values_.object()->sequence() != nullptr);
     if (named_ || indexed) return;
     if (used_ < (values_.is(Value::Kind::Tuple) ? values_.items().size() : 1)) {
-      throw Failure("a format has fewer places than arguments");
+      throw Failure("a format has fewer places than arguments", "give it fewer");
     }
   }
 
@@ -299,7 +299,7 @@ class Braces {
     if (name.empty()) index = next_++;
     if (index >= 0 && read == name.size()) {
       if (static_cast<std::size_t>(index) >= args_.positional.size()) {
-        throw Failure("a format has more places than arguments");
+        throw Failure("a format has more places than arguments", "give it more");
       }
       return args_.positional[static_cast<std::size_t>(index)];
     }

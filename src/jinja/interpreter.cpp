@@ -344,7 +344,7 @@ void Interpreter::store(const Target& target, Value value) {
   if (target.is_tuple) {
     Values items = iterate(value);
     if (items.size() != target.parts.size()) {
-      throw Failure(concat(items.size(), " values cannot be taken apart into ", target.parts.size(), " names"));
+      throw Failure(concat(items.size(), " values cannot be taken apart into ", target.parts.size(), " names"), "write as many names as there are values");
     }
     for (std::size_t i = 0; i < items.size(); ++i) store(target.parts[i], std::move(items[i]));
   } else if (target.attribute.empty()) {

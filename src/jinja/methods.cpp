@@ -74,7 +74,7 @@ Value sequence_index(const Value& self, const Args& args) {
     const Value& v = self.items()[static_cast<std::size_t>(i)];
     if (same(v, bound[0]) || equal(v, bound[0])) return Value(i);
   }
-  throw Failure(concat(repr(bound[0]), " is not in the ", type_name(self)));
+  throw Failure(concat(repr(bound[0]), " is not in the ", type_name(self)), "ask by in first");
 }
 
 template <std::size_t N>

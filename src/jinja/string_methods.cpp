@@ -127,7 +127,7 @@ Value find(const Value& self, const Args& args) {
   const std::string_view part = bytes(self).substr(w.begin, w.end - w.begin);
   const std::size_t at = !w.possible ? std::string::npos : from_right ? part.rfind(wanted) : strings::position_of(wanted, part);
   if (at == std::string::npos) {
-    if (must_be_there) throw Failure(concat("the string to find, ", repr(wanted), ", is not there"));
+    if (must_be_there) throw Failure(concat("the string to find, ", repr(wanted), ", is not there"), "ask by in first");
     return Value(-1);
   }
   return Value(unicode::length(bytes(self).substr(0, w.begin + at)));

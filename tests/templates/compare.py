@@ -130,10 +130,10 @@ def judge(ours, theirs):
         return "refused"
     if ours == theirs:
         return "equal"
-    if "endless" in theirs:
-        return "endless"
     if BOUNDS.search(ours.get("error", "")):
         return "bounded"
+    if "endless" in theirs:
+        return "endless"
     # An infinity or a NaN among constants is what jinja2 writes into Python, which knows no such word.
     if re.match(r"NameError: name '(inf|nan)'", theirs.get("error", "")):
         return "uncompilable"
