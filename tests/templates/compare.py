@@ -58,6 +58,15 @@ import mutations  # noqa: E402
 import random_templates  # noqa: E402
 
 
+def like_newer_markup():
+    """Gives an older markupsafe the methods that since 3.0 return markup."""
+    def wrapped(name):
+        return lambda self, *arguments: type(self)(getattr(str, name)(self, *arguments))
+    for name in ("casefold", "removeprefix", "removesuffix"):
+        if name not in vars(jinja2.filters.Markup):
+            setattr(jinja2.filters.Markup, name, wrapped(name))
+
+
 class Generation(jinja2.ext.Extension):
     """{% generation %} encloses what the model wrote; the text itself is not changed."""
     tags = {"generation"}
@@ -155,6 +164,7 @@ def compare(renderer, cases):
     if len(got) != len(cases):
         sys.exit(f"{renderer} answered {len(got)} of {len(cases)} lines")
     jinja2.filters.soft_str = addressed
+    like_newer_markup()
     envs, counts = [environment(), environment(folding=False)], collections.Counter()
     # A template may ask jinja2 for a text of any length.
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
