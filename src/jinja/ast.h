@@ -70,7 +70,8 @@ using Block = std::vector<Statement>;
 struct Target {
   std::string name;
   std::string attribute;  // empty: the name itself
-  std::vector<Target> parts;  // not empty: a tuple is taken apart into these
+  std::vector<Target> parts;  // a tuple is taken apart into these
+  bool is_tuple = false;
 };
 
 struct Parameter { std::string name; ExpressionPtr fallback; };  // fallback may be null
@@ -97,15 +98,21 @@ struct MacroDefinition {
 struct CallBlock { MacroDefinition caller; ExpressionPtr call; };
 struct FilterBlock { ExpressionPtr filter; Block body; };
 struct With { std::vector<std::pair<Target, ExpressionPtr>> values; Block body; };
-struct Autoescape { ExpressionPtr enabled; Block body; };
-struct Scoped { Block body; };  // {% block %} and {% generation %}
+struct Autoescape {
+  ExpressionPtr enabled;
+  bool is_constant;  // known before the template runs
+  Block body;
+};
+struct Scoped { Block body; };  // {% generation %}
+struct NamedBlock { Block body; bool scoped; };
 struct Include { ExpressionPtr name; bool ignore_missing; bool with_context; };
 struct Break {};
 struct Continue {};
+struct Unset { std::vector<std::string> names; };  // which have no value until the block stores one (names.h)
 
 struct Statement {
   std::variant<Data, Print, If, For, Set, SetBlock, std::shared_ptr<MacroDefinition>, CallBlock, FilterBlock, With,
-               Autoescape, Scoped, Include, Break, Continue>
+               Autoescape, Scoped, NamedBlock, Include, Break, Continue, Unset>
       node;
   Position position;
 };

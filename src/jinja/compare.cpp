@@ -136,7 +136,7 @@ bool less_or_equal(const Value& a, const Value& b) {
 bool same(const Value& a, const Value& b) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
-    case Kind::Undefined:
+    case Kind::Undefined: return &a.undefined_reason() == &b.undefined_reason();
     case Kind::None: return true;
     case Kind::Bool: return a.boolean() == b.boolean();
     // Python keeps one object for each small integer.

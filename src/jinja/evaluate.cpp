@@ -110,7 +110,8 @@ Value Interpreter::evaluate(const Comparison& n, Position at) {
 Value Interpreter::evaluate(const Concat& n, Position at) {
   const Values parts = evaluate_all(n.parts);
   here_ = at;
-  const bool safe = autoescape_ && std::any_of(parts.begin(), parts.end(), [](const Value& v) { return v.safe(); });
+  // Where jinja2 does not know whether to escape, it joins the parts as they are, and escapes the whole when it is printed.
+  const bool safe = escaping_ == Escaping::On && std::any_of(parts.begin(), parts.end(), [](const Value& v) { return v.safe(); });
   Text out;
   for (const Value& part : parts) {
     out.append(safe ? escape_html(part) : str(part));
@@ -174,7 +175,7 @@ Value Interpreter::evaluate(const Call& n, Position at) {
 Value Interpreter::call(const Value& callee, const Args& args) {
   if (callee.is_undefined()) throw Failure(callee.undefined_reason());
   if (!callee.is(Value::Kind::Object)) {
-    throw Failure(concat("a value of type ", type_name(callee), " cannot be called"));
+    throw Failure(concat("a value of type ", type_name(callee), " cannot be called"), "expected a function, a macro or a method");
   }
   return callee.object()->call(*this, args);
 }

@@ -20,7 +20,7 @@ namespace {
 
 Value absolute(Interpreter&, const Value& input, const Args& args) {
   Bound bound("abs", args, {});
-  if (!input.is_number()) throw Failure(concat("abs was given a value of type ", type_name(input)));
+  if (!input.is_number()) throw Failure(concat("abs was given a value of type ", type_name(input)), "expected a number");
   if (!input.is_integer()) return Value(std::fabs(input.number()));
   return input.integer() < 0 ? negate(input) : plus(input);
 }
@@ -85,7 +85,7 @@ Value round(Interpreter&, const Value& input, const Args& args) {
   if (method != "common" && method != "ceil" && method != "floor") {
     throw Failure("round knows no such method", "expected common, ceil or floor");
   }
-  if (!input.is_number()) throw Failure(concat("round was given a value of type ", type_name(input)));
+  if (!input.is_number()) throw Failure(concat("round was given a value of type ", type_name(input)), "expected a number");
   if (method == "common") {
     const Int precision = std::clamp<Int>(bound.integer(0, 0), -400, 400);
     if (!input.is_integer()) return Value(round_to(input.number(), static_cast<int>(precision)));
@@ -126,13 +126,15 @@ Value json(Interpreter&, const Value& input, const Args& args) {
     if (bound[1].is_string()) {
       style.indent = bound[1].text().bytes();
     } else if (!input.is_string()) {  // which Python writes without looking at it
-      style.indent = std::string(static_cast<std::size_t>(std::clamp<Int>(bound.integer(1, 0), 0, 1000)), ' ');
+      const auto width = static_cast<std::size_t>(std::max<Int>(bound.machine_integer(1, 0), 0));
+      Budget::spend_text(width);
+      style.indent = std::string(width, ' ');
     }
   }
   if (bound.has_value(2)) {
     const Values separators = iterate(bound[2]);
     if (separators.size() != 2 || !separators[0].is_string() || !separators[1].is_string()) {
-      throw Failure("tojson's separators are not two strings");
+      throw Failure("tojson's separators are not two strings", "expected some such as (',', ':')");
     }
     style.item_separator = separators[0].text().bytes();
     style.key_separator = separators[1].text().bytes();

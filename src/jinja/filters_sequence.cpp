@@ -14,12 +14,6 @@ namespace {
 
 using Kind = Value::Kind;
 
-std::size_t positive(const Bound& bound, std::size_t i, std::string_view what) {
-  const Int n = bound.integer(i, 0);
-  if (n <= 0) throw Failure(concat(what, " is not positive"));
-  return static_cast<std::size_t>(std::min<Int>(n, Int{1} << 40));
-}
-
 Bound bind_batch(const Args& args) { return {"batch", args, {"linecount", "fill_with"}, 1}; }
 
 Values batch(Interpreter&, const Value& input, const Args& args) {
@@ -32,7 +26,7 @@ Values batch(Interpreter&, const Value& input, const Args& args) {
   }
   if (!line.empty()) {
     if (bound.has_value(1) && less(Value(line.size()), bound[0])) {
-      const std::size_t size = positive(bound, 0, "batch's linecount");
+      const auto size = static_cast<std::size_t>(std::min<Int>(bound.integer(0, 0), Int{1} << 40));  // more than the line has
       Budget::spend(size);
       line.resize(size, bound[1]);
     }
@@ -45,8 +39,11 @@ Bound bind_slice(const Args& args) { return {"slice", args, {"slices", "fill_wit
 
 Values slice(Interpreter&, const Value& input, const Args& args) {
   const Bound bound = bind_slice(args);
-  const std::size_t slices = positive(bound, 0, "slice's number of slices");
+  const Int wanted = bound.integer(0, 0);
+  if (wanted == 0) throw Failure("slice was asked for 0 slices", "ask for at least one");
   const Values items = iterate(input);
+  if (wanted < 0) return {};
+  const auto slices = static_cast<std::size_t>(std::min<Int>(wanted, Int{1} << 40));
   Budget::spend(slices);
   Values out;
   std::size_t at = 0;
@@ -147,7 +144,7 @@ bool is_reversible(const Value& v) {
 
 Value last(Interpreter&, const Value& input, const Args& args) {
   Bound bound("last", args, {});
-  if (!is_reversible(input)) throw Failure(concat("a value of type ", type_name(input), " has no last item"));
+  if (!is_reversible(input)) throw Failure(concat("a value of type ", type_name(input), " has no last item"), "turn it into a list first");
   const Values items = iterate(input);
   return items.empty() ? Value::undefined("there is no last item: the sequence is empty") : items.back();
 }

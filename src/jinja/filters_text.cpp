@@ -58,7 +58,7 @@ Value string(Interpreter&, const Value& input, const Args& args) {
 
 Value format(Interpreter&, const Value& input, const Args& args) {
   if (!args.positional.empty() && !args.named.empty()) {
-    throw Failure("format takes positional or named arguments, not both");
+    throw Failure("format takes positional or named arguments, not both", "drop one kind");
   }
   if (args.named.empty()) return format_percent(soft(input), Value::tuple(args.positional));
   Dict named;
@@ -124,7 +124,7 @@ Value title(Interpreter&, const Value& input, const Args& args) {
     out.append(strings::lower(text.substr(at + size, end - at - size)));
     at = end;
   }
-  return Value(std::move(out), s.safe());
+  return Value(std::move(out));  // Python joins the words to a str, be they markup or not
 }
 
 Value trim(Interpreter&, const Value& input, const Args& args) {
@@ -136,21 +136,19 @@ Value trim(Interpreter&, const Value& input, const Args& args) {
 
 Value truncate_text(Interpreter&, const Value& input, const Args& args) {
   Bound bound("truncate", args, {"length", "killwords", "end", "leeway"});
-  const Text end = bound.text(2, "...");
+  const Value end = bound.get(2, Value::own("..."));
   const Value limit = bound.get(0, Value(255));
   const Value leeway = bound.has_value(3) ? bound[3] : Value(5);
-  const Int have = static_cast<Int>(length(input)), end_length = static_cast<Int>(unicode::length(end.bytes()));
-  if (less(limit, Value(end_length))) throw Failure("truncate's length is less than that of its end");
-  if (less(leeway, Value(0))) throw Failure("truncate's leeway is negative");
+  const Int have = static_cast<Int>(length(input)), end_length = static_cast<Int>(length(end));
+  if (less(limit, Value(end_length))) throw Failure("truncate's length is less than that of its end", "use a longer length or a shorter end");
+  if (less(leeway, Value(0))) throw Failure("truncate's leeway is negative", "expected 0 or more");
   if (less_or_equal(Value(have), apply(BinaryOperator::Add, limit, leeway))) return input;
-  const Text& s = require_text(input, "truncate");
-  Budget::spend_text(s.size() * 8);
-  Text kept = s.substr(0, unicode::offsets(s.bytes())[static_cast<std::size_t>(std::min(bound.integer(0, 255) - end_length, have))]);
+  Value kept = slice_of(input, Value::none(), Value(bound.integer(0, 255) - end_length), Value::none());
   if (!bound.truth(1, false)) {
-    if (const std::size_t space = kept.bytes().rfind(' '); space != std::string::npos) kept = kept.substr(0, space);
+    const Text& s = require_text(kept, "truncate");
+    if (const std::size_t space = s.bytes().rfind(' '); space != std::string::npos) kept = Value(s.substr(0, space), kept.safe());
   }
-  kept.append(end);
-  return Value(std::move(kept), input.safe());
+  return apply(BinaryOperator::Add, kept, end);
 }
 
 Value word_count(Interpreter&, const Value& input, const Args& args) {

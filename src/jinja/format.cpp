@@ -6,6 +6,7 @@
 #include "jinja/failure.h"
 #include "jinja/format_number.h"
 #include "jinja/operators.h"
+#include "jinja/parse_number.h"
 #include "jinja/python.h"
 #include "jinja/unicode.h"
 
@@ -50,7 +51,7 @@ class PercentArguments {
 
   const Value& next() {
     const bool is_tuple = values_.is(Value::Kind::Tuple);
-    if (used_ >= (is_tuple ? values_.items().size() : 1)) throw Failure("a format has more places than arguments");
+    if (used_ >= (is_tuple ? values_.items().size() : 1)) throw Failure("a format has more places than arguments", "give it more");
     return is_tuple ? values_.items()[used_++] : (++used_, values_);
   }
 
@@ -68,7 +69,7 @@ class PercentArguments {
                          (values_.is(Value::Kind::Object) && values_.object()->sequence() != nullptr);
     if (named_ || indexed) return;
     if (used_ < (values_.is(Value::Kind::Tuple) ? values_.items().size() : 1)) {
-      throw Failure("a format has fewer places than arguments");
+      throw Failure("a format has fewer places than arguments", "give it fewer");
     }
   }
 
@@ -107,6 +108,19 @@ Text percent_number(const Value& v, NumberSpec spec, bool zero, char conversion)
     digits.insert(0, spec.width - sign.size() - digits.size(), '0');
   }
   return padded(Text::from_input(sign + digits), spec.width, " ", spec.align == '<' ? '<' : '>');
+}
+
+// What % of markup sees of an argument, which Python wraps: it can become any number by int() or float(), and nothing else.
+Value of_markup(const Value& v, char conversion) {
+  const auto is = [conversion](std::string_view letters) { return letters.find(conversion) != std::string_view::npos; };
+  if (is("oxXc")) throw Failure(concat("the format %", std::string_view(&conversion, 1), " does not work in markup"), "use %s");
+  if (!v.is_string() || is("sra")) return v;
+  if (is("diu")) {
+    if (const auto i = parse_integer(v.text().bytes(), 10)) return Value(*i);
+  } else if (const auto x = parse_float(v.text().bytes())) {
+    return Value(*x);
+  }
+  throw Failure(concat("a format wants a number, not the string ", repr(v)));
 }
 
 struct FieldSpec {
@@ -252,8 +266,10 @@ class Braces {
       if (at < s.size() && s[at] != ':') throw Failure("a format lacks a colon after its conversion");
     }
     const Text spec = at < s.size() ? expand(text.substr(at + 1), level + 1) : Text();
-    if (format_.safe()) value = Value(escape_html(value), true);
-    return format_value(value, spec.bytes());
+    if (!format_.safe()) return format_value(value, spec.bytes());
+    if (!value.safe()) return escape_html(format_value(value, spec.bytes()));
+    if (!spec.empty()) throw Failure("markup takes no format", "turn it into a string first");
+    return value.text();
   }
 
   Value field(std::string_view name) {
@@ -283,7 +299,7 @@ class Braces {
     if (name.empty()) index = next_++;
     if (index >= 0 && read == name.size()) {
       if (static_cast<std::size_t>(index) >= args_.positional.size()) {
-        throw Failure("a format has more places than arguments");
+        throw Failure("a format has more places than arguments", "give it more");
       }
       return args_.positional[static_cast<std::size_t>(index)];
     }
@@ -356,7 +372,8 @@ Value format_percent(const Value& format, const Value& values) {
     if (std::string_view("diuoxXeEfFgGcrsa").find(conversion) == std::string_view::npos) {
       throw Failure(concat("a format has the unknown conversion %", s.substr(at - 1, unicode::decode(s, at - 1).size)));
     }
-    const Value& v = named != nullptr ? *named : arguments.next();
+    const Value& given = named != nullptr ? *named : arguments.next();
+    const Value v = format.safe() ? of_markup(given, conversion) : given;
     if (conversion == 's' || conversion == 'r' || conversion == 'a') {
       Text piece = conversion == 's' ? str(v) : Text::from_input(conversion == 'r' ? repr(v) : ascii(v));
       if (format.safe() && !(conversion == 's' && v.safe())) piece = escape_html(piece);

@@ -1,6 +1,7 @@
 #include <map>
 
 #include "jinja/failure.h"
+#include "jinja/dict_class.h"
 #include "jinja/interpreter.h"
 #include "jinja/python.h"
 #include "jinja/strftime.h"
@@ -11,13 +12,14 @@ namespace {
 using Kind = Value::Kind;
 
 Value range(Interpreter&, const Args& args) {
-  Bound bound("range", args, {"start", "stop", "step"}, 1);
+  Bound bound("range", args, {"start", "stop", "step", "/"}, 1);
   const Int first = bound.integer(0, 0);
   if (!bound.has(1)) return Value(std::make_shared<Range>(0, first, 1));
   return Value(std::make_shared<Range>(first, bound.integer(1, 0), bound.integer(2, 1)));
 }
 
-// What dict() and namespace() are given: a dict or pairs, and named arguments.
+}  // namespace
+
 Dict members(std::string_view function, const Args& args) {
   Dict out;
   if (args.positional.size() > 1) throw Failure(concat(function, " takes one positional argument at most"));
@@ -38,7 +40,7 @@ Dict members(std::string_view function, const Args& args) {
   return out;
 }
 
-Value dict(Interpreter&, const Args& args) { return Value::dict(members("dict", args)); }
+namespace {
 
 Value make_namespace(Interpreter& interpreter, const Args& args) {
   auto object = std::make_shared<Namespace>(members("namespace", args));
@@ -117,9 +119,8 @@ const Value* global(std::string_view name) {
     const char* class_name = nullptr;  // of what it makes, where Python has a class and not a function
   };
   static const std::map<std::string_view, Value> globals = [] {
-    std::map<std::string_view, Value> out;
+    std::map<std::string_view, Value> out = {{"dict", Value(std::make_shared<DictClass>())}};
     for (const Entry& e : std::initializer_list<Entry>{{"range", range},
-                                                       {"dict", dict, "'dict'"},
                                                        {"namespace", make_namespace, "'jinja2.utils.Namespace'"},
                                                        {"cycler", cycler, "'jinja2.utils.Cycler'"},
                                                        {"joiner", joiner, "'jinja2.utils.Joiner'"},

@@ -66,6 +66,7 @@ Text Interpreter::run(const Program& program, const Value& context) {
   out_ = &out;
   try {
     const Inner top(*this, nullptr);
+    top_ = scope_;
     execute(program.body);
   } catch (const Failure& failure) {
     fail_at(program_->name, here_, failure.why(), failure.remedy());
@@ -115,7 +116,7 @@ Interpreter::Flow Interpreter::execute(const Set& n) {
 }
 
 Interpreter::Flow Interpreter::execute(const SetBlock& n) {
-  Value value(capture(n.body), autoescape_);
+  Value value(capture(n.body), escapes());
   if (n.filter != nullptr) value = filtered(*n.filter, value);
   store(n.target, std::move(value));
   return Flow::Normal;
@@ -123,7 +124,7 @@ Interpreter::Flow Interpreter::execute(const SetBlock& n) {
 
 Interpreter::Flow Interpreter::execute(const std::shared_ptr<MacroDefinition>& n) {
   keep_scope();
-  scope_->set(n->name, Value(std::make_shared<Macro>(*n, *program_, scope_)));
+  scope_->set(n->name, Value(std::make_shared<Macro>(*n, *program_, scope_, escaping_)));
   return Flow::Normal;
 }
 
@@ -132,14 +133,14 @@ Interpreter::Flow Interpreter::execute(const CallBlock& n) {
   const Value callee = evaluate(*call_node.callee);
   Args args = evaluate(call_node.arguments);
   keep_scope();
-  args.named.emplace_back("caller", Value(std::make_shared<Macro>(n.caller, *program_, scope_)));
+  args.named.emplace_back("caller", Value(std::make_shared<Macro>(n.caller, *program_, scope_, escaping_)));
   here_ = n.call->position;
   print(call(callee, args));
   return Flow::Normal;
 }
 
 Interpreter::Flow Interpreter::execute(const FilterBlock& n) {
-  const Value result = filtered(*n.filter, Value(capture(n.body), autoescape_));
+  const Value result = filtered(*n.filter, Value(capture(n.body), escapes()));
   if (!result.is_string()) {
     throw Failure(concat("the filter block gave a value of type ", type_name(result), ", which is no text"));
   }
@@ -156,16 +157,29 @@ Interpreter::Flow Interpreter::execute(const With& n) {
 }
 
 Interpreter::Flow Interpreter::execute(const Autoescape& n) {
-  const bool before = std::exchange(autoescape_, truth(evaluate(*n.enabled)));
   const Inner inner(*this);
+  const bool before = std::exchange(autoescape_, truth(evaluate(*n.enabled)));
+  const Escaping around = escaping_;
+  if (escaping_ != Escaping::Asks) escaping_ = !n.is_constant ? Escaping::Asks : autoescape_ ? Escaping::On : Escaping::Off;
   const Flow flow = execute(n.body);
-  autoescape_ = before;
+  escaping_ = around;
+  if (flow == Flow::Normal) autoescape_ = before;  // break and continue skip this in jinja2, too
   return flow;
 }
 
 Interpreter::Flow Interpreter::execute(const Scoped& n) {
   const Inner inner(*this);
   return execute(n.body);
+}
+
+// jinja2 compiles a block like a template: it sees the template's variables, unless it is scoped not those of the blocks
+// around it, and prints as the template does.
+Interpreter::Flow Interpreter::execute(const NamedBlock& n) {
+  const Inner inner(*this, n.scoped ? scope_ : top_);
+  const Escaping around = std::exchange(escaping_, options_.autoescape ? Escaping::On : Escaping::Off);
+  execute(n.body);
+  escaping_ = around;
+  return Flow::Normal;
 }
 
 Interpreter::Flow Interpreter::execute(const Include& n) {
@@ -181,13 +195,20 @@ Interpreter::Flow Interpreter::execute(const Include& n) {
   }
   const Program* outer = std::exchange(program_, found->program_.get());
   const Inner inner(*this, n.with_context ? scope_ : nullptr);
+  const std::shared_ptr<Scope> outer_top = std::exchange(top_, scope_);
   execute(program_->body);
+  top_ = outer_top;
   program_ = outer;
   return Flow::Normal;
 }
 
 Interpreter::Flow Interpreter::execute(const Break&) { return Flow::Break; }
 Interpreter::Flow Interpreter::execute(const Continue&) { return Flow::Continue; }
+
+Interpreter::Flow Interpreter::execute(const Unset& n) {
+  for (const std::string& name : n.names) scope_->set(name, Value::undefined(concat(name, " is undefined")));
+  return Flow::Normal;
+}
 
 // A loop may hold the scope around it, and that scope come to hold the loop: then it is cleared when the render ends.
 namespace {
@@ -241,14 +262,15 @@ Value Interpreter::call_loop(const For& n, const std::shared_ptr<Scope>& scope, 
     run_loop(n, iterable, level);
   }
   out_ = before;
-  return Value(std::move(out), autoescape_);
+  return Value(std::move(out), escapes());
 }
 
 Value Interpreter::call_macro(const MacroDefinition& macro, const Program& program,
-                              const std::shared_ptr<Scope>& scope, const Args& args) {
+                              const std::shared_ptr<Scope>& scope, Escaping escaping, const Args& args) {
   const Depth depth(*this);
   const Position called_at = here_;
   const Program* const caller = std::exchange(program_, &program);
+  const Escaping callers_escaping = std::exchange(escaping_, escaping);
   Text out;
   Text* const before = std::exchange(out_, &out);
   {
@@ -258,6 +280,7 @@ Value Interpreter::call_macro(const MacroDefinition& macro, const Program& progr
   }
   out_ = before;
   program_ = caller;
+  escaping_ = callers_escaping;
   here_ = called_at;
   return Value(std::move(out), autoescape_);
 }
@@ -318,10 +341,10 @@ Text Interpreter::capture(const Block& block) {
 }
 
 void Interpreter::store(const Target& target, Value value) {
-  if (!target.parts.empty()) {
+  if (target.is_tuple) {
     Values items = iterate(value);
     if (items.size() != target.parts.size()) {
-      throw Failure(concat(items.size(), " values cannot be taken apart into ", target.parts.size(), " names"));
+      throw Failure(concat(items.size(), " values cannot be taken apart into ", target.parts.size(), " names"), "write as many names as there are values");
     }
     for (std::size_t i = 0; i < items.size(); ++i) store(target.parts[i], std::move(items[i]));
   } else if (target.attribute.empty()) {
@@ -338,7 +361,7 @@ void Interpreter::store(const Target& target, Value value) {
 }
 
 void Interpreter::print(const Value& value) {
-  if (autoescape_ && !value.safe()) {
+  if (escapes() && !value.safe()) {
     emit(escape_html(str(value)));
   } else if (value.is_string()) {
     emit(value.text());

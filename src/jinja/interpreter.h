@@ -23,9 +23,14 @@ struct Scope : std::enable_shared_from_this<Scope> {
   void set(std::string_view name, Value value);
 };
 
+// Whether what a part of the template prints is escaped, as jinja2 knows it before the template runs: where the
+// expression of an autoescape block has variables, it asks then.
+enum class Escaping { Off, On, Asks };
+
 class Interpreter {
  public:
-  explicit Interpreter(const Options& options) : options_(options), autoescape_(options.autoescape) {}
+  explicit Interpreter(const Options& options)
+      : options_(options), autoescape_(options.autoescape), escaping_(options.autoescape ? Escaping::On : Escaping::Off) {}
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
@@ -38,12 +43,13 @@ class Interpreter {
   bool test(std::string_view name, const Value& input, const Args& args);
   const Options& options() const { return options_; }
   bool autoescape() const { return autoescape_; }
+  Escaping escaping() const { return escaping_; }
   // Clears the object when the render ends: it may have come to hold itself.
   void keep(std::shared_ptr<Object> object) { kept_objects_.push_back(std::move(object)); }
 
   // For macros and loops, which run a part of the template when they are called.
   Value call_macro(const MacroDefinition& macro, const Program& program, const std::shared_ptr<Scope>& scope,
-                   const Args& args);
+                   Escaping escaping, const Args& args);
   Value call_loop(const For& loop, const std::shared_ptr<Scope>& scope, const Value& iterable, std::size_t level);
 
  private:
@@ -76,9 +82,11 @@ class Interpreter {
   Flow execute(const With& n);
   Flow execute(const Autoescape& n);
   Flow execute(const Scoped& n);
+  Flow execute(const NamedBlock& n);
   Flow execute(const Include& n);
   Flow execute(const Break& n);
   Flow execute(const Continue& n);
+  Flow execute(const Unset& n);
   void run_loop(const For& loop, const Value& iterable, std::size_t level);
   void bind_parameters(const MacroDefinition& macro, const Args& args);
   Text capture(const Block& block);
@@ -86,6 +94,7 @@ class Interpreter {
   void print(const Value& value);
   void emit(const Text& text);
   void keep_scope();
+  bool escapes() const { return escaping_ == Escaping::Asks ? autoescape_ : escaping_ == Escaping::On; }
 
   // evaluate.cpp
   Value evaluate(const Expression& e);
@@ -120,7 +129,9 @@ class Interpreter {
   Text* out_ = nullptr;
   Position here_;  // of what is being done, for messages
   std::size_t depth_ = 0;
-  bool autoescape_;
+  bool autoescape_;  // what filters and macros are told
+  Escaping escaping_;
+  std::shared_ptr<Scope> top_;  // of program_
   std::vector<std::shared_ptr<Scope>> kept_scopes_;
   std::vector<std::shared_ptr<Object>> kept_objects_;
 };

@@ -92,7 +92,7 @@ TEST(JinjaErrors, NameTemplateLineColumnAndWhatWasExpected) {
   EXPECT_EQ(refusal("{{ a\n.b.c }}"), "t:2:1: a is undefined");
   EXPECT_EQ(refusal("{% set x = 1 %}\n{{ x | nothing }}"), "t:2:8: there is no filter named nothing; expected one such as default, join, tojson or trim");
   EXPECT_EQ(refusal("{{ raise_exception('one system message only') }}"), "t:1:19: the template refuses this: one system message only");
-  EXPECT_EQ(refusal("{% macro m() %}\n{{ 1 / 0 }}{% endmacro %}{{ m() }}"), "t:2:6: division by zero");
+  EXPECT_EQ(refusal("{% macro m() %}\n{{ 1 / 0 }}{% endmacro %}{{ m() }}"), "t:2:6: division by zero; check the divisor first");
   EXPECT_THAT(refusal("{{ 'a"), HasSubstr("t:1:4: a string is not closed"));
   EXPECT_THAT(refusal("{% import 'x' as y %}"), HasSubstr("is not part of the language"));
   EXPECT_THAT(refusal("x", ordered_json::array()), HasSubstr("context is not a dict"));
@@ -215,7 +215,7 @@ TEST(JinjaOptions, AutoescapeAndInclude) {
             "<i>1</i><i>&lt;&amp;&gt;</i>");
   EXPECT_EQ(render("{% include ['no', 'part'] %}{% include 'no' ignore missing %}", context, options), "<i>&lt;&amp;&gt;</i>");
   EXPECT_THAT(refusal("{% include 'no' %}", context, options), HasSubstr("t:1:4: there is no template 'no'"));
-  EXPECT_THAT(refusal("{% include 'broken' %}", context, options), HasSubstr("broken:2:6: division by zero"));
+  EXPECT_THAT(refusal("{% include 'broken' %}", context, options), HasSubstr("broken:2:6: division by zero; check the divisor first"));
 }
 
 TEST(JinjaOptions, TimeIsGiven) {

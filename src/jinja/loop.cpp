@@ -73,7 +73,7 @@ Value Loop::cycle(const Args& args) const {
 }
 
 Value Loop::changed(Interpreter& interpreter, const Args& args) {
-  if (!args.named.empty()) throw Failure("loop.changed takes no named arguments");
+  if (!args.named.empty()) throw Failure("loop.changed takes no named arguments", "give them by their places");
   Value now = Value::tuple(args.positional);
   if (last_changed_ && equal(*last_changed_, now)) return Value(false);
   if (!last_changed_) interpreter.keep(shared_from_this());  // the arguments may hold the loop
@@ -127,7 +127,7 @@ std::optional<Value> Macro::attribute(std::string_view name) {
 }
 
 Value Macro::call(Interpreter& interpreter, const Args& args) {
-  return interpreter.call_macro(definition_, program_, scope_, args);
+  return interpreter.call_macro(definition_, program_, scope_, escaping_, args);
 }
 
 }  // namespace jinja

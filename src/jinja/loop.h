@@ -64,8 +64,8 @@ class Loop : public Object {
 
 class Macro : public Object {
  public:
-  Macro(const MacroDefinition& definition, const Program& program, std::shared_ptr<Scope> scope)
-      : definition_(definition), program_(program), scope_(std::move(scope)) {}
+  Macro(const MacroDefinition& definition, const Program& program, std::shared_ptr<Scope> scope, Escaping escaping)
+      : definition_(definition), program_(program), scope_(std::move(scope)), escaping_(escaping) {}
 
   std::string type_name() const override { return "Macro"; }
   std::string repr() override;
@@ -77,6 +77,7 @@ class Macro : public Object {
   const MacroDefinition& definition_;
   const Program& program_;
   std::shared_ptr<Scope> scope_;
+  Escaping escaping_;
 };
 
 }  // namespace jinja

@@ -16,7 +16,7 @@ using Kind = Value::Kind;
 Value view(Values items, std::string_view type) { return Value(std::make_shared<DictView>(std::move(items), type)); }
 
 Value dict_get(const Value& self, const Args& args) {
-  Bound bound("get", args, {"key", "default"}, 1);
+  Bound bound("get", args, {"key", "default", "/"}, 1);
   const Value* found = self.dict().find(bound[0]);
   return found != nullptr ? *found : bound.get(1, Value::none());
 }
@@ -52,28 +52,29 @@ Value copy(const Value& self, const Args& args) {
 }
 
 Value dict_fromkeys(const Value&, const Args& args) {
-  Bound bound("fromkeys", args, {"iterable", "value"}, 1);
+  Bound bound("fromkeys", args, {"iterable", "value", "/"}, 1);
   Dict out;
   for (const Value& key : iterate(bound[0])) out.set(key, bound.get(1, Value::none()));
   return Value::dict(std::move(out));
 }
 
 Value sequence_count(const Value& self, const Args& args) {
-  Bound bound("count", args, {"value"}, 1);
+  Bound bound("count", args, {"value", "/"}, 1);
   return Value(static_cast<Int>(std::count_if(self.items().begin(), self.items().end(), [&](const Value& v) {
     return same(v, bound[0]) || equal(v, bound[0]);
   })));
 }
 
 Value sequence_index(const Value& self, const Args& args) {
-  Bound bound("index", args, {"value", "start", "stop"}, 1);
+  Bound bound("index", args, {"value", "start", "stop", "/"}, 1);
   const Value one(1);
+  for (const std::size_t i : {1, 2}) bound.integer(i, 0);  // unlike those of a slice, they may not be none
   const Slice s = resolve_slice(self.items().size(), bound.get(1, Value::none()), bound.get(2, Value::none()), one);
   for (Int i = s.start; i < s.stop; ++i) {
     const Value& v = self.items()[static_cast<std::size_t>(i)];
     if (same(v, bound[0]) || equal(v, bound[0])) return Value(i);
   }
-  throw Failure(concat(repr(bound[0]), " is not in the ", type_name(self)));
+  throw Failure(concat(repr(bound[0]), " is not in the ", type_name(self)), "ask by in first");
 }
 
 template <std::size_t N>
@@ -117,7 +118,7 @@ std::optional<Value> python_item(const Value& object, const Value& index) {
     }
     case Kind::Object: {
       const Values* items = object.object()->sequence();
-      return items == nullptr ? std::nullopt : found(indexed(*items, index));
+      return items == nullptr ? object.object()->item(index) : found(indexed(*items, index));
     }
     case Kind::Undefined: throw Failure(object.undefined_reason());
     default: return std::nullopt;

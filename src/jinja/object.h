@@ -25,7 +25,8 @@ struct Args {
 };
 
 // The arguments of `function` by parameter, as Python binds them: those not given are absent; too many, unknown or
-// repeated ones and absent ones among the first `required` are a Failure. The parameters outlive the Bound.
+// repeated ones and absent ones among the first `required` are a Failure. A last parameter "/" says, as in Python, that
+// those before it cannot be named. The parameters outlive the Bound.
 class Bound {
  public:
   Bound(std::string_view function, const Args& args, std::initializer_list<std::string_view> parameters,
@@ -67,6 +68,8 @@ class Object : public std::enable_shared_from_this<Object> {
   virtual std::optional<Values> iterate() { return std::nullopt; }
   virtual bool iterable() const { return false; }
   virtual std::optional<std::size_t> length() { return std::nullopt; }
+  // What object[index] gives, where that is no element of sequence().
+  virtual std::optional<Value> item(const Value&) { return std::nullopt; }
   // The elements, of an object that can be indexed and sliced (a range, a named tuple).
   virtual const Values* sequence() const { return nullptr; }
   virtual bool equals(const Object& other) const { return this == &other; }

@@ -17,7 +17,10 @@ constexpr Int max_bound = Int{1} << 64;
 
 Bound::Bound(std::string_view function, const Args& args, std::initializer_list<std::string_view> parameters,
              std::size_t required)
-    : function_(function), parameters_(parameters), values_(parameters.size()) {
+    : function_(function), parameters_(parameters) {
+  const bool by_position = !parameters_.empty() && parameters_.back() == "/";
+  if (by_position) parameters_.pop_back();
+  values_.resize(parameters_.size());
   if (args.positional.size() > parameters_.size()) {
     throw Failure(concat(function, " was given ", args.positional.size(), " arguments",
                          parameters_.empty() ? ", but takes none" : concat(", but takes ", parameters_.size())));
@@ -26,12 +29,13 @@ Bound::Bound(std::string_view function, const Args& args, std::initializer_list<
   for (const auto& [name, value] : args.named) {
     const auto at = std::find(parameters_.begin(), parameters_.end(), name);
     if (at == parameters_.end()) throw Failure(concat(function, " has no parameter named ", name));
+    if (by_position) throw Failure(concat(function, " does not take ", name, " by its name"), "give it by its place");
     auto& slot = values_[static_cast<std::size_t>(at - parameters_.begin())];
-    if (slot) throw Failure(concat(function, " was given ", name, " twice"));
+    if (slot) throw Failure(concat(function, " was given ", name, " twice"), "give it once");
     slot = value;
   }
   for (std::size_t i = 0; i < required; ++i) {
-    if (!values_[i]) throw Failure(concat(function, " lacks its argument ", parameters_[i]));
+    if (!values_[i]) throw Failure(concat(function, " lacks its argument ", parameters_[i]), "give it");
   }
 }
 
@@ -43,7 +47,7 @@ Int Bound::integer(std::size_t i, Int fallback) const {
 
 Int Bound::machine_integer(std::size_t i, Int fallback, int bits) const {
   const Int value = integer(i, fallback), limit = Int{1} << (bits - 1);
-  if (value >= limit || value < -limit) throw Failure(concat(function_, "'s ", parameters_[i], " does not fit into ", bits, " bits"));
+  if (value >= limit || value < -limit) throw Failure(concat(function_, "'s ", parameters_[i], " does not fit into ", bits, " bits"), "use a smaller number");
   return value;
 }
 
@@ -66,7 +70,7 @@ std::size_t depth_of(const Values& items) {
 }
 
 Value Object::call(Interpreter&, const Args&) {
-  throw Failure(concat("a value of type ", type_name(), " cannot be called"));
+  throw Failure(concat("a value of type ", type_name(), " cannot be called"), "expected a function, a macro or a method");
 }
 
 std::string Function::repr() { return concat("<", type_, " ", name_, ">"); }
@@ -101,9 +105,9 @@ bool DictView::equals(const Object& other) const {
 }
 
 Range::Range(Int start, Int stop, Int step) : start_(start), stop_(stop), step_(step) {
-  if (step == 0) throw Failure("range was given a step of zero");
+  if (step == 0) throw Failure("range was given a step of zero", "expected a positive or a negative one");
   for (const Int bound : {start, stop, step}) {
-    if (bound > max_bound || bound < -max_bound) throw Failure("range was given a number beyond 64 bits");
+    if (bound > max_bound || bound < -max_bound) throw Failure("range was given a number beyond 64 bits", "use smaller numbers");
   }
   const Int count = step > 0 ? (stop > start ? (stop - start - 1) / step + 1 : 0)
                              : (start > stop ? (start - stop - 1) / -step + 1 : 0);
@@ -132,10 +136,10 @@ std::optional<Value> Range::attribute(std::string_view name) {
   if (name != "count" && name != "index") return std::nullopt;
   const auto self = std::static_pointer_cast<Range>(shared_from_this());
   const auto body = [self, counts = name == "count"](Interpreter&, const Args& args) {
-    Bound bound(counts ? "count" : "index", args, {"value"}, 1);
+    Bound bound(counts ? "count" : "index", args, {"value", "/"}, 1);
     const auto found = std::find_if(self->items_.begin(), self->items_.end(), [&](const Value& v) { return equal(v, bound[0]); });
     if (counts) return Value(found == self->items_.end() ? 0 : 1);
-    if (found == self->items_.end()) throw Failure(concat(jinja::repr(bound[0]), " is not in the range"));
+    if (found == self->items_.end()) throw Failure(concat(jinja::repr(bound[0]), " is not in the range"), "ask by in first");
     return Value(static_cast<Int>(found - self->items_.begin()));
   };
   return Value(std::make_shared<Function>(concat(name, " of range object"), body, "built-in method"));

@@ -25,7 +25,7 @@ using Kind = Value::Kind;
 
 [[noreturn]] void overflow() { throw Failure("an integer does not fit into 128 bits", "use smaller numbers or floats"); }
 
-[[noreturn]] void division_by_zero() { throw Failure("division by zero"); }
+[[noreturn]] void division_by_zero() { throw Failure("division by zero", "check the divisor first"); }
 
 Int floor_divide(Int a, Int b) {
   if (b == 0) division_by_zero();
@@ -50,7 +50,10 @@ double modulo(double a, double b) {
 }
 
 double floor_divide(double a, double b) {
-  const double quotient = (a - modulo(a, b)) / b;
+  if (b == 0) division_by_zero();
+  const double rest = std::fmod(a, b);
+  // Like Python, which takes the one from the quotient: where b is infinite, b added to the rest would be lost in it.
+  const double quotient = (a - rest) / b - (rest != 0 && (rest < 0) != (b < 0) ? 1 : 0);
   if (quotient == 0) return std::copysign(0.0, a / b);
   const double floor = std::floor(quotient);
   return quotient - floor > 0.5 ? floor + 1 : floor;
@@ -77,8 +80,8 @@ Value power(const Value& a, const Value& b) {
   const double x = a.number(), y = b.number();
   if (x == 0 && y < 0 && std::isfinite(y)) division_by_zero();
   const double result = std::pow(x, y);
-  if (std::isnan(result) && !std::isnan(x) && !std::isnan(y)) throw Failure("a power of a negative number is complex");
-  if (std::isinf(result) && std::isfinite(x) && std::isfinite(y)) throw Failure("a power is too large for a float");
+  if (std::isnan(result) && !std::isnan(x) && !std::isnan(y)) throw Failure("a power of a negative number is complex", "raise it to a whole number");
+  if (std::isinf(result) && std::isfinite(x) && std::isfinite(y)) throw Failure("a power is too large for a float", "use smaller numbers");
   return Value(result);
 }
 
@@ -180,20 +183,20 @@ Value negate(const Value& v) {
   if (v.is_integer()) return Value(multiply_checked(v.integer(), -1));
   if (v.is(Kind::Float)) return Value(-v.number());
   if (v.is_undefined()) throw Failure(v.undefined_reason());
-  throw Failure(concat("a value of type ", type_name(v), " cannot be negated"));
+  throw Failure(concat("a value of type ", type_name(v), " cannot be negated"), "expected a number");
 }
 
 Value plus(const Value& v) {
   if (v.is_integer()) return Value(v.integer());
   if (v.is(Kind::Float)) return v;
   if (v.is_undefined()) throw Failure(v.undefined_reason());
-  throw Failure(concat("a value of type ", type_name(v), " cannot have a sign"));
+  throw Failure(concat("a value of type ", type_name(v), " cannot have a sign"), "expected a number");
 }
 
 bool contains(const Value& container, const Value& item) {
   if (container.is_string()) {
     if (!item.is_string()) {
-      throw Failure(concat("a value of type ", type_name(item), " cannot be looked for in a string"));
+      throw Failure(concat("a value of type ", type_name(item), " cannot be looked for in a string"), "expected a string");
     }
     Budget::spend_text(container.text().size());
     return strings::position_of(item.text().bytes(), container.text().bytes()) != std::string::npos;
@@ -210,7 +213,7 @@ bool contains(const Value& container, const Value& item) {
 Slice resolve_slice(std::size_t length, const Value& start, const Value& stop, const Value& step) {
   const Int n = static_cast<Int>(length);
   const Int by = step.is_none() ? 1 : as_integer(step, "the step of a slice");
-  if (by == 0) throw Failure("the step of a slice is zero");
+  if (by == 0) throw Failure("the step of a slice is zero", "expected a positive or a negative one");
   const Int lowest = by < 0 ? -1 : 0, highest = by < 0 ? n - 1 : n;
   const auto bound = [&](const Value& v, Int fallback) {
     if (v.is_none()) return fallback;
@@ -243,7 +246,7 @@ Value slice_of(const Value& object, const Value& start, const Value& stop, const
                                                     : nullptr;
   if (items == nullptr) {
     if (object.is_undefined()) throw Failure(object.undefined_reason());
-    throw Failure(concat("a value of type ", type_name(object), " cannot be sliced"));
+    throw Failure(concat("a value of type ", type_name(object), " cannot be sliced"), "expected a list or a string");
   }
   Values out;
   pick(items->size(), [&](std::size_t i) { out.push_back((*items)[i]); });

@@ -9,12 +9,25 @@
 #include "jinja/failure.h"
 #include "jinja/operators.h"
 #include "jinja/strings.h"
+#include "jinja/unicode.h"
 
 namespace jinja {
 namespace {
 
-std::string stripped(std::string_view s) {
-  return strings::strip(Text::from_input(std::string(s)), std::nullopt, strings::Both).bytes();
+// Without whitespace around it, and with the decimal digits of every script as ASCII.
+std::string stripped(std::string_view text) {
+  const std::string s = strings::strip(Text::from_input(std::string(text)), std::nullopt, strings::Both).bytes();
+  std::string out;
+  for (std::size_t at = 0; at < s.size();) {
+    const auto [code, size] = unicode::decode(s, at);
+    if (code >= 0x80 && unicode::is_decimal(code)) {
+      out.push_back(static_cast<char>('0' + unicode::decimal_value(code)));
+    } else {
+      out.append(s, at, size);
+    }
+    at += size;
+  }
+  return out;
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jinja/failure.h"
+#include "jinja/names.h"
 
 namespace jinja {
 namespace {
@@ -30,6 +31,7 @@ Parser::Parser(std::vector<Token> tokens, std::string name)
 std::shared_ptr<const Program> Parser::run() {
   program_->body = block_until({}, {}, {});
   if (!unknown_.empty()) fail(unknown_.front().at, unknown_.front().why, unknown_.front().remedy);
+  unset_stored_names(program_->body);
   return std::move(program_);
 }
 
@@ -64,6 +66,16 @@ void Parser::expect_name(std::string_view name) {
 std::string Parser::expect_identifier() {
   if (current().kind != TokenKind::Name) unexpected("a name");
   return take().text;
+}
+
+// A name in which something can be stored.
+std::string Parser::expect_variable() {
+  const Position at = current().position;
+  std::string name = expect_identifier();
+  for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
+    if (name == constant) fail(at, concat("nothing can be stored in ", name), "expected a name");
+  }
+  return name;
 }
 
 void Parser::expect_tag_end() {
@@ -135,18 +147,24 @@ void Parser::statement(Block& block) {
   if (name == "filter") return parse_filter(block, at);
   if (name == "generation") {
     const Frame frame(*this, false);
+    const std::size_t loops = std::exchange(loops_, 0);  // to jinja2 this is a call block
     Block inner = body({"endgeneration"}, at, name);
+    loops_ = loops;
     take();
     block.push_back({Scoped{std::move(inner)}, at});
   } else if (name == "autoescape") {
     const Frame frame(*this, false);
+    const std::size_t variables = variables_;
     ExpressionPtr enabled = expression();
+    const bool is_constant = variables == variables_;
     Block inner = body({"endautoescape"}, at, name);
     take();
-    block.push_back({Autoescape{std::move(enabled), std::move(inner)}, at});
+    block.push_back({Autoescape{std::move(enabled), is_constant, std::move(inner)}, at});
   } else if (name == "print") {
-    do block.push_back({Print{expression()}, at});
-    while (skip(","));
+    for (bool first = true; current().kind != TokenKind::TagEnd; first = false) {
+      if (!first) expect(",");
+      block.push_back({Print{expression()}, at});
+    }
   } else if (name == "break" || name == "continue") {
     if (loops_ == 0) fail(at, concat("the tag ", name, " stands outside a loop"), "expected {% for %} around it");
     if (name == "break") {
@@ -239,7 +257,7 @@ std::vector<Parameter> Parser::parameters() {
   while (!current().is(")")) {
     if (!out.empty()) expect(",");
     const Position at = current().position;
-    Parameter parameter{expect_identifier(), nullptr};
+    Parameter parameter{expect_variable(), nullptr};
     if (skip("=")) {
       parameter.fallback = expression();
     } else if (!out.empty() && out.back().fallback != nullptr) {
@@ -274,7 +292,7 @@ void Parser::parse_call(Block& block, Position at) {
 
 void Parser::parse_macro(Block& block, Position at) {
   auto macro = std::make_shared<MacroDefinition>();
-  macro->name = expect_identifier();
+  macro->name = expect_variable();
   macro->parameters = parameters();
   macro->body = macro_body(*macro, "endmacro", at, "macro");
   block.push_back({std::move(macro), at});
@@ -283,12 +301,17 @@ void Parser::parse_macro(Block& block, Position at) {
 void Parser::parse_block(Block& block, Position at) {
   const std::string name = expect_identifier();
   if (!blocks_.insert(name).second) fail(at, concat("there is a block ", name, " already"), "give each block a name of its own");
-  skip_name("scoped");
+  const bool scoped = skip_name("scoped");
   const Frame frame(*this, false);
+  // What is within a block is outside the loops and macros around it.
+  const std::size_t loops = std::exchange(loops_, 0);
+  std::vector<MacroDefinition*> macros = std::exchange(macros_, {});
   Block inner = body({"endblock"}, at, "block");
+  macros_ = std::move(macros);
+  loops_ = loops;
   take();
   skip_name(name);
-  block.push_back({Scoped{std::move(inner)}, at});
+  block.push_back({NamedBlock{std::move(inner), scoped}, at});
 }
 
 void Parser::parse_include(Block& block, Position at) {
@@ -308,16 +331,18 @@ void Parser::parse_include(Block& block, Position at) {
 Target Parser::single_target() {
   Nesting nesting(*this);
   if (skip("(")) {
-    Target inner = target(false);
+    Target inner;
+    if (current().is(")")) {
+      inner.is_tuple = true;  // of no names
+    } else {
+      inner = target(false);
+    }
     expect(")");
     return inner;
   }
-  const Position at = current().position;
-  const std::string name = expect_identifier();
-  for (const std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
-    if (name == constant) fail(at, concat("nothing can be stored in ", name), "expected a name");
-  }
-  return {name, {}, {}};
+  Target single;
+  single.name = expect_variable();
+  return single;
 }
 
 Target Parser::target(bool may_be_attribute) {
@@ -331,6 +356,7 @@ Target Parser::target(bool may_be_attribute) {
   Target first = single_target();
   if (!current().is(",")) return first;
   Target all;
+  all.is_tuple = true;
   all.parts.push_back(std::move(first));
   while (skip(",")) {
     if (at_tuple_end()) break;

@@ -80,6 +80,7 @@ class Parser {
   void expect(std::string_view op);
   void expect_name(std::string_view name);
   std::string expect_identifier();
+  std::string expect_variable();
   void expect_tag_end();
   [[noreturn]] void unexpected(std::string_view wanted) const;
   [[noreturn]] void fail(Position at, std::string_view why, std::string_view remedy = {}) const;
@@ -90,6 +91,7 @@ class Parser {
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   std::size_t nesting_ = 0;
+  std::size_t variables_ = 0;  // that expressions read so far
   std::size_t loops_ = 0;  // around this place, within the same macro
   std::shared_ptr<Program> program_;
   std::vector<MacroDefinition*> macros_;  // being defined, outermost first

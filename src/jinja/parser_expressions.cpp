@@ -225,6 +225,7 @@ ExpressionPtr Parser::primary() {
         macro->reads_kwargs = macro->reads_kwargs || name == "kwargs";
         macro->reads_caller = macro->reads_caller || name == "caller";
       }
+      ++variables_;
       return make(at, Name{std::move(name)});
     }
     case TokenKind::String: {

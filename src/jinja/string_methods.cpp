@@ -60,7 +60,7 @@ std::optional<Text> optional_text(const Bound& bound, std::size_t i) {
 
 template <Side side>
 Value strip(const Value& self, const Args& args) {
-  Bound bound("strip", args, {"chars"});
+  Bound bound("strip", args, {"chars", "/"});
   return like(self, strings::strip(self.text(), optional_text(bound, 0), side));
 }
 
@@ -76,7 +76,7 @@ Value splitlines(const Value& self, const Args& args) {
 }
 
 Value replace(const Value& self, const Args& args) {
-  Bound bound("replace", args, {"old", "new", "count"}, 2);
+  Bound bound("replace", args, {"old", "new", "count", "/"}, 2);
   Text from = bound.text(0, ""), to = bound.text(1, "");
   if (self.safe()) {
     from = escape_html(bound[0]);
@@ -86,7 +86,7 @@ Value replace(const Value& self, const Args& args) {
 }
 
 Value join(const Value& self, const Args& args) {
-  Bound bound("join", args, {"iterable"}, 1);
+  Bound bound("join", args, {"iterable", "/"}, 1);
   std::vector<Text> parts;
   for (const Value& item : iterate(bound[0])) {
     if (!item.is_string() && !self.safe()) throw Failure(concat("join was given a value of type ", type_name(item)), "map it to strings");
@@ -120,21 +120,21 @@ Window window(const Value& self, const Bound& bound, std::size_t start_at) {
 
 template <bool from_right, bool must_be_there>
 Value find(const Value& self, const Args& args) {
-  Bound bound("find", args, {"sub", "start", "end"}, 1);
+  Bound bound("find", args, {"sub", "start", "end", "/"}, 1);
   const std::string wanted = bound.text(0, "").bytes();
   const Window w = window(self, bound, 1);
   Budget::spend_text(bytes(self).size());
   const std::string_view part = bytes(self).substr(w.begin, w.end - w.begin);
   const std::size_t at = !w.possible ? std::string::npos : from_right ? part.rfind(wanted) : strings::position_of(wanted, part);
   if (at == std::string::npos) {
-    if (must_be_there) throw Failure(concat("the string to find, ", repr(wanted), ", is not there"));
+    if (must_be_there) throw Failure(concat("the string to find, ", repr(wanted), ", is not there"), "ask by in first");
     return Value(-1);
   }
   return Value(unicode::length(bytes(self).substr(0, w.begin + at)));
 }
 
 Value count(const Value& self, const Args& args) {
-  Bound bound("count", args, {"sub", "start", "end"}, 1);
+  Bound bound("count", args, {"sub", "start", "end", "/"}, 1);
   const std::string wanted = bound.text(0, "").bytes();
   const Window w = window(self, bound, 1);
   if (!w.possible) return Value(0);
@@ -148,7 +148,7 @@ Value count(const Value& self, const Args& args) {
 
 template <bool at_start>
 Value affix(const Value& self, const Args& args) {
-  Bound bound(at_start ? "startswith" : "endswith", args, {"prefix", "start", "end"}, 1);
+  Bound bound(at_start ? "startswith" : "endswith", args, {"prefix", "start", "end", "/"}, 1);
   const Window w = window(self, bound, 1);
   const auto matches = [&](const Value& affix_value) {
     if (!affix_value.is_string()) {
@@ -166,7 +166,7 @@ Value affix(const Value& self, const Args& args) {
 
 template <bool at_start>
 Value remove_affix(const Value& self, const Args& args) {
-  Bound bound("removeprefix", args, {"prefix"}, 1);
+  Bound bound("removeprefix", args, {"prefix", "/"}, 1);
   const std::string affix_bytes = bound.text(0, "").bytes();
   const Text& s = self.text();
   if (at_start && s.bytes().starts_with(affix_bytes)) return like(self, s.substr(affix_bytes.size()));
@@ -176,7 +176,7 @@ Value remove_affix(const Value& self, const Args& args) {
 
 template <bool from_right>
 Value partition(const Value& self, const Args& args) {
-  Bound bound("partition", args, {"sep"}, 1);
+  Bound bound("partition", args, {"sep", "/"}, 1);
   const Text separator = bound.text(0, "");
   if (separator.empty()) throw Failure("partition was given an empty separator");
   const Text& s = self.text();
@@ -190,18 +190,18 @@ Value partition(const Value& self, const Args& args) {
 }
 
 Value center(const Value& self, const Args& args) {
-  Bound bound("center", args, {"width", "fillchar"}, 1);
+  Bound bound("center", args, {"width", "fillchar", "/"}, 1);
   return like(self, strings::center(self.text(), bound.machine_integer(0, 0), bound.text(1, " ")));
 }
 
 template <Side side>
 Value justify(const Value& self, const Args& args) {
-  Bound bound("ljust", args, {"width", "fillchar"}, 1);
+  Bound bound("ljust", args, {"width", "fillchar", "/"}, 1);
   return like(self, strings::justify(self.text(), bound.machine_integer(0, 0), bound.text(1, " "), side));
 }
 
 Value zfill(const Value& self, const Args& args) {
-  Bound bound("zfill", args, {"width"}, 1);
+  Bound bound("zfill", args, {"width", "/"}, 1);
   const Text& s = self.text();
   const bool has_sign = !s.empty() && (s.bytes()[0] == '+' || s.bytes()[0] == '-');
   Text out = s.substr(0, has_sign ? 1 : 0);
@@ -218,7 +218,7 @@ Value expandtabs(const Value& self, const Args& args) {
 Value format(const Value& self, const Args& args) { return format_braces(self, args); }
 
 Value format_map(const Value& self, const Args& args) {
-  Bound bound("format_map", args, {"mapping"}, 1);
+  Bound bound("format_map", args, {"mapping", "/"}, 1);
   Args named;
   if (!bound[0].is(Value::Kind::Dict)) return format_braces(self, named);  // which fails if it looks for one
   for (const auto& [key, value] : bound[0].dict().items()) named.named.emplace_back(str(key).bytes(), value);

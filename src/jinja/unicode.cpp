@@ -103,6 +103,13 @@ std::vector<std::size_t> offsets(std::string_view s) {
 bool is_printable(CodePoint c) { return has(c, Printable); }
 bool is_alpha(CodePoint c) { return has(c, Alpha); }
 bool is_decimal(CodePoint c) { return has(c, Decimal); }
+// Unicode has them in runs from 0 to 9, some of which follow each other.
+int decimal_value(CodePoint c) {
+  CodePoint zero = c;
+  while (zero > 0 && is_decimal(zero - 1)) --zero;
+  return static_cast<int>((c - zero) % 10);
+}
+
 bool is_digit(CodePoint c) { return has(c, Digit); }
 bool is_numeric(CodePoint c) { return has(c, Numeric); }
 bool is_lower(CodePoint c) { return has(c, Lower); }

@@ -28,6 +28,7 @@ std::vector<std::size_t> offsets(std::string_view s);
 bool is_printable(CodePoint c);
 bool is_alpha(CodePoint c);
 bool is_decimal(CodePoint c);
+int decimal_value(CodePoint c);  // of a decimal digit
 bool is_digit(CodePoint c);
 bool is_numeric(CodePoint c);
 bool is_lower(CodePoint c);

@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -34,6 +35,7 @@ NOW = datetime.datetime(2026, 3, 9, 7, 5, 3)
 # strftime does not know (which the C library prints).
 BOUNDS = re.compile(r"does not fit into 128 bits|takes more steps|nested|too deep|more than \d+ bytes|longer than the \d+|a (width|precision) is too large|is complex|"
                     r"dict_(keys|items).* cannot be combined by -|knows no %")
+warnings.simplefilter("ignore", SyntaxWarning)  # of the Python that jinja2 makes of 1[2], say
 SECONDS = 5  # that jinja2 has for a template: it has no bound on its steps
 
 
@@ -54,6 +56,15 @@ sys.path.insert(0, str(HERE))
 import conversations  # noqa: E402
 import mutations  # noqa: E402
 import random_templates  # noqa: E402
+
+
+def like_newer_markup():
+    """Gives an older markupsafe the methods that since 3.0 return markup."""
+    def wrapped(name):
+        return lambda self, *arguments: type(self)(getattr(str, name)(self, *arguments))
+    for name in ("casefold", "removeprefix", "removesuffix"):
+        if name not in vars(jinja2.filters.Markup):
+            setattr(jinja2.filters.Markup, name, wrapped(name))
 
 
 class Generation(jinja2.ext.Extension):
@@ -130,6 +141,8 @@ def judge(ours, theirs):
         return "equal"
     if BOUNDS.search(ours.get("error", "")):
         return "bounded"
+    if "endless" in theirs:
+        return "endless"
     # An infinity or a NaN among constants is what jinja2 writes into Python, which knows no such word.
     if re.match(r"NameError: name '(inf|nan)'", theirs.get("error", "")):
         return "uncompilable"
@@ -151,6 +164,7 @@ def compare(renderer, cases):
     if len(got) != len(cases):
         sys.exit(f"{renderer} answered {len(got)} of {len(cases)} lines")
     jinja2.filters.soft_str = addressed
+    like_newer_markup()
     envs, counts = [environment(), environment(folding=False)], collections.Counter()
     # A template may ask jinja2 for a text of any length.
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
@@ -165,7 +179,8 @@ def compare(renderer, cases):
         if verdict == "different" and counts[verdict] <= 60:
             print(f"--- {name}\n    jinja2: {str(theirs)[-700:]}\n    ours:   {str(ours)[-700:]}")
     print(f"{len(cases)} compared: {counts['equal']} the same text, {counts['refused']} refused by both, {counts['bounded']} beyond our "
-          f"bounds, {counts['unprintable']} print an address, {counts['uncompilable']} an infinity jinja2 cannot compile, {counts['different']} different; "
+          f"bounds, {counts['unprintable']} print an address, {counts['uncompilable']} an infinity jinja2 cannot compile, {counts['endless']} not "
+          f"ended by jinja2 in {SECONDS} s, {counts['different']} different; "
           f"ours {took:.2f} s, jinja2 {time.time() - start:.2f} s")
     return counts["different"]
 

@@ -1,8 +1,11 @@
 """Templates by the thousand, the same ones every time: those of the corpus, of the random ones and of real models, with
 tokens changed, swapped, left out, doubled and spliced. What a fuzzer makes, but near enough to templates that many
 of them still render."""
+import functools
 import random
 import re
+
+import typed_expressions
 
 TOKEN = re.compile(r"""(?P<tag>{[%{#][-+]?|[-+]?[%}#]})|(?P<string>'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*")|(?P<number>\d[\d_.]*)
                        |(?P<name>[^\W\d]\w*)|(?P<operator>\*\*|//|[=!<>]=|[-+*/%~|.,:;<>=()\[\]])|(?P<space>\s+)|(?P<other>.)""",
@@ -33,6 +36,8 @@ BLOCKS = [("{% if true %}", "{% endif %}"), ("{%- for x in [1, 2] -%}", "{%- end
           ("{% macro m(a) %}<{{ caller(a) }}>{% endmacro %}{% call(x, y='q') m(l) %}", "{{ y }}{% endcall %}"), ("{% with s = 1 %}", "{% endwith %}"),
           ("{% generation %}", "{% endgeneration %}"), ("{% raw %}", "{% endraw %}"), ("{#", "#}"), ("{% block b %}", "{% endblock %}"),
           ("\n  {%- if l +%}\n  ", "\n  {% endif -%}\n"), ("{% autoescape true %}", "{% endautoescape %}")]
+# Of which one may stand for another.
+OPERATORS = [("+", "-", "*", "/", "//", "%", "**"), ("==", "!=", "<", "<=", ">", ">="), ("==", "!=", "in"), ("and", "or"), ("+", "~")]
 
 
 def tokens(source):
@@ -95,6 +100,32 @@ class Mutator:
             else:
                 parts[at + 1:at + 1] = [("space", " "), ("other", r.choice([self.filters, self.filters, self.methods, self.tests][r.randrange(4)]))]
 
+    def change_alike(self, parts, context):
+        """Parts of expressions for others of the same type, and prints of such expressions between the template's parts."""
+        r = self.random
+        of = typed_expressions.literals(context)
+        kinds = {"string": lambda text: "string", "number": lambda text: "float" if "." in text else "int",
+                 "name": lambda text: "bool" if text in ("true", "false") else typed_expressions.kind_of(context.get(text))}
+        operands = [(i, kind) for i, (token, text) in enumerate(parts) if token in kinds and (kind := kinds[token](text))]
+        operators = [i for i, (token, text) in enumerate(parts) if any(text in group for group in OPERATORS)]
+        choice = r.randrange(10)
+        if choice < 3 and operands:  # itself, with something done to it
+            at, kind = r.choice(operands)
+            parts[at] = ("other", "(" + typed_expressions.expression(r, kind, of, part=parts[at][1]) + ")")
+        elif choice < 5 and operands:
+            at, kind = r.choice(operands)
+            parts[at] = ("other", "(" + typed_expressions.expression(r, kind, of) + ")")
+        elif choice < 6 and operators:
+            at = r.choice(operators)
+            parts[at] = ("operator", r.choice(r.choice([group for group in OPERATORS if parts[at][1] in group])))
+        else:
+            ends = [i + 1 for i, (token, text) in enumerate(parts) if token == "tag" and text[-1] == "}"]
+            printed = "{{ " + typed_expressions.expression(r, r.choice(list(typed_expressions.FORMS)), of) + " }}"
+            if choice == 9:
+                parts[:] = [("other", printed)]
+            else:
+                parts.insert(r.choice(ends or [0]), ("other", printed))
+
     def change(self, parts):
         r = self.random
         kind = r.randrange(12)
@@ -132,8 +163,9 @@ class Mutator:
         for i in range(count):
             name, parts, context = self.random.choice(self.cases)
             parts = list(parts)
-            change = self.random.choice([self.change, self.change_meaning, self.change_meaning])
-            for _ in range(self.random.choice([1, 1, 1, 2, 2, 3, 5])):
+            alike = functools.partial(self.change_alike, context=context)
+            change = self.random.choice([self.change, self.change_meaning, alike, alike, alike])
+            for _ in range(self.random.choice([1, 1, 1, 1, 2] if change is alike else [1, 1, 1, 2, 2, 3, 5])):
                 change(parts)
             source = "".join(text for _, text in parts)[:20000]
             yield f"mutation {i} of {name[:60]}: {source[:600]!r}", source, context
