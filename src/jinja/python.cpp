@@ -21,6 +21,17 @@ void append_hex(std::string& out, char kind, unicode::CodePoint code, int digits
   for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) out.push_back("0123456789abcdef"[code >> shift & 15]);
 }
 
+// A code point as Python escapes it: \xe9, \u20ac, \U0001f600.
+void append_escape(std::string& out, unicode::CodePoint code) {
+  if (code < 0x100) {
+    append_hex(out, 'x', code, 2);
+  } else if (code < 0x10000) {
+    append_hex(out, 'u', code, 4);
+  } else {
+    append_hex(out, 'U', code, 8);
+  }
+}
+
 void append_repr(std::string& out, const Value& v);
 
 void append_items(std::string& out, const Values& items) {
@@ -152,12 +163,8 @@ std::string repr(std::string_view s) {
       append_hex(out, 'x', static_cast<unsigned char>(s[at]), 2);
     } else if (unicode::is_printable(code)) {
       out.append(s, at, size);
-    } else if (code < 0x100) {
-      append_hex(out, 'x', code, 2);
-    } else if (code < 0x10000) {
-      append_hex(out, 'u', code, 4);
     } else {
-      append_hex(out, 'U', code, 8);
+      append_escape(out, code);
     }
     at += size;
   }
@@ -178,12 +185,8 @@ std::string ascii(const Value& v) {
     const auto [code, size] = unicode::decode(s, at);
     if (code < 0x80) {
       out.push_back(s[at]);
-    } else if (code < 0x100) {
-      append_hex(out, 'x', code, 2);
-    } else if (code < 0x10000) {
-      append_hex(out, 'u', code, 4);
     } else {
-      append_hex(out, 'U', code, 8);
+      append_escape(out, code);
     }
     at += size;
   }
