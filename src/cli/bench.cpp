@@ -71,7 +71,10 @@ std::vector<Test> list_tests(const Options& options) {
 class Bench {
  public:
   Bench(smollm3::Model& model, std::size_t positions)
-      : model_(model), pool_(model.kv_shape(quant::Type::F16), positions, UINT64_MAX) {}
+      : model_(model), pool_(model.device(), model.kv_shape(quant::Type::F16), positions, UINT64_MAX),
+        known_(kv().page_bytes() / sizeof(std::uint64_t)) {
+    for (std::uint64_t& halves : known_) halves = random_.next() & 0xBFFFBFFFBFFFBFFF;
+  }
 
   const compute::KvShape& kv() const { return pool_.shape(); }
 
@@ -113,16 +116,14 @@ class Bench {
  private:
   smollm3::Token random_token() { return static_cast<smollm3::Token>(random_.next() % model_.config().vocab); }
 
-  // Reserves positions and fills their pages with random numbers between -2 and 2: what is known of a prompt is not
-  // computed, since how fast its keys and values are read does not depend on what they are.
+  // Reserves positions and fills their pages with random numbers: what is known of a prompt is not computed, since how
+  // fast its keys and values are read does not depend on what they are.
   void make_room(smollm3::Sequence& sequence, std::size_t positions) {
     const std::size_t before = sequence.pages().size();
     if (!sequence.reserve(positions))
       throw base::Error("bench", "the key/value cache is too small", "please report it");
     for (std::byte* page : sequence.pages().subspan(before)) {
-      auto* numbers = reinterpret_cast<std::uint64_t*>(page);
-      for (std::size_t i = 0; i < kv().page_bytes() / sizeof *numbers; ++i)
-        numbers[i] = random_.next() & 0xBFFFBFFFBFFFBFFF;
+      model_.device().write_page(std::as_bytes(std::span(known_)), page);
     }
   }
 
@@ -130,8 +131,8 @@ class Bench {
   void process_prompt(smollm3::Sequence& sequence, std::size_t count) {
     std::vector<smollm3::Token> tokens(count);
     std::ranges::generate(tokens, [this] { return random_token(); });
-    for (std::size_t at = 0; at < count; at += smollm3::Model::max_batch) {
-      const std::size_t size = std::min(count - at, smollm3::Model::max_batch);
+    for (std::size_t at = 0; at < count; at += model_.max_batch()) {
+      const std::size_t size = std::min(count - at, model_.max_batch());
       const auto logits = at + size == count ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None;
       const smollm3::Chunk chunk{
           .sequence = &sequence, .tokens = std::span(tokens).subspan(at, size), .logits = logits};
@@ -153,6 +154,7 @@ class Bench {
   smollm3::Model& model_;
   smollm3::PagePool pool_;
   FastRandom random_{1};
+  std::vector<std::uint64_t> known_;  // a page of F16 numbers between -2 and 2
 };
 
 // A line on standard error that is written over as work goes on, if somebody watches.

@@ -64,7 +64,7 @@ int logits(const Options& options, const Globals& globals) {
         "give fewer, or raise --ctx");
   }
   const quant::Type kv_type = options.kv == "f32" ? quant::Type::F32 : quant::Type::F16;
-  smollm3::PagePool pool(model.kv_shape(kv_type), tokens.size(), smollm3::cache_budget(file));
+  smollm3::PagePool pool(*device, model.kv_shape(kv_type), tokens.size(), device->free_memory(file.size()));
   smollm3::Sequence sequence(pool);
   if (!sequence.reserve(tokens.size())) throw std::bad_alloc();
 
@@ -106,7 +106,7 @@ void add_logits(CommandLine& line) {
   command
       .option("--chunk", "N", "Tokens computed at a time; the results do not depend on it (default: 128)",
               options->chunk)
-      .between(1, smollm3::Model::max_batch);
+      .between(1, 512);
   command.notes(
       "Example:\n"
       "  smollm3 logits --tokens 1,2,3 --out logits.f32");

@@ -74,7 +74,7 @@ double negative_log_likelihood(std::span<const float> logits, Token token) {
 class Chunks {
  public:
   Chunks(smollm3::Model& model, std::size_t size, std::uint64_t budget)
-      : model_(model), size_(size), pool_(model.kv_shape(quant::Type::F16), size, budget), sequence_(pool_) {}
+      : model_(model), size_(size), pool_(model.device(), model.kv_shape(quant::Type::F16), size, budget), sequence_(pool_) {}
 
   // Runs the tokens of one chunk through the model, from an empty context, and scores those of the second half: all
   // that follow the token in its middle.
@@ -82,6 +82,7 @@ class Chunks {
     sequence_.truncate(0);
     if (!sequence_.reserve(size_)) throw std::bad_alloc();
     const std::size_t middle = size_ / 2;
+    const std::size_t batch = model_.max_batch();
     for (std::size_t at = 0; at < middle; at += batch) forward(tokens.subspan(at, std::min(batch, middle - at)), false);
     for (std::size_t at = middle; at + 1 < size_; at += rows) {
       const std::size_t count = std::min(rows, size_ - 1 - at);
@@ -94,7 +95,6 @@ class Chunks {
   }
 
  private:
-  static constexpr std::size_t batch = smollm3::Model::max_batch;
   static constexpr std::size_t rows = 128;  // of logits in memory: 66 MB with the real vocabulary
 
   std::span<const float> forward(std::span<const Token> tokens, bool logits) {
@@ -144,7 +144,7 @@ int perplexity(const Options& options, const Globals& globals) {
   announce_model(globals, file);
 
   const InterruptGuard guard(InterruptGuard::Second::EndsTheProgram);
-  Chunks runner(model, size, smollm3::cache_budget(file));
+  Chunks runner(model, size, device->free_memory(file.size()));
   Score score;
   Progress progress(chunks, globals.quiet);
   const auto show = [&](std::size_t done) {

@@ -83,9 +83,9 @@ Workload prompt_workload(const smollm3::Model& model, const compute::KvShape& kv
   work.float_operations += (layers - 1) * attention_operations(model.config(), positions_seen(tokens, depth)) +
                            attention_operations(model.config(), to_double(depth + tokens));
   work.bytes = to_double(bytes_of(of_logits));
-  for (std::size_t at = 0; at < tokens; at += smollm3::Model::max_batch) {
+  for (std::size_t at = 0; at < tokens; at += model.max_batch()) {
     work.bytes += to_double(bytes_of(of_all)) +
-                  position_bytes(kv) * to_double(depth + std::min(at + smollm3::Model::max_batch, tokens));
+                  position_bytes(kv) * to_double(depth + std::min(at + model.max_batch(), tokens));
   }
   return work;
 }

@@ -70,7 +70,8 @@ struct Product {
 
 // The cache of keys and values lies in pages of 64 consecutive positions of one sequence, aligned to absolute
 // positions: position p is in page p / 64 of its sequence, at slot p % 64. A page holds all layers and key/value heads;
-// for each, in this order, the keys transposed, [head_size][64], and then the values, [64][head_size].
+// for each, in this order, a block of keys and one of values. How a block lies is the device's affair; processors have
+// the keys transposed, [head_size][64], and the values as [64][head_size].
 inline constexpr std::size_t page_positions = 64;
 
 struct KvShape {
@@ -90,20 +91,39 @@ struct KvShape {
   std::size_t page_bytes() const { return layers * kv_heads * 2 * block_bytes(); }
 };
 
-// Where one row of a batch stands: in which sequence (whose pages up to position / 64 exist, each aligned to 64 bytes)
-// and at which absolute position.
+// Bytes in a device's memory, for pages of keys and values.
+using PageMemory = std::unique_ptr<std::byte[], std::function<void(std::byte*)>>;
+
+// Where one row of a batch stands: in which sequence (whose pages up to position / 64 exist in the device's memory, each
+// aligned to 64 bytes) and at which absolute position.
 struct KvRow {
   std::span<std::byte* const> pages;
   std::size_t position = 0;
 };
 
-// One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error.
+// One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
+// carried out in the order they were asked for; a device with a queue of its own may do so later, but before read(),
+// copy_page() and write_page() return. What spans refer to is no longer needed when a call returns.
 class Device {
  public:
   virtual ~Device() = default;
 
   virtual std::string name() const = 0;  // as in "AVX-512 (VNNI)"
   virtual int threads() const = 0;
+  // The most rows of a batch that are faster together than one half after the other.
+  virtual std::size_t batch_rows() const = 0;
+
+  // Tells of a weight that products, or norms, will use: a device with memory of its own copies it there, once.
+  virtual void prepare(const Matrix&) {}
+  virtual void prepare(std::span<const float>) {}
+  // Begins what was asked for, without waiting for its end.
+  virtual void start() {}
+
+  // Bytes that keys and values may take, beside a file of `file_bytes` whose weights have been prepared.
+  virtual std::uint64_t free_memory(std::uint64_t file_bytes) const = 0;
+  virtual PageMemory allocate_pages(std::size_t bytes) = 0;
+  virtual void copy_page(const std::byte* from, std::byte* to, std::size_t bytes) = 0;
+  virtual void write_page(std::span<const std::byte> from, std::byte* to) = 0;
 
   virtual Buffer allocate(std::size_t rows, std::size_t cols) = 0;
   // Room for at most `rows` rows of at most `cols` floats.

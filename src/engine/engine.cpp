@@ -77,9 +77,9 @@ struct Engine::State {
         chat_template(smollm3::ChatTemplate::of(file)),
         model(file, *device, options.context),
         kv_shape(model.kv_shape(options.kv_type)),
-        budget(smollm3::cache_budget(file)),
+        budget(device->free_memory(file.size())),
         context(static_cast<std::uint32_t>(choose_context(options.context, model.config(), kv_shape, budget))),
-        pool(kv_shape, context, budget) {
+        pool(*device, kv_shape, context, budget) {
     if (tokenizer.vocab_size() != static_cast<std::int32_t>(model.config().vocab)) {
       throw Error(file.name(), "its tokenizer has " + std::to_string(tokenizer.vocab_size()) + " tokens and its weights " +
                                    std::to_string(model.config().vocab), "the file is damaged or badly converted");
@@ -231,7 +231,7 @@ bool Engine::State::compute_prompt(Job& job, Computed& conversation) {
   for (std::size_t at = conversation.tokens.size(); at < prompt.size();) {
     dismiss_cancelled();
     if (job.cancelled) return false;
-    const std::size_t count = std::min(prompt.size() - at, smollm3::Model::max_batch);
+    const std::size_t count = std::min(prompt.size() - at, model.max_batch());
     const bool last = at + count == prompt.size();
     forward(conversation, prompt.subspan(at, count), last ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None);
     at += count;

@@ -1,30 +1,14 @@
 #include "smollm3/kv_cache.h"
 
-#include <sys/mman.h>
-
-#include <cerrno>
-#include <cstring>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
-#include "base/resources.h"
 
 namespace smollm3 {
-namespace {
 
-// Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
-constexpr std::uint64_t spare_memory = 512'000'000;
-
-}  // namespace
-
-std::uint64_t cache_budget(const gguf::File& file) {
-  const std::uint64_t taken = file.size() + spare_memory;
-  const std::uint64_t available = base::available_memory();
-  return available > taken ? available - taken : 0;
-}
-
-PagePool::PagePool(compute::KvShape shape, std::uint64_t positions, std::uint64_t budget) : shape_(shape) {
+PagePool::PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget)
+    : device_(device), shape_(shape) {
   const std::uint64_t page_bytes = shape.page_bytes();
   const std::uint64_t wanted = (positions + compute::page_positions - 1) / compute::page_positions;
   const std::uint64_t fitting = budget / page_bytes;
@@ -36,18 +20,10 @@ PagePool::PagePool(compute::KvShape shape, std::uint64_t positions, std::uint64_
                                   : "free some memory");
   }
   pages_ = static_cast<std::size_t>(wanted);
-  // Memory that is never touched is never taken, so a long context costs nothing until it is used.
-  void* memory = mmap(nullptr, pages_ * page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw base::Error("key/value cache", std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
-  }
-  madvise(memory, pages_ * page_bytes, MADV_HUGEPAGE);
-  memory_ = static_cast<std::byte*>(memory);
+  memory_ = device.allocate_pages(pages_ * page_bytes);
   owners_.resize(pages_);
-  for (std::size_t i = pages_; i-- > 0;) free_.push_back(memory_ + i * page_bytes);
+  for (std::size_t i = pages_; i-- > 0;) free_.push_back(memory_.get() + i * page_bytes);
 }
-
-PagePool::~PagePool() { munmap(memory_, pages_ * shape_.page_bytes()); }
 
 std::byte* PagePool::take() {
   if (free_.empty()) return nullptr;
@@ -84,7 +60,7 @@ Sequence Sequence::fork(std::size_t length) const {
   if (twin.length_ == length) return twin;
   std::byte* page = pool_->take();
   if (!page) return twin;
-  std::memcpy(page, pages_[whole], pool_->shape().page_bytes());
+  pool_->copy(pages_[whole], page);
   twin.pages_.push_back(page);
   twin.length_ = length;
   return twin;
@@ -108,7 +84,7 @@ void Sequence::truncate(std::size_t length) {
   if (length % compute::page_positions == 0 || !pool_->shared(pages_.back())) return;
   std::byte* shared = std::exchange(pages_.back(), pool_->take());
   if (pages_.back()) {
-    std::memcpy(pages_.back(), shared, pool_->shape().page_bytes());
+    pool_->copy(shared, pages_.back());
   } else {
     pages_.pop_back();
     length_ -= length % compute::page_positions;

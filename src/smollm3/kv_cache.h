@@ -9,20 +9,15 @@
 #include <vector>
 
 #include "compute/compute.h"
-#include "gguf/gguf.h"
-#include "smollm3/config.h"
 
 namespace smollm3 {
 
-// Bytes that keys and values may take beside the model of that file: what the machine and the cgroup have free.
-std::uint64_t cache_budget(const gguf::File& file);
-
 class PagePool {
  public:
-  // Reserves address space for `positions` positions; memory is taken as pages are first used. Throws base::Error,
-  // naming the number of positions that would fit, if they would need more than `budget` bytes.
-  PagePool(compute::KvShape shape, std::uint64_t positions, std::uint64_t budget);
-  ~PagePool();
+  // Reserves room for `positions` positions in the memory of the device, which must outlive the pool; processors take
+  // the memory as pages are first used. Throws base::Error, naming the number of positions that would fit, if they would
+  // need more than `budget` bytes.
+  PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget);
   PagePool(const PagePool&) = delete;
   PagePool& operator=(const PagePool&) = delete;
 
@@ -34,13 +29,15 @@ class PagePool {
   void share(std::byte* page) { ++owners_[index(page)]; }
   bool shared(const std::byte* page) const { return owners_[index(page)] > 1; }
   void give_back(std::byte* page);  // free when its last owner gives it back
+  void copy(const std::byte* from, std::byte* to) { device_.copy_page(from, to, shape_.page_bytes()); }
 
  private:
-  std::size_t index(const std::byte* page) const { return static_cast<std::size_t>(page - memory_) / shape_.page_bytes(); }
+  std::size_t index(const std::byte* page) const { return static_cast<std::size_t>(page - memory_.get()) / shape_.page_bytes(); }
 
+  compute::Device& device_;
   compute::KvShape shape_;
   std::size_t pages_ = 0;
-  std::byte* memory_ = nullptr;
+  compute::PageMemory memory_;
   std::vector<std::byte*> free_;
   std::vector<std::uint32_t> owners_;  // of each page
 };

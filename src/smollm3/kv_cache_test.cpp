@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 
 namespace smollm3 {
 namespace {
 
+const std::unique_ptr<compute::Device> device = compute::make_cpu_device(1);
 constexpr compute::KvShape shape{.layers = 1, .kv_heads = 1, .head_size = 8, .type = quant::Type::F16};
 
 Sequence filled(PagePool& pool, std::size_t length, int value) {
@@ -18,7 +20,7 @@ Sequence filled(PagePool& pool, std::size_t length, int value) {
 }
 
 TEST(Sequence, AForksPagesAreSharedUntilOneIsCut) {
-  PagePool pool(shape, 640, 1 << 20);
+  PagePool pool(*device, shape, 640, 1 << 20);
   const Sequence first = filled(pool, 200, 1);
   Sequence second = first.fork(130);
   EXPECT_EQ(second.length(), 130u);
@@ -37,7 +39,7 @@ TEST(Sequence, AForksPagesAreSharedUntilOneIsCut) {
 }
 
 TEST(Sequence, WithoutAPageForTheCopyTheCutIsAtThePagesBeginning) {
-  PagePool pool(shape, 256, 1 << 20);
+  PagePool pool(*device, shape, 256, 1 << 20);
   const Sequence first = filled(pool, 192, 1);
   Sequence second = first.fork(128);
   const Sequence third = filled(pool, 64, 2);
@@ -48,7 +50,7 @@ TEST(Sequence, WithoutAPageForTheCopyTheCutIsAtThePagesBeginning) {
 }
 
 TEST(Sequence, EveryPageComesBack) {
-  PagePool pool(shape, 640, 1 << 20);
+  PagePool pool(*device, shape, 640, 1 << 20);
   {
     const Sequence first = filled(pool, 300, 1);
     Sequence second = first.fork(150);

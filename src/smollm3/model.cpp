@@ -40,12 +40,27 @@ Model::Model(const gguf::File& file, compute::Device& device, std::uint32_t cont
       weights_(Weights::read(file, config_)),
       rope_(config_.rope, config_.head_size),
       device_(device),
-      buffers_(std::make_unique<Buffers>(config_, device, max_batch)) {}
+      max_batch_(device.batch_rows()),
+      buffers_(std::make_unique<Buffers>(config_, device, max_batch_)) {
+  prepare();
+}
 
 Model::~Model() = default;
 
 compute::KvShape Model::kv_shape(quant::Type type) const {
   return {.layers = config_.layers, .kv_heads = config_.kv_heads, .head_size = config_.head_size, .type = type};
+}
+
+void Model::prepare() {
+  device_.prepare(weights_.embedding);
+  for (const LayerWeights& layer : weights_.layers) {
+    device_.prepare(layer.attention_norm);
+    for (const compute::Matrix* weight : {&layer.q, &layer.k, &layer.v, &layer.o}) device_.prepare(*weight);
+    device_.prepare(layer.ffn_norm);
+    for (const compute::Matrix* weight : {&layer.gate, &layer.up, &layer.down}) device_.prepare(*weight);
+  }
+  device_.prepare(weights_.output_norm);
+  if (weights_.output.data.data() != weights_.embedding.data.data()) device_.prepare(weights_.output);
 }
 
 // Lists the batch's tokens, their places in the cache and their angles; returns how many there are.
@@ -66,7 +81,7 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
       b.rows.push_back({.pages = chunk.sequence->pages(), .position = chunk.sequence->length() + i});
     }
   }
-  if (b.tokens.size() > max_batch) throw base::Error("batch", "has more than " + std::to_string(max_batch) + " tokens");
+  if (b.tokens.size() > max_batch_) throw base::Error("batch", "has more than " + std::to_string(max_batch_) + " tokens");
   b.cos_sin.resize(b.tokens.size() * config_.head_size);
   for (std::size_t i = 0; i < b.rows.size(); ++i) {
     rope_.angles(b.rows[i].position, std::span(b.cos_sin).subspan(i * config_.head_size, config_.head_size));
@@ -114,6 +129,7 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
     device_.matmul(*b.inner, {{layer.down, x, /*add=*/true}});
   }
   const std::span<const float> logits = b.wanted.empty() ? std::span<const float>() : output(x);
+  device_.start();
   for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
   return logits;
 }

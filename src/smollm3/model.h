@@ -44,11 +44,12 @@ class Model {
   std::span<const float> forward(std::span<const Chunk> chunks, const compute::KvShape& cache);
 
   // Most tokens one forward() takes.
-  static constexpr std::size_t max_batch = 512;
+  std::size_t max_batch() const { return max_batch_; }
 
  private:
   struct Buffers;
 
+  void prepare();
   std::size_t lay_out(std::span<const Chunk> chunks);
   compute::View keep_wanted(compute::View x);
   std::span<const float> output(compute::View x);
@@ -57,6 +58,7 @@ class Model {
   Weights weights_;
   Rope rope_;
   compute::Device& device_;
+  std::size_t max_batch_;
   std::unique_ptr<Buffers> buffers_;
 };
 

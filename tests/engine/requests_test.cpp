@@ -275,9 +275,10 @@ TEST(Engine, ABrokenModelFailsTheRequestAndNotTheProgram) {
 }
 
 TEST(Engine, AContextThatDoesNotFitIsRefusedWithOneThatWould) {
+  const auto device = compute::make_cpu_device(1);
   const compute::KvShape shape{.layers = 36, .kv_heads = 4, .head_size = 128};
   try {
-    smollm3::PagePool pool(shape, 131072, 1'000'000'000);
+    smollm3::PagePool pool(*device, shape, 131072, 1'000'000'000);
     FAIL() << "9.7 GB fitted into 1 GB";
   } catch (const base::Error& error) {
     EXPECT_THAT(error.remedy(), testing::HasSubstr("--ctx 13"));

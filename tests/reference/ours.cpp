@@ -15,12 +15,12 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
   const auto device = compute::make_cpu_device(run.threads, run.isa);
   smollm3::Model model(file, *device, run.context);
   const compute::KvShape cache = model.kv_shape(run.kv);
-  smollm3::PagePool pool(cache, tokens.size(), std::numeric_limits<std::uint64_t>::max());
+  smollm3::PagePool pool(*device, cache, tokens.size(), std::numeric_limits<std::uint64_t>::max());
   smollm3::Sequence sequence(pool);
   const std::vector<smollm3::Token> ids(tokens.begin(), tokens.end());
   std::vector<float> logits;
   for (std::size_t step = 0; sequence.length() < ids.size(); ++step) {
-    const std::size_t wanted = run.chunks.empty() ? smollm3::Model::max_batch : run.chunks[step % run.chunks.size()];
+    const std::size_t wanted = run.chunks.empty() ? model.max_batch() : run.chunks[step % run.chunks.size()];
     const std::size_t count = std::min(wanted, ids.size() - sequence.length());
     if (!sequence.reserve(count)) throw std::runtime_error("the pool is too small");
     const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count),

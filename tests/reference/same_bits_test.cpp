@@ -96,7 +96,7 @@ void advance_side_by_side(const RandomModel& shape) {
   const auto device = compute::make_cpu_device(2);
   smollm3::Model model(file.file(), *device);
   const compute::KvShape cache = model.kv_shape(quant::Type::F16);
-  smollm3::PagePool pool(cache, 1024, std::numeric_limits<std::uint64_t>::max());
+  smollm3::PagePool pool(*device, cache, 1024, std::numeric_limits<std::uint64_t>::max());
 
   struct User {
     std::vector<std::uint32_t> tokens;

@@ -1,5 +1,8 @@
 // A device that is this machine's processors.
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -7,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/resources.h"
 #include "base/thread_pool.h"
 #include "compute/compute.h"
 #include "compute/cpu/activations.h"
@@ -24,6 +28,9 @@ constexpr std::size_t panel_rows = 16;       // weight rows that vector kernels 
 constexpr std::size_t max_part_rows = 64;    // weight rows in a part where many activation rows share them
 constexpr std::size_t part_bytes = 1 << 15;  // bytes of weights in a part where few do
 constexpr std::size_t parts_per_thread = 16;
+
+// Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
+constexpr std::uint64_t spare_memory = 512'000'000;
 
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -95,6 +102,28 @@ class CpuDevice : public Device {
 
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
+  std::size_t batch_rows() const override { return 512; }
+
+  // The file is mapped: its pages are not taken yet, but will be.
+  std::uint64_t free_memory(std::uint64_t file_bytes) const override {
+    const std::uint64_t taken = file_bytes + spare_memory;
+    const std::uint64_t available = base::available_memory();
+    return available > taken ? available - taken : 0;
+  }
+
+  // Memory that is never touched is never taken, so a long context costs nothing until it is used.
+  PageMemory allocate_pages(std::size_t bytes) override {
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      throw base::Error("key/value cache", std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
+    }
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    return {static_cast<std::byte*>(memory), [bytes](std::byte* p) { munmap(p, bytes); }};
+  }
+  void copy_page(const std::byte* from, std::byte* to, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void write_page(std::span<const std::byte> from, std::byte* to) override {
+    std::memcpy(to, from.data(), from.size());
+  }
 
   Buffer allocate(std::size_t rows, std::size_t cols) override {
     base::AlignedBuffer<float> floats(rows * cols);
