@@ -113,9 +113,9 @@ class Device {
   // The most rows of a batch that are faster together than one half after the other.
   virtual std::size_t batch_rows() const = 0;
 
-  // Tells of a weight that products, or norms, will use: a device with memory of its own copies it there, once.
-  virtual void prepare(const Matrix&) {}
-  virtual void prepare(std::span<const float>) {}
+  // Tells of all weights that will be used, matrices and gains of norms: a device with memory of its own copies them
+  // there, or throws a base::Error that says how much they take and how much is free.
+  virtual void prepare(std::span<const Matrix> matrices, std::span<const std::span<const float>> gains) = 0;
   // Begins what was asked for, without waiting for its end.
   virtual void start() {}
 
@@ -129,8 +129,8 @@ class Device {
   // Room for at most `rows` rows of at most `cols` floats.
   virtual std::unique_ptr<Activations> make_activations(std::size_t rows, std::size_t cols) = 0;
 
-  // Moves floats in and out. to: from.rows * from.cols floats, without gaps.
-  virtual void read(View from, std::span<float> to) = 0;
+  // Moves floats out and in, without gaps between rows. What read() returns is valid until the next operation.
+  virtual std::span<const float> read(View from) = 0;
   virtual void write(std::span<const float> from, View to) = 0;
   // y row i = x row rows[i].
   virtual void gather(View x, std::span<const std::size_t> rows, View y) = 0;
@@ -140,7 +140,7 @@ class Device {
   // x row i = row tokens[i] of the table.
   virtual void embed(const Matrix& table, std::span<const std::uint32_t> tokens, View x) = 0;
 
-  // out = x / sqrt(mean(x²) + epsilon) * gain, row by row.
+  // out = x / sqrt(mean(x²) + epsilon) * gain, row by row. out is to be used before x is written again.
   virtual void rms_norm(View x, std::span<const float> gain, float epsilon, Activations& out) = 0;
 
   // Several products of one input, as one parallel phase.
@@ -154,7 +154,7 @@ class Device {
 
   // Turns the adjacent pairs (2i, 2i+1) of each head of each row. cos_sin: for each row of x, head_size floats:
   // cos 0, sin 0, cos 1, sin 1, …
-  virtual void rope(View x, std::size_t head_size, std::span<const float> cos_sin) = 0;
+  virtual void rope(View x, std::size_t head_size, View cos_sin) = 0;
 
   // Writes row i of k and v (kv_heads * head_size floats) into the cache at rows[i].
   virtual void store_kv(const KvShape& shape, std::size_t layer, View k, View v, std::span<const KvRow> rows) = 0;
