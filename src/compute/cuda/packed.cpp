@@ -62,13 +62,13 @@ void store_high(const Values& values, std::size_t tile, std::byte* out) {
     std::array<std::uint8_t, tile_cols> both;
     for (std::size_t c = 0; c < tile_cols; ++c) {
       both[c] = static_cast<std::uint8_t>(values[g][tile * tile_cols + c] >> 4 |
-                                          values[g + 8][tile * tile_cols + c] >> 4 << 2);
+                                          values[g + 8][tile * tile_cols + c] >> 4 << 4);
     }
     for (std::size_t t = 0; t < 4; ++t) {
       for (std::size_t j = 0; j < 2; ++j) {
         const auto pairs = [&](std::size_t i, std::size_t which) {
           const std::uint8_t* b = both.data() + 16 * (2 * j + i) + 2 * t + which;
-          return static_cast<std::uint8_t>(b[0] | b[8] << 4);
+          return static_cast<std::uint8_t>(b[0] | b[8] << 2);
         };
         const std::array<std::uint8_t, 4> word = {pairs(0, 0), pairs(1, 0), pairs(0, 1), pairs(1, 1)};
         std::memcpy(out + ((g * 4 + t) * 2 + j) * 4, word.data(), word.size());

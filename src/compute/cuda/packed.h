@@ -10,8 +10,8 @@
 //   Q4  w = s q - m     [32 lanes][4 steps] words of 4-bit q: pair p's first at bits 4p, its second at bits 16 + 4p
 //                       [8 g][rows g, g + 8][2 groups of 32 columns] of (s, m), binary16                  640 bytes
 //   Q6  w = s (q - 32)  [32 lanes][4 steps] words with the low 4 bits of q, as in Q4
-//                       [32 lanes][2] words with the high 2 bits: word j has steps 2j and 2j + 1; pair p of step
-//                       2j + i has its first at bits 8i + 2p, its second at bits 16 + 8i + 2p
+//                       [32 lanes][2] words with the high 2 bits: word j has steps 2j and 2j + 1; of step 2j + i,
+//                       the first of pairs 0, 2, 1, 3 are at bits 8i, 8i + 2, 8i + 4, 8i + 6, the second 16 further
 //                       [8 g][rows g, g + 8][4 groups of 16 columns] of s, binary16                        896 bytes
 //   F16                 [4 steps][32 lanes][4 pairs] of two binary16 numbers                             2,048 bytes
 //   F32                 not tiled: rows of floats as they are, for products in float

@@ -58,7 +58,7 @@ Element unpack(Format format, std::span<const std::byte> packed, std::size_t col
     return {s * q - m, half_rounding(s) * q + half_rounding(m)};
   }
   const auto high_word = read<std::uint32_t>(bytes, 512 + lane * 8 + step / 2 * 4);
-  const std::uint32_t high = high_word >> (16 * second + 8 * (step % 2) + 2 * pair) & 3;
+  const std::uint32_t high = high_word >> (16 * second + 8 * (step % 2) + 4 * (pair % 2) + 2 * (pair / 2)) & 3;
   const float s = half_at(bytes, 768 + (scale_row * 4 + c / 16) * 2);
   const float q = static_cast<float>(low | high << 4) - 32;
   return {s * q, half_rounding(s) * std::abs(q)};
