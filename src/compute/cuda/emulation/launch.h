@@ -36,7 +36,8 @@ template <typename... Parameters, typename... Arguments>
 void launch(cudaStream_t, dim3 grid, dim3 block, std::size_t shared, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
   const std::tuple<Parameters...> parameters{static_cast<Parameters>(std::forward<Arguments>(arguments))...};
-  emulation::run_grid(grid, block, shared, [&] { std::apply(kernel, parameters); });
+  emulation::launch_or_capture(
+      [=] { emulation::run_grid(grid, block, shared, [&] { std::apply(kernel, parameters); }); });
 }
 
 }  // namespace compute::cuda
