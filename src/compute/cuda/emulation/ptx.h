@@ -17,7 +17,9 @@ namespace compute::cuda::ptx {
 inline std::byte* dynamic_shared() { return emulation::dynamic_memory(); }
 inline std::uint32_t shared_address(const void* pointer) { return emulation::address_of(pointer); }
 
-inline void copy_async(std::uint32_t to, const void* from, bool valid = true) { emulation::copy_async(to, from, valid); }
+inline void copy_async(std::uint32_t to, const void* from, bool valid = true) {
+  emulation::copy_async(to, from, valid);
+}
 inline void copy_async_commit() { emulation::copy_async_commit(); }
 template <int pending>
 void copy_async_wait() {
@@ -28,7 +30,8 @@ namespace detail {
 
 template <typename T>
 T load_global(const void* from) {
-  if (reinterpret_cast<std::uintptr_t>(from) % sizeof(T) != 0) emulation::fail("a load of %zu bytes is misaligned", sizeof(T));
+  if (reinterpret_cast<std::uintptr_t>(from) % sizeof(T) != 0)
+    emulation::fail("a load of %zu bytes is misaligned", sizeof(T));
   T value;
   std::memcpy(&value, from, sizeof(T));
   return value;
