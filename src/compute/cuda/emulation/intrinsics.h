@@ -84,6 +84,7 @@ inline int __syncthreads_count(int value) {
 }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
+[[noreturn]] inline void __trap() { compute::cuda::emulation::fail("__trap()"); }
 
 inline unsigned __ballot_sync(unsigned mask, int value) {
   using namespace compute::cuda::emulation;
