@@ -60,6 +60,8 @@ struct TileFragments;
 
 template <>
 struct TileFragments<Format::Q4> {
+  static constexpr unsigned bytes = tile_bytes(Format::Q4);
+
   uint4 words;   // [step]
   uint4 scales;  // (s, m) of row g: group 0, 1; of row g + 8: group 0, 1
 
@@ -90,6 +92,8 @@ struct TileFragments<Format::Q4> {
 
 template <>
 struct TileFragments<Format::Q6> {
+  static constexpr unsigned bytes = tile_bytes(Format::Q6);
+
   uint4 words;   // [step], the low 4 bits
   uint2 high;    // [step / 2]
   uint4 scales;  // halves: row g, groups 0 to 3; row g + 8, groups 0 to 3
@@ -128,6 +132,8 @@ struct TileFragments<Format::Q6> {
 
 template <>
 struct TileFragments<Format::F16> {
+  static constexpr unsigned bytes = tile_bytes(Format::F16);
+
   uint4 steps[4];
 
   template <typename From>

@@ -1,6 +1,6 @@
 // The instructions that CUDA C++ has no function for: asynchronous copies into shared memory, matrix products of a warp
-// and of a warpgroup, and what lets a kernel begin before the one in front of it has ended. Names and operand orders are
-// those of the PTX ISA (version 9.0), whose sections are named. What an older GPU lacks is done by what it has.
+// and of a warpgroup, and what lets a kernel begin before the one in front of it has ended. Names and operand orders
+// are those of the PTX ISA (version 9.0), whose sections are named. What an older GPU lacks is done by what it has.
 //
 // With SMOLLM3_EMULATE_CUDA the same functions are carried out on the processor (emulation/), so that kernels can be
 // tested where there is no GPU.
@@ -68,8 +68,8 @@ __device__ inline uint2 load_streaming8(const void* from) {
 
 __device__ inline void prefetch_l2(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
 
-// 9.7.14.5.15, ldmatrix: four 8 x 8 matrices of halves; lane l gives the address of row l % 8 of matrix l / 8 and gets of
-// each matrix the pair at row lane / 4, columns 2 (lane % 4) and the next.
+// 9.7.14.5.15, ldmatrix: four 8 x 8 matrices of halves; lane l gives the address of row l % 8 of matrix l / 8 and gets
+// of each matrix the pair at row lane / 4, columns 2 (lane % 4) and the next.
 __device__ inline void load_matrices(std::uint32_t address, std::uint32_t (&r)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -86,10 +86,9 @@ __device__ inline void load_matrices_transposed(std::uint32_t address, std::uint
 // 9.7.14.5.8, mma.m16n8k16: d += a · b, halves with float sums. a: rows lane / 4 and that + 8; see "Matrix Fragments".
 __device__ inline void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
   for (int half = 0; half < 2; ++half) {
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"

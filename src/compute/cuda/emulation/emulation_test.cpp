@@ -19,11 +19,13 @@ std::vector<__half> random_halves(std::size_t count, unsigned seed) {
 
 // c += a · b by the definition, in double; element (i, k) of a at a[i * k_count + k], (k, j) of b at b(k, j).
 template <typename B>
-std::vector<double> product(const std::vector<__half>& a, B b, std::size_t rows, std::size_t k_count, std::size_t cols) {
+std::vector<double> product(const std::vector<__half>& a, B b, std::size_t rows, std::size_t k_count,
+                            std::size_t cols) {
   std::vector<double> c(rows * cols);
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < cols; ++j) {
-      for (std::size_t k = 0; k < k_count; ++k) c[i * cols + j] += static_cast<double>(float{a[i * k_count + k]}) * b(k, j);
+      for (std::size_t k = 0; k < k_count; ++k)
+        c[i * cols + j] += static_cast<double>(float{a[i * k_count + k]}) * b(k, j);
     }
   }
   return c;
@@ -37,7 +39,8 @@ void expect_near(const std::vector<float>& got, const std::vector<double>& want,
 TEST(Emulation, MultipliesFragmentsOfAWarp) {
   const auto a = random_halves(16 * 16, 1);
   const auto b = random_halves(16 * 8, 2);
-  const auto want = product(a, [&](std::size_t k, std::size_t j) { return float{b[k * 8 + j]}; }, 16, 16, 8);
+  const auto want = product(
+      a, [&](std::size_t k, std::size_t j) { return float{b[k * 8 + j]}; }, 16, 16, 8);
   std::vector<float> c(16 * 8, 3);
   multiply(a.data(), b.data(), c.data());
   expect_near(c, want, 3);
@@ -56,7 +59,10 @@ TEST(Emulation, MultipliesSwizzledTilesOfAWarpgroup) {
       const auto b = random_halves(n * 64, 4);
       std::vector<float> c(64 * n, -1);
       multiply_warpgroup(static_cast<int>(n), a.data(), b.data(), c.data(), a_shared, Mistake::none);
-      expect_near(c, product(a, [&](std::size_t k, std::size_t j) { return float{b[j * 64 + k]}; }, 64, 64, n), -1);
+      expect_near(c,
+                  product(
+                      a, [&](std::size_t k, std::size_t j) { return float{b[j * 64 + k]}; }, 64, 64, n),
+                  -1);
     }
   }
 }

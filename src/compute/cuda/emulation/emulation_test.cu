@@ -80,7 +80,8 @@ __global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mis
   const unsigned t = threadIdx.x % 4;
   float d[N / 2];
   for (int j = 0; j < N / 2; ++j) {
-    d[j] = c[(row + static_cast<unsigned>(j) % 4 / 2 * 8) * N + static_cast<unsigned>(j) / 4 * 8 + 2 * t + static_cast<unsigned>(j) % 2];
+    d[j] = c[(row + static_cast<unsigned>(j) % 4 / 2 * 8) * N + static_cast<unsigned>(j) / 4 * 8 + 2 * t +
+             static_cast<unsigned>(j) % 2];
   }
   if (mistake != Mistake::no_arrive) ptx::warpgroup_arrive();
   for (unsigned k = 0; k < 4; ++k) {
@@ -102,7 +103,8 @@ __global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mis
   if (mistake == Mistake::operand_overwritten && threadIdx.x == 5) b_tile[77] ^= std::byte{1};
   if (mistake != Mistake::no_product_wait) ptx::warpgroup_wait<0>();
   for (int j = 0; j < N / 2; ++j) {
-    c[(row + static_cast<unsigned>(j) % 4 / 2 * 8) * N + static_cast<unsigned>(j) / 4 * 8 + 2 * t + static_cast<unsigned>(j) % 2] = d[j];
+    c[(row + static_cast<unsigned>(j) % 4 / 2 * 8) * N + static_cast<unsigned>(j) / 4 * 8 + 2 * t +
+      static_cast<unsigned>(j) % 2] = d[j];
   }
 }
 

@@ -84,11 +84,13 @@ inline int __syncthreads_count(int value) {
 }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
+[[noreturn]] inline void __trap() { compute::cuda::emulation::fail("__trap()"); }
 
 inline unsigned __ballot_sync(unsigned mask, int value) {
   using namespace compute::cuda::emulation;
   const unsigned bit = 1U << current_thread().number % warp_lanes;
-  return reduce(Scope::warp, "__ballot_sync", mask, value != 0 ? bit : 0U, [](unsigned a, unsigned b) { return a | b; });
+  return reduce(Scope::warp, "__ballot_sync", mask, value != 0 ? bit : 0U,
+                [](unsigned a, unsigned b) { return a | b; });
 }
 inline int __any_sync(unsigned mask, int value) {
   using namespace compute::cuda::emulation;
@@ -117,9 +119,8 @@ T __reduce_min_sync(unsigned mask, T value) {
 // Shuffles. `width`, a power of two, cuts the warp into parts that shuffle by themselves.
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int from, int width = warpSize) {
-  return compute::cuda::emulation::shuffle("__shfl_sync", mask, value, [=](int lane) {
-    return (lane & ~(width - 1)) | (from & (width - 1));
-  });
+  return compute::cuda::emulation::shuffle("__shfl_sync", mask, value,
+                                           [=](int lane) { return (lane & ~(width - 1)) | (from & (width - 1)); });
 }
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = warpSize) {
@@ -196,7 +197,8 @@ inline unsigned atomicInc(unsigned* address, unsigned last) {
   return compute::cuda::emulation::exchange(address, [=](unsigned old) { return old >= last ? 0 : old + 1; });
 }
 inline unsigned atomicDec(unsigned* address, unsigned last) {
-  return compute::cuda::emulation::exchange(address, [=](unsigned old) { return old == 0 || old > last ? last : old - 1; });
+  return compute::cuda::emulation::exchange(address,
+                                            [=](unsigned old) { return old == 0 || old > last ? last : old - 1; });
 }
 
 // Bits.
@@ -213,7 +215,8 @@ inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
 inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
   return static_cast<unsigned>((std::uint64_t{high} << 32 | low) >> (shift & 31));
 }
-// Byte i of the result is the one of y:x that nibble i of `selector` names; its high bit copies that byte's sign instead.
+// Byte i of the result is the one of y:x that nibble i of `selector` names; its high bit copies that byte's sign
+// instead.
 inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
   const std::uint64_t both = std::uint64_t{y} << 32 | x;
   unsigned result = 0;
@@ -227,7 +230,7 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
 }
 
 // Numbers. The approximate functions are carried out exactly.
-#define SMOLLM3_EMULATED_MIN_MAX(A, B, R) \
+#define SMOLLM3_EMULATED_MIN_MAX(A, B, R)                                                                             \
   constexpr R min(A a, B b) { return static_cast<R>(a) < static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); } \
   constexpr R max(A a, B b) { return static_cast<R>(a) > static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); }
 SMOLLM3_EMULATED_MIN_MAX(int, int, int)

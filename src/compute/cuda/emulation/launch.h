@@ -2,8 +2,8 @@
 //
 //   1. The kernel's file (say norm.cu) includes "compute/cuda/ptx.h" and "compute/cuda/launch.h", uses PTX only through
 //      ptx:: and starts kernels only with launch(). Kernels with __shared__ variables stand in an anonymous namespace
-//      (alignas before __shared__, or __align__ after); dynamic shared memory is ptx::dynamic_shared(). A loop that waits
-//      for another thread's store never ends here.
+//      (alignas before __shared__, or __align__ after); dynamic shared memory is ptx::dynamic_shared(). A loop that
+//      waits for another thread's store never ends here.
 //   2. norm_test.cpp is an ordinary GoogleTest file that includes norm.h and calls its functions with pointers to host
 //      memory (std::vector; 16-byte loads want 16-byte alignment: allocated memory has it) and with stream nullptr;
 //      the call returns when the grid has been carried out.

@@ -44,7 +44,8 @@ struct Machine {
   std::byte* arena = map_guarded(static_addresses);  // dynamic shared memory lies at its end
   std::size_t dynamic_bytes = 0;
   std::byte* dynamic_start = nullptr;
-  std::vector<unsigned> unfenced = std::vector<unsigned>(static_addresses / chunk_bytes);  // by chunk: writer's number + 1
+  std::vector<unsigned> unfenced =
+      std::vector<unsigned>(static_addresses / chunk_bytes);  // by chunk: writer's number + 1
 
   std::vector<Thread> threads;
   std::vector<std::byte*> stacks;  // kept from block to block
@@ -102,9 +103,12 @@ bool waits_for(const Thread& thread, const Thread& other) {
   if (thread.ended || thread.waits_at == nullptr) return false;
   switch (thread.scope) {
     case Scope::warp:
-      return thread.number / warp_lanes == other.number / warp_lanes && (thread.mask >> other.number % warp_lanes & 1) != 0;
-    case Scope::warpgroup: return thread.number / warpgroup_threads == other.number / warpgroup_threads;
-    default: return true;
+      return thread.number / warp_lanes == other.number / warp_lanes &&
+             (thread.mask >> other.number % warp_lanes & 1) != 0;
+    case Scope::warpgroup:
+      return thread.number / warpgroup_threads == other.number / warpgroup_threads;
+    default:
+      return true;
   }
 }
 
@@ -117,7 +121,9 @@ void end_thread(Thread& thread) {
   for (std::size_t i = 0; i < m.count; ++i) {
     Thread& other = m.threads[i];
     if (!waits_for(other, thread) || !complete(other.scope, other)) continue;
-    if (woken != nullptr && woken->scope == other.scope && woken->mask == other.mask && same(woken->waits_at, other.waits_at)) continue;
+    if (woken != nullptr && woken->scope == other.scope && woken->mask == other.mask &&
+        same(woken->waits_at, other.waits_at))
+      continue;
     other.executes = true;
     woken = &other;
   }
@@ -303,7 +309,8 @@ std::byte* shared_bytes(std::uint32_t address, std::size_t bytes, std::size_t al
   const Machine& m = machine();
   if (address % alignment != 0) fail("%s: shared address 0x%x is not aligned to %zu", instruction, address, alignment);
   if (address >= static_addresses) {
-    if (address - static_addresses + bytes <= static_bytes()) return __start_emulated_shared + (address - static_addresses);
+    if (address - static_addresses + bytes <= static_bytes())
+      return __start_emulated_shared + (address - static_addresses);
   } else if (m.arena + address >= m.dynamic_start && m.arena + address + bytes <= m.dynamic_start + m.dynamic_bytes) {
     return m.arena + address;
   }

@@ -93,7 +93,8 @@ bool awaits_fence(const std::byte* memory);
 void keep_operand(std::byte* memory, std::size_t group);
 void check_operands(std::size_t groups_complete);
 
-// Shared memory. Dynamic memory has addresses below 256 KiB, as matrix descriptors need; __shared__ variables lie above.
+// Shared memory. Dynamic memory has addresses below 256 KiB, as matrix descriptors need; __shared__ variables lie
+// above.
 std::byte* dynamic_memory();
 std::uint32_t address_of(const void* pointer);
 // The `bytes` at a shared address, which must be the block's and aligned to `alignment`.
@@ -106,8 +107,8 @@ void copy_async_wait(std::size_t pending);
 void fence_async_shared();
 
 // wgmma: d += a · b for one k16 step; d has 64 x n sums in the layout of the instruction's fragments.
-void multiply_warpgroup(unsigned n, float* d, const std::uint32_t* a, std::uint64_t a_descriptor, std::uint64_t b_descriptor,
-                        bool accumulate);
+void multiply_warpgroup(unsigned n, float* d, const std::uint32_t* a, std::uint64_t a_descriptor,
+                        std::uint64_t b_descriptor, bool accumulate);
 void warpgroup_arrive();
 void warpgroup_commit();
 void warpgroup_wait(std::size_t pending);

@@ -77,16 +77,20 @@ void read_operand(std::uint64_t descriptor, std::size_t rows, std::size_t group,
   const auto start = static_cast<std::uint32_t>(descriptor & 0x3FFF) << 4;
   const auto stride = static_cast<std::uint32_t>(descriptor >> 32 & 0x3FFF) << 4;
   if (start % 128 + 2 * step > 128 || start / 128 % 8 != 0) {
-    emulation::fail("wgmma: 16 columns from shared address 0x%x leave the row of 128 bytes, or its rows' pattern does not "
-                    "start at a multiple of 1,024", start);
+    emulation::fail(
+        "wgmma: 16 columns from shared address 0x%x leave the row of 128 bytes, or its rows' pattern does not "
+        "start at a multiple of 1,024",
+        start);
   }
   matrix.resize(rows * step);
   for (std::size_t row = 0; row < rows; ++row) {
     for (std::uint32_t chunk = 0; chunk < 2; ++chunk) {
-      std::uint32_t address = start + static_cast<std::uint32_t>(row / 8) * stride + static_cast<std::uint32_t>(row % 8) * 128 + chunk * 16;
+      std::uint32_t address =
+          start + static_cast<std::uint32_t>(row / 8) * stride + static_cast<std::uint32_t>(row % 8) * 128 + chunk * 16;
       address ^= (address >> 7 & 7) << 4;
       std::byte* memory = emulation::shared_bytes(address, 16, 16, "wgmma");
-      if (emulation::awaits_fence(memory)) emulation::fail("wgmma reads what cp.async brought without fence_async_shared()");
+      if (emulation::awaits_fence(memory))
+        emulation::fail("wgmma reads what cp.async brought without fence_async_shared()");
       emulation::keep_operand(memory, group);
       std::uint16_t halves[8];
       std::memcpy(halves, memory, 16);
@@ -99,8 +103,9 @@ void multiply_warpgroup_together(const std::vector<WarpgroupArguments*>& threads
   const WarpgroupArguments& first = *threads[0];
   for (const WarpgroupArguments* thread : threads) {
     if (thread == nullptr) emulation::fail("wgmma: a thread of the warpgroup has ended");
-    if (thread->n != first.n || thread->a_descriptor != first.a_descriptor || thread->b_descriptor != first.b_descriptor ||
-        thread->accumulate != first.accumulate || (thread->a == nullptr) != (first.a == nullptr)) {
+    if (thread->n != first.n || thread->a_descriptor != first.a_descriptor ||
+        thread->b_descriptor != first.b_descriptor || thread->accumulate != first.accumulate ||
+        (thread->a == nullptr) != (first.a == nullptr)) {
       emulation::fail("wgmma: operands differ among the threads of the warpgroup");
     }
   }
@@ -184,8 +189,8 @@ void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&
 
 namespace emulation {
 
-void multiply_warpgroup(unsigned n, float* d, const std::uint32_t* a, std::uint64_t a_descriptor, std::uint64_t b_descriptor,
-                        bool accumulate) {
+void multiply_warpgroup(unsigned n, float* d, const std::uint32_t* a, std::uint64_t a_descriptor,
+                        std::uint64_t b_descriptor, bool accumulate) {
   Thread& self = current_thread();
   if (!self.arrived) fail("wgmma without warpgroup_arrive() before it");
   auto sums = std::find_if(self.sums.begin(), self.sums.end(), [&](const PendingSums& p) { return p.registers == d; });

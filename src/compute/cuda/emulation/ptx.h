@@ -4,8 +4,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#include <array>
-#include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,7 +16,9 @@ namespace compute::cuda::ptx {
 inline std::byte* dynamic_shared() { return emulation::dynamic_memory(); }
 inline std::uint32_t shared_address(const void* pointer) { return emulation::address_of(pointer); }
 
-inline void copy_async(std::uint32_t to, const void* from, bool valid = true) { emulation::copy_async(to, from, valid); }
+inline void copy_async(std::uint32_t to, const void* from, bool valid = true) {
+  emulation::copy_async(to, from, valid);
+}
 inline void copy_async_commit() { emulation::copy_async_commit(); }
 template <int pending>
 void copy_async_wait() {
@@ -28,7 +29,8 @@ namespace detail {
 
 template <typename T>
 T load_global(const void* from) {
-  if (reinterpret_cast<std::uintptr_t>(from) % sizeof(T) != 0) emulation::fail("a load of %zu bytes is misaligned", sizeof(T));
+  if (reinterpret_cast<std::uintptr_t>(from) % sizeof(T) != 0)
+    emulation::fail("a load of %zu bytes is misaligned", sizeof(T));
   T value;
   std::memcpy(&value, from, sizeof(T));
   return value;
@@ -40,6 +42,7 @@ void load_matrices(std::uint32_t address, std::uint32_t (&r)[4], bool transposed
 
 inline uint4 load_streaming(const void* from) { return detail::load_global<uint4>(from); }
 inline uint2 load_streaming8(const void* from) { return detail::load_global<uint2>(from); }
+inline std::uint32_t load_streaming4(const void* from) { return detail::load_global<std::uint32_t>(from); }
 inline void prefetch_l2(const void*) {}
 
 inline void load_matrices(std::uint32_t address, std::uint32_t (&r)[4]) { detail::load_matrices(address, r, false); }
@@ -47,6 +50,11 @@ inline void load_matrices_transposed(std::uint32_t address, std::uint32_t (&r)[4
   detail::load_matrices(address, r, true);
 }
 void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]);
+
+inline float exponential2(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126F ? 0 : y;
+}
 
 inline void wait_for_dependencies() {}
 inline void launch_dependents() {}

@@ -1,5 +1,5 @@
-// binary16 numbers as CUDA's header of this name has them, for the emulation on the processor: each operation is carried
-// out exactly and rounded once, to nearest even.
+// binary16 numbers as CUDA's header of this name has them, for the emulation on the processor: each operation is
+// carried out exactly and rounded once, to nearest even.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -30,7 +30,8 @@ constexpr std::uint16_t round_to_half(double value) {
   if (exponent < -14) exponent = -14;
   const double anchor = std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 42 + 1023) << 52);
   const double rounded = (magnitude + anchor) - anchor;
-  const auto steps = static_cast<std::uint32_t>(rounded * std::bit_cast<double>(static_cast<std::uint64_t>(10 - exponent + 1023) << 52));
+  const auto steps = static_cast<std::uint32_t>(
+      rounded * std::bit_cast<double>(static_cast<std::uint64_t>(10 - exponent + 1023) << 52));
   return static_cast<std::uint16_t>(sign | (static_cast<std::uint32_t>(exponent + 14) * 1024 + steps));
 }
 

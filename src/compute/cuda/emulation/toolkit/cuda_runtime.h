@@ -1,7 +1,9 @@
-// What CUDA C++ and its runtime give a kernel's file without any header, for the emulation on the processor: qualifiers,
-// vector types, built-in variables, barriers, shuffles, atomic operations and mathematics. Only what kernels use.
+// What CUDA C++ and its runtime give a kernel's file without any header, for the emulation on the processor:
+// qualifiers, vector types, built-in variables, barriers, shuffles, atomic operations and mathematics. Only what
+// kernels use.
 #pragma once
 
+#include <math.h>
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -9,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-#include <math.h>
 
 #include "compute/cuda/emulation/types.h"
 
@@ -21,7 +22,8 @@
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __grid_constant__
-// One block runs at a time. A section of their own lets them be poisoned when a block starts. alignas() comes before it.
+// One block runs at a time. A section of their own lets them be poisoned when a block starts. alignas() comes before
+// it.
 #define __shared__ static __attribute__((section("emulated_shared")))
 
 #include "compute/cuda/emulation/machine.h"
