@@ -101,6 +101,14 @@ struct KvRow {
   std::size_t position = 0;
 };
 
+// What a device can do at most.
+struct Rates {
+  double bytes_per_second = 0;  // read from its memory
+  double int8_per_second = 0;   // operations of products of quantised weights: a product and a sum for each weight
+  double float_per_second = 0;  // operations of all other products
+  std::string instructions;     // that the products were measured with
+};
+
 // One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
 // carried out in the order they were asked for; a device with a queue of its own may do so later, but before read(),
 // copy_page() and write_page() return. What spans refer to is no longer needed when a call returns.
@@ -110,8 +118,13 @@ class Device {
 
   virtual std::string name() const = 0;  // as in "AVX-512 (VNNI)"
   virtual int threads() const = 0;
+  // Whether its results are, to the bit, those that docs/numerics.md states.
+  virtual bool exact() const = 0;
   // The most rows of a batch that are faster together than one half after the other.
   virtual std::size_t batch_rows() const = 0;
+
+  // Measures what it can do at most, in about a second; nothing where the device is this machine's processors.
+  virtual std::optional<Rates> measure_rates() { return std::nullopt; }
 
   // Tells of all weights that will be used, matrices and gains of norms: a device with memory of its own copies them
   // there, or throws a base::Error that says how much they take and how much is free.
@@ -174,5 +187,22 @@ std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced =
 
 // Whether this machine's processors can run the instruction set.
 bool supported(Isa isa);
+
+// Whether there is a GPU that make_cuda_device can use; if not, `why` is a clause that tells, as in "there is no NVIDIA
+// driver". Like make_cuda_device part of builds with SMOLLM3_CUDA only.
+bool cuda_available(std::string* why);
+
+// A device on an NVIDIA GPU; `threads` threads of this machine prepare its weights. An Error if there is none.
+std::unique_ptr<Device> make_cuda_device(int threads);
+
+enum class DeviceKind { Auto, Cpu, Cuda };
+
+struct ChosenDevice {
+  std::unique_ptr<Device> device;
+  std::string note;  // a sentence for the user if Auto found no GPU in a build that could use one, else empty
+};
+
+// Auto: the GPU in builds with CUDA where there is one, else the CPU. Cuda: the GPU, or an Error that says why not.
+ChosenDevice make_device(DeviceKind kind, int threads);
 
 }  // namespace compute

@@ -102,6 +102,7 @@ class CpuDevice : public Device {
 
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
+  bool exact() const override { return true; }
   std::size_t batch_rows() const override { return 512; }
 
   // Weights are used where they lie.

@@ -1,5 +1,6 @@
 #include "compute/cuda/elementwise.h"
 
+#include "compute/cuda/fragments.h"
 #include "compute/cuda/launch.h"
 #include "compute/cuda/ptx.h"
 
@@ -12,10 +13,9 @@ constexpr unsigned block_threads = 256;
 __device__ float element(const PackedMatrix& m, std::size_t row, std::size_t col) {
   if (m.format == Format::F32) return reinterpret_cast<const float*>(m.data)[row * m.cols + col];
   const std::size_t tiles = (m.cols + tile_cols - 1) / tile_cols;
-  constexpr std::size_t q4_bytes = tile_bytes(Format::Q4);
-  constexpr std::size_t q6_bytes = tile_bytes(Format::Q6);
-  constexpr std::size_t f16_bytes = tile_bytes(Format::F16);
-  const std::size_t bytes = m.format == Format::Q4 ? q4_bytes : m.format == Format::Q6 ? q6_bytes : f16_bytes;
+  const std::size_t bytes = m.format == Format::Q4   ? Fragments<Format::Q4>::bytes
+                            : m.format == Format::Q6 ? Fragments<Format::Q6>::bytes
+                                                     : Fragments<Format::F16>::bytes;
   const std::byte* tile = m.data + (row / tile_rows * tiles + col / tile_cols) * bytes;
   const unsigned r = row % tile_rows;
   const unsigned c = col % tile_cols;
