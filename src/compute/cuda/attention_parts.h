@@ -20,9 +20,8 @@ struct LayerBlocks {
   LayerBlocks(const KvShape& shape, std::size_t layer)
       : offset(shape.key_offset(layer, 0)), block_bytes(shape.block_bytes()) {}
 
-  __device__ const std::byte* keys(const std::byte* page, unsigned head) const {
-    return page + offset + head * 2 * block_bytes;
-  }
+  __device__ std::size_t keys_offset(unsigned head) const { return offset + head * 2 * block_bytes; }
+  __device__ const std::byte* keys(const std::byte* page, unsigned head) const { return page + keys_offset(head); }
   __device__ const std::byte* values(const std::byte* page, unsigned head) const {
     return keys(page, head) + block_bytes;
   }
