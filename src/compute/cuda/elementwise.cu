@@ -13,9 +13,9 @@ constexpr unsigned block_threads = 256;
 __device__ float element(const PackedMatrix& m, std::size_t row, std::size_t col) {
   if (m.format == Format::F32) return reinterpret_cast<const float*>(m.data)[row * m.cols + col];
   const std::size_t tiles = (m.cols + tile_cols - 1) / tile_cols;
-  const std::size_t bytes = m.format == Format::Q4   ? Fragments<Format::Q4>::bytes
-                            : m.format == Format::Q6 ? Fragments<Format::Q6>::bytes
-                                                     : Fragments<Format::F16>::bytes;
+  const std::size_t bytes = m.format == Format::Q4   ? TileFragments<Format::Q4>::bytes
+                            : m.format == Format::Q6 ? TileFragments<Format::Q6>::bytes
+                                                     : TileFragments<Format::F16>::bytes;
   const std::byte* tile = m.data + (row / tile_rows * tiles + col / tile_cols) * bytes;
   const unsigned r = row % tile_rows;
   const unsigned c = col % tile_cols;

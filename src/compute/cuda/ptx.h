@@ -98,6 +98,13 @@ __device__ inline void multiply(float (&d)[4], const std::uint32_t (&a)[4], cons
 #endif
 }
 
+// 9.7.3.21, ex2: 2 to the power of x to 2 ulp; 0 instead of subnormal results, NaN stays.
+__device__ inline float exponential2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // Programmatic dependent launch (griddepcontrol). wait_for_dependencies(): until the kernels this one depends on have
 // ended and their writes are seen. launch_dependents(): the kernels that depend on this one may be started. Below sm_90
 // kernels follow one another in any case.
