@@ -29,6 +29,16 @@ __device__ inline std::uint32_t as_bits(__half2 value) {
   memcpy(&bits, &value, sizeof bits);
   return bits;
 }
+// (bits & mask) | more in one instruction. Written out because with two constants the compiler makes two of it.
+__device__ inline std::uint32_t masked_or(std::uint32_t bits, std::uint32_t mask, std::uint32_t more) {
+#ifdef __CUDA_ARCH__
+  std::uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(bits), "r"(mask), "r"(more));
+  return result;
+#else
+  return (bits & mask) | more;
+#endif
+}
 __device__ inline __half2 low_twice(std::uint32_t halves) { return __low2half2(as_half2(halves)); }
 __device__ inline __half2 high_twice(std::uint32_t halves) { return __high2half2(as_half2(halves)); }
 
@@ -67,10 +77,11 @@ struct TileFragments<Format::Q4> {
     const __half2 bias = as_half2(0x64006400);       // 1,024
     const __half2 sixteenth = as_half2(0x2c002c00);  // 1/16
     const __half2 shifted_bias = as_half2(0xd400d400);  // -64
+#pragma unroll
     for (int half = 0; half < 2; ++half) {
       const std::uint32_t bits = half == 0 ? word : word >> 8;
-      const __half2 q0 = __hsub2(as_half2((bits & 0x000f000f) | 0x64006400), bias);
-      const __half2 q1 = __hfma2(as_half2((bits & 0x00f000f0) | 0x64006400), sixteenth, shifted_bias);
+      const __half2 q0 = __hsub2(as_half2(masked_or(bits, 0x000f000f, 0x64006400)), bias);
+      const __half2 q1 = __hfma2(as_half2(masked_or(bits, 0x00f000f0, 0x64006400)), sixteenth, shifted_bias);
       a[2 * half] = as_bits(__hfma2(q0, low_twice(first), __hneg2(high_twice(first))));
       a[2 * half + 1] = as_bits(__hfma2(q1, low_twice(second), __hneg2(high_twice(second))));
     }
@@ -101,13 +112,14 @@ struct TileFragments<Format::Q6> {
     const __half2 bias = as_half2(0x64206420);          // 1,024 + 32
     const __half2 sixteenth = as_half2(0x2c002c00);     // 1/16
     const __half2 shifted_bias = as_half2(0xd600d600);  // -64 - 32
+#pragma unroll
     for (int half = 0; half < 2; ++half) {
       const std::uint32_t bits = half == 0 ? word : word >> 8;
       // Brings the bits of the first of these two pairs to 4 and 5, which takes the other's to 8 and 9.
       const int shift = 4 - 2 * half - 8 * (step % 2);
       const std::uint32_t top = shift > 0 ? above << (shift & 31) : above >> (-shift & 31);
-      const std::uint32_t q0 = (top & 0x00300030) | ((bits & 0x000f000f) | 0x64006400);
-      const std::uint32_t q1 = (top & 0x03000300) | ((bits & 0x00f000f0) | 0x64006400);
+      const std::uint32_t q0 = masked_or(top, 0x00300030, masked_or(bits, 0x000f000f, 0x64006400));
+      const std::uint32_t q1 = masked_or(top, 0x03000300, masked_or(bits, 0x00f000f0, 0x64006400));
       a[2 * half] = as_bits(__hmul2(__hsub2(as_half2(q0), bias), scale0));
       a[2 * half + 1] = as_bits(__hmul2(__hfma2(as_half2(q1), sixteenth, shifted_bias), scale1));
     }
