@@ -66,6 +66,12 @@ __device__ inline uint2 load_streaming8(const void* from) {
   return v;
 }
 
+__device__ inline std::uint32_t load_streaming4(const void* from) {
+  std::uint32_t v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.u32 %0, [%1];" : "=r"(v) : "l"(from));
+  return v;
+}
+
 __device__ inline void prefetch_l2(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
 
 // 9.7.14.5.15, ldmatrix: four 8 x 8 matrices of halves; lane l gives the address of row l % 8 of matrix l / 8 and gets
