@@ -83,6 +83,7 @@ class CudaDevice : public Device {
 
   std::string name() const override { return std::string("CUDA (") + properties_.name + ")"; }
   int threads() const override { return threads_; }
+  bool exact() const override { return false; }
   std::size_t batch_rows() const override { return most_rows; }
 
   void prepare(std::span<const Matrix> matrices, std::span<const std::span<const float>> gains) override {
@@ -255,8 +256,7 @@ class CudaDevice : public Device {
     require(head_size % 16 == 0 && head_size != 0 && x.cols % head_size == 0 && cos_sin.rows == x.rows &&
                 cos_sin.cols == head_size,
             "rope", "shapes differ");
-    Deferred turn{.kind = Deferred::Kind::Rope, .x = x, .v = {}, .cos_sin = cos_sin, .head_size = head_size};
-    deferred_.push_back(turn);
+    deferred_.push_back({Deferred::Kind::Rope, x, {}, cos_sin, head_size, {}, 0});
   }
 
   void store_kv(const KvShape& shape, std::size_t layer, View k, View v, std::span<const KvRow> rows) override {
@@ -264,7 +264,7 @@ class CudaDevice : public Device {
     require(k.rows == rows.size() && v.rows == rows.size() && k.cols == cols && v.cols == cols, "store_kv",
             "shapes differ");
     place(shape, layer, rows, "store_kv");
-    deferred_.push_back({.kind = Deferred::Kind::Store, .x = k, .v = v, .cos_sin = {}, .shape = shape, .layer = layer});
+    deferred_.push_back({Deferred::Kind::Store, k, v, {}, 0, shape, layer});
   }
 
   void attention(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows,
