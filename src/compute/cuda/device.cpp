@@ -242,11 +242,12 @@ class CudaDevice : public Device {
     const std::size_t stride = to.half_stride();
     if (few(x)) {
       const NormInput norm = *x.norm();
-      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, &swiglu_few, norm.x, norm.gain,
+      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, norm.x, norm.gain,
           norm.rows, g.data, u.data, halves);
     } else {
       const Input in = halves_of(x);
-      add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride); }, &swiglu_many, in.halves, in.rows,
+      void* workspace = workspace_.as();
+      add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride, workspace); }, in.halves, in.rows,
           g.data, u.data, halves);
     }
     to.set_valid(CudaActivations::Form::Halves, hidden_divisor);
