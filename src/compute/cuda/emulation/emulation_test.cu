@@ -108,8 +108,8 @@ __global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mis
   }
 }
 
-// Sums of the blocks' shares, by the tree of every introduction to CUDA and by shuffles.
-__global__ void sum_kernel(const float* x, std::size_t count, float* sums) {
+// By the tree of every introduction to CUDA, then by shuffles.
+__global__ void sum_kernel(const float* x, std::size_t count, float* sums, float* total, unsigned* ended) {
   __shared__ float shared[256];
   float own = 0;
   for (std::size_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) own += x[i];
@@ -122,21 +122,98 @@ __global__ void sum_kernel(const float* x, std::size_t count, float* sums) {
   if (threadIdx.x >= 32) return;
   float sum = shared[threadIdx.x];
   for (int bits = 16; bits > 0; bits /= 2) sum += __shfl_xor_sync(~0U, sum, bits);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+  if (threadIdx.x != 0) return;
+  sums[blockIdx.x] = sum;
+  __threadfence();
+  if (atomicInc(ended, gridDim.x - 1) != gridDim.x - 1) return;
+  *total = 0;
+  for (unsigned i = 0; i < gridDim.x; ++i) *total += __ldcg(&sums[i]);
 }
 
-__global__ void wait_kernel(Mistake mistake) {
-  if (mistake == Mistake::different_barriers && threadIdx.x >= 32) {
-    __syncwarp();
-    __syncthreads_or(0);
-    return;
-  }
-  if (mistake == Mistake::lane_missing && threadIdx.x == 7) {
-    __syncthreads();
-    return;
-  }
-  __syncwarp();
+__global__ void reverse_kernel(const float* x, float* reversed, bool with_barrier) {
+  __shared__ float shared[256];
+  shared[threadIdx.x] = x[blockIdx.x * 256 + threadIdx.x];
+  if (with_barrier) __syncthreads();
+  reversed[blockIdx.x * 256 + threadIdx.x] = shared[255 - threadIdx.x];
+}
+
+__global__ void count_kernel(unsigned* counts) {
+  const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+  const unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+  atomicAdd(&counts[block * blockDim.x * blockDim.y * blockDim.z + thread], 1U);
+}
+
+__global__ void lane_kernel(LaneResults* results) {
+  const auto value = static_cast<int>(threadIdx.x * threadIdx.x);
+  LaneResults& mine = results[threadIdx.x];
+  const unsigned lane = threadIdx.x % 32;
+  mine.from_5 = __shfl_sync(~0U, value, 5);
+  mine.from_1_of_8 = __shfl_sync(~0U, value, 1, 8);
+  mine.xor_3 = __shfl_xor_sync(~0U, value, 3);
+  mine.up_2 = __shfl_up_sync(~0U, value, 2);
+  mine.down_3_of_16 = __shfl_down_sync(~0U, value, 3, 16);
+  mine.ballot = __ballot_sync(~0U, value % 3 == 1);
+  mine.any = __any_sync(~0U, lane == 7) != 0;
+  mine.all = __all_sync(~0U, lane != 7) != 0;
+  // Each half of the lanes by itself: both wait at the same instruction with other masks.
+  mine.sum_of_even = __reduce_add_sync(lane % 2 == 0 ? 0x55555555U : 0xAAAAAAAAU, lane % 2 == 0 ? value : 0);
+  // Those that remain wait, and the last that they waited for ends.
+  if (lane >= 24) return;
+  mine.ended_lanes_sum = __reduce_add_sync(~0U, value);
+}
+
+__global__ void copy_kernel(const float4* first, const float4* second, float4* after_one, float4* after_all) {
+  auto* const memory = reinterpret_cast<float4*>(ptx::dynamic_shared());
+  const unsigned i = threadIdx.x;
+  ptx::copy_async(ptx::shared_address(&memory[i]), &first[i]);
+  ptx::copy_async_commit();
+  ptx::copy_async(ptx::shared_address(&memory[64 + i]), &second[i], i % 2 == 0);
+  ptx::copy_async_commit();
+  ptx::copy_async_wait<1>();
   __syncthreads();
+  after_one[i] = memory[i ^ 1];
+  after_one[64 + i] = memory[64 + (i ^ 1)];
+  __syncthreads();
+  ptx::copy_async_wait<0>();
+  __syncthreads();
+  after_all[i] = memory[i ^ 1];
+  after_all[64 + i] = memory[64 + (i ^ 1)];
+}
+
+__global__ void mistaken_kernel(Mistake mistake) {
+  const std::uint32_t memory = ptx::shared_address(ptx::dynamic_shared());
+  std::uint32_t r[4];
+  switch (mistake) {
+    case Mistake::different_barriers:
+      if (threadIdx.x >= 32) {
+        __syncthreads_or(0);
+      } else {
+        __syncthreads();
+      }
+      break;
+    case Mistake::lane_missing:
+      if (threadIdx.x == 7) {
+        __syncthreads();
+      } else {
+        __syncwarp();
+        __syncthreads();
+      }
+      break;
+    case Mistake::lane_outside_mask:
+      __syncwarp(0xFF);
+      break;
+    case Mistake::address_outside:
+      ptx::load_matrices(memory + threadIdx.x % 32 * 32, r);
+      break;
+    case Mistake::address_misaligned:
+      ptx::load_matrices(memory + threadIdx.x % 32 * 8, r);
+      break;
+    case Mistake::global_misaligned:
+      ptx::copy_async(memory, reinterpret_cast<const void*>(std::uintptr_t{24}));
+      break;
+    default:
+      break;
+  }
 }
 
 }  // namespace
@@ -153,10 +230,22 @@ void multiply_warpgroup(int n, const __half* a, const __half* b, float* c, bool 
   if (n == 256) launch(nullptr, 1, 128, shared, warpgroup_kernel<256>, a, b, c, mistake, a_shared);
 }
 
-void block_sums(const float* x, std::size_t count, float* sums, unsigned blocks) {
-  launch(nullptr, blocks, 256, 0, sum_kernel, x, count, sums);
+void block_sums(const float* x, std::size_t count, float* sums, float* total, unsigned* ended, unsigned blocks) {
+  launch(nullptr, blocks, 256, 0, sum_kernel, x, count, sums, total, ended);
 }
 
-void wait_together(Mistake mistake) { launch(nullptr, 1, 64, 0, wait_kernel, mistake); }
+void reverse(const float* x, float* reversed, bool with_barrier) {
+  launch(nullptr, 2, 256, 0, reverse_kernel, x, reversed, with_barrier);
+}
+
+void count_threads(unsigned* counts, dim3 grid, dim3 block) { launch(nullptr, grid, block, 0, count_kernel, counts); }
+
+void use_lanes(unsigned threads, LaneResults* results) { launch(nullptr, 1, threads, 0, lane_kernel, results); }
+
+void copy_in_groups(const float4* first, const float4* second, float4* after_one, float4* after_all) {
+  launch(nullptr, 1, 64, 2048, copy_kernel, first, second, after_one, after_all);
+}
+
+void make_mistake(Mistake mistake) { launch(nullptr, 1, 64, 512, mistaken_kernel, mistake); }
 
 }  // namespace compute::cuda::emulation

@@ -18,7 +18,8 @@
 // cp.async brought without fence_async_shared(), a descriptor without the 128-byte swizzle.
 // What shows as NaN (bytes of 0xFF): shared memory before it is written, data of cp.async before copy_async_wait(),
 // sums of wgmma before warpgroup_wait(), results of lanes that don't take part in a shuffle. What is not found: races
-// between blocks, and most missing barriers inside one (threads run in order until they wait).
+// between blocks, and some missing barriers inside one. Threads run until they wait, in every other block of the
+// program from the last to the first: launch a kernel with two blocks or twice, and a missing barrier mostly shows.
 #pragma once
 
 #include <cuda_runtime.h>
