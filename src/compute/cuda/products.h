@@ -54,11 +54,12 @@ void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gat
                 __half* hidden, std::size_t stride);
 
 // Any number of rows. `workspace`: for partial sums where one product is cut along its columns; at least
-// many_workspace_bytes().
+// many_workspace_bytes(), zero before its first use, and never used by two kernels at once. Without one nothing is cut,
+// which is slow where rows are few.
 std::size_t many_workspace_bytes();
 void multiply_many(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
                    void* workspace);
 void swiglu_many(cudaStream_t stream, const Input& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
-                 std::size_t stride);
+                 std::size_t stride, void* workspace = nullptr);
 
 }  // namespace compute::cuda
