@@ -116,8 +116,8 @@ void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t
 TEST(MultiplyMany, EveryFormatAndTileOfRows) {
   for (const Instructions instructions : {Instructions::Warpgroup, Instructions::Warp}) {
     for (const std::size_t rows : {1, 17, 40, 64, 65, 128, 131}) {
-      check_products(std::vector<Shape>{{Type::Q4_K, 80, false}}, 512, rows, 1, instructions);
-      check_products(std::vector<Shape>{{Type::Q6_K, 80, false}}, 512, rows, 1, instructions);
+      check_products(std::vector<Shape>{{Type::Q4_K, 80, false}}, 256, rows, 1, instructions);
+      check_products(std::vector<Shape>{{Type::Q6_K, 80, false}}, 256, rows, 1, instructions);
       check_products(std::vector<Shape>{{Type::Q8_0, 80, false}}, 96, rows, 1, instructions);
     }
   }
