@@ -349,7 +349,7 @@ __device__ inline bool reduce_splits(const ManyParameters& p, const Part& part, 
 template <unsigned count, typename Store>
 __device__ inline void each_sum(Store store) {
   const unsigned lane = threadIdx.x % 32;
-  const unsigned row = threadIdx.x / 32 % 4 * tile_rows + lane / 4;
+  const unsigned row = threadIdx.x / 32 % 4 * 16 + lane / 4;
 #pragma unroll
   for (unsigned i = 0; i < count; ++i) store(i / 4 * 8 + lane % 4 * 2 + i % 2, row + i / 2 % 2 * 8, i);
 }
