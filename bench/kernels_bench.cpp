@@ -180,8 +180,8 @@ void rope(benchmark::State& state) {
   const auto device = compute::make_cpu_device(thread_count());
   const auto n = static_cast<std::size_t>(state.range(0));
   const compute::Buffer x = random_rows(*device, n, 2048);
-  const std::vector<float> cos_sin(n * 128, 0.5F);
-  for ([[maybe_unused]] auto _ : state) device->rope(x.view(), 128, cos_sin);
+  const compute::Buffer cos_sin = random_rows(*device, n, 128);
+  for ([[maybe_unused]] auto _ : state) device->rope(x.view(), 128, cos_sin.view());
 }
 
 }  // namespace

@@ -2,17 +2,19 @@
 
 # Bits must not depend on the compiler's choices: no contraction of a*b+c into an FMA that the source does not name.
 add_library(smollm3_options INTERFACE)
-target_compile_options(smollm3_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-  -ffp-contract=off -fno-math-errno
-  $<$<BOOL:${SMOLLM3_WERROR}>:-Werror>)
+set(cxx_options -Wall -Wextra -Wpedantic -Wshadow -Wconversion -ffp-contract=off -fno-math-errno)
+if(SMOLLM3_WERROR)
+  list(APPEND cxx_options -Werror)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # These warn of correct uses of std::string at -O3 (GCC bugs 105329 and 105651, among others).
-  target_compile_options(smollm3_options INTERFACE -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
+  list(APPEND cxx_options -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
 endif()
+target_compile_options(smollm3_options INTERFACE "$<$<COMPILE_LANGUAGE:C,CXX>:${cxx_options}>")
 target_include_directories(smollm3_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
 if(SMOLLM3_SANITIZE)
-  target_compile_options(smollm3_options INTERFACE -fsanitize=${SMOLLM3_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_compile_options(smollm3_options INTERFACE
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${SMOLLM3_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
   target_link_options(smollm3_options INTERFACE -fsanitize=${SMOLLM3_SANITIZE})
 endif()
 

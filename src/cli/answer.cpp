@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
@@ -65,8 +66,10 @@ std::string rate(double tokens_per_second) {
 
 std::unique_ptr<engine::Engine> load_engine(const Globals& globals) {
   auto loaded = std::make_unique<engine::Engine>(
-      open_model(globals), engine::Options{.threads = globals.threads, .context = globals.context});
+      open_model(globals),
+      engine::Options{.device = device_kind(globals), .threads = globals.threads, .context = globals.context});
   announce_model(globals, loaded->file());
+  say_device_note(globals, loaded->device_note());
   return loaded;
 }
 

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/resources.h"
 #include "base/thread_pool.h"
+#include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/limits.h"
 #include "cli/model_choice.h"
@@ -71,9 +71,14 @@ std::vector<Test> list_tests(const Options& options) {
 class Bench {
  public:
   Bench(smollm3::Model& model, std::size_t positions)
-      : model_(model), pool_(model.device(), model.kv_shape(quant::Type::F16), positions, UINT64_MAX),
-        known_(kv().page_bytes() / sizeof(std::uint64_t)) {
-    for (std::uint64_t& halves : known_) halves = random_.next() & 0xBFFFBFFFBFFFBFFF;
+      : model_(model),
+        pool_(model.device(), model.kv_shape(quant::Type::F16), positions + compute::page_positions, UINT64_MAX),
+        known_(pool_) {
+    // A page of F16 numbers between -2 and 2.
+    std::vector<std::uint64_t> page(kv().page_bytes() / sizeof(std::uint64_t));
+    for (std::uint64_t& halves : page) halves = random_.next() & 0xBFFFBFFFBFFFBFFF;
+    reserve(known_, compute::page_positions);
+    model_.device().write_page(std::as_bytes(std::span(page)), known_.pages().front());
   }
 
   const compute::KvShape& kv() const { return pool_.shape(); }
@@ -120,11 +125,15 @@ class Bench {
   // fast its keys and values are read does not depend on what they are.
   void make_room(smollm3::Sequence& sequence, std::size_t positions) {
     const std::size_t before = sequence.pages().size();
+    reserve(sequence, positions);
+    for (std::byte* page : sequence.pages().subspan(before)) {
+      model_.device().copy_page(known_.pages().front(), page, kv().page_bytes());
+    }
+  }
+
+  static void reserve(smollm3::Sequence& sequence, std::size_t positions) {
     if (!sequence.reserve(positions))
       throw base::Error("bench", "the key/value cache is too small", "please report it");
-    for (std::byte* page : sequence.pages().subspan(before)) {
-      model_.device().write_page(std::as_bytes(std::span(known_)), page);
-    }
   }
 
   // As the engine does it: in batches, with the logits of the last token alone.
@@ -154,7 +163,7 @@ class Bench {
   smollm3::Model& model_;
   smollm3::PagePool pool_;
   FastRandom random_{1};
-  std::vector<std::uint64_t> known_;  // a page of F16 numbers between -2 and 2
+  smollm3::Sequence known_;  // one page, which the others are copies of
 };
 
 // A line on standard error that is written over as work goes on, if somebody watches.
@@ -196,7 +205,7 @@ std::string row(const Result& result) {
 std::vector<Test> keep_possible(std::vector<Test> tests, const smollm3::Model& model, std::uint64_t budget) {
   const compute::KvShape kv = model.kv_shape(quant::Type::F16);
   std::erase_if(tests, [&](const Test& test) {
-    const std::uint64_t bytes = test.positions() / compute::page_positions * kv.page_bytes();
+    const std::uint64_t bytes = (test.positions() / compute::page_positions + 1) * kv.page_bytes();
     const bool too_long = test.depth + test.tokens > model.config().context;
     if (!too_long && bytes <= budget) return false;
     const std::string why =
@@ -209,31 +218,41 @@ std::vector<Test> keep_possible(std::vector<Test> tests, const smollm3::Model& m
   return tests;
 }
 
+compute::Rates limits_of(compute::Device& device, std::uint64_t model_bytes) {
+  if (const std::optional<compute::Rates> rates = device.measure_rates()) return *rates;
+  base::ThreadPool pool(device.threads());
+  return measure_limits(pool, model_bytes);
+}
+
+std::string describe(const compute::Rates& limits) {
+  // A device that has one kind of product for all weights has one rate.
+  const std::string products =
+      limits.int8_per_second == limits.float_per_second
+          ? fmt::format("{:.1f} Tops/s", limits.float_per_second * 1e-12)
+          : fmt::format("{:.2f} Tops/s int8, {:.2f} float", limits.int8_per_second * 1e-12,
+                        limits.float_per_second * 1e-12);
+  return fmt::format("limits: reading {:.1f} GB/s · {} ({})", limits.bytes_per_second * 1e-9, products,
+                     limits.instructions);
+}
+
 int bench(const Options& options, const Globals& globals) {
   std::vector<Test> tests = list_tests(options);
   if (tests.empty()) throw UsageError("there is no test to run");
   const gguf::File file = open_model(globals);
-  const int threads = globals.threads > 0 ? globals.threads : base::usable_processors();
+  const auto device = choose_device(globals);
   const ProgressLine progress(globals.quiet);
   progress.show("measuring the machine's limits …");
-  const auto device = compute::make_cpu_device(threads);
   smollm3::Model model(file, *device, globals.context);
   announce_model(globals, file);
-  const Limits limits = [&] {
-    base::ThreadPool pool(threads);
-    return measure_limits(pool, weight_bytes(model));
-  }();
-  const std::uint64_t available = base::available_memory();
-  tests = keep_possible(std::move(tests), model, available > file.size() ? available - file.size() : 0);
+  const compute::Rates limits = limits_of(*device, weight_bytes(model));
+  tests = keep_possible(std::move(tests), model, device->free_memory(file.size()));
   progress.clear();
   Output& out = standard_output();
   if (!options.json) {
-    out.write(fmt::format("{} · {} of weights · {} · {} threads · exact\n",
+    out.write(fmt::format("{} · {} of weights · {} · {} threads · {}\n",
                           printable(file.string("general.name", file.name())), byte_size(weight_bytes(model)),
-                          device->name(), threads));
-    out.write(fmt::format("limits: reading {:.1f} GB/s · {:.2f} Tops/s int8, {:.2f} float ({})\n\n",
-                          limits.bytes_per_second * 1e-9, limits.int8_per_second * 1e-12,
-                          limits.float_per_second * 1e-12, limits.instructions));
+                          device->name(), device->threads(), device->exact() ? "exact" : "fast"));
+    out.write(describe(limits) + "\n\n");
     out.write(fmt::format("{:<8} {:>8} {:>6} {:>11} {:>10}\n", "test", "depth", "batch", "tokens/s", "of limit"));
     out.flush();
   }
@@ -277,8 +296,9 @@ void add_bench(CommandLine& line) {
   command.notes(
       "pp is prompt processing, tg the generation of text. The limit is the least time that the bytes and\n"
       "operations of a test can take at the rates measured first: reading as many bytes as the model has,\n"
-      "int8 dot products for quantised weights, float products for attention and other weights. Known\n"
-      "positions are filled with random keys and values instead of being computed.\n"
+      "int8 dot products for quantised weights, float products for attention and other weights; on a GPU\n"
+      "products of halves for all. Known positions are filled with random keys and values instead of\n"
+      "being computed.\n"
       "\n"
       "Example:\n"
       "  smollm3 --threads 2 bench -p 512 -n 64 -d 0 -b 1,16");

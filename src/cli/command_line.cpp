@@ -150,6 +150,9 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(about, "smollm3")) 
   app_->footer(root_notes);
   Command root(app_.get());
   root.option("-m,--model", "FILE", "The model, a GGUF file", globals_.model);
+  root.option("--device", "cpu|cuda|auto", "What to compute on; auto takes the GPU where there is one (default: auto)",
+              globals_.device)
+      .one_of({"cpu", "cuda", "auto"});
   root.option("-t,--threads", "N", "Threads to compute with (default: as many as there are processors)",
               globals_.threads)
       .between(1, 1024);
@@ -158,7 +161,8 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(about, "smollm3")) 
               "model and the memory allow)",
               globals_.context)
       .between(1, 16'777'216);
-  root.flag("--exact", "The same bits on every machine for prompts too (default where nothing faster is built in)",
+  root.flag("--exact",
+            "The same bits on every machine for prompts too, computed on the CPU (default where nothing faster is built in)",
             globals_.exact);
   root.flag("-q,--quiet", "Nothing on standard error but errors", globals_.quiet);
 }

@@ -18,9 +18,10 @@ namespace cli {
 
 // Options that stand before or after any command.
 struct Globals {
-  std::string model;          // empty: see model_choice.h
-  int threads = 0;            // 0: as many as there are processors
-  std::uint32_t context = 0;  // 0: what the model and the memory allow
+  std::string model;            // empty: see model_choice.h
+  std::string device = "auto";  // or "cpu", "cuda"
+  int threads = 0;              // 0: as many as there are processors
+  std::uint32_t context = 0;    // 0: what the model and the memory allow
   bool exact = false;
   bool quiet = false;  // nothing on standard error but errors
 };

@@ -191,7 +191,7 @@ double read_rate(base::ThreadPool& pool, const Kernels& kernels, std::uint64_t m
 
 }  // namespace
 
-Limits measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes) {
+compute::Rates measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes) {
   const Kernels& kernels = best_kernels();
   return {.bytes_per_second = read_rate(pool, kernels, model_bytes),
           .int8_per_second = product_rate(pool, kernels.int8_products, kernels.int8_operations),

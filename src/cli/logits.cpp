@@ -12,7 +12,7 @@
 #include <new>
 
 #include "base/error.h"
-#include "base/resources.h"
+#include "cli/device_choice.h"
 #include "cli/input.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"
@@ -50,7 +50,7 @@ int logits(const Options& options, const Globals& globals) {
   const std::vector<smollm3::Token> tokens = read_tokens(options.tokens);
   if (tokens.empty()) throw UsageError("--tokens: there are none");
   const gguf::File file = open_model(globals);
-  const auto device = compute::make_cpu_device(globals.threads > 0 ? globals.threads : base::usable_processors());
+  const auto device = choose_device(globals);
   smollm3::Model model(file, *device, globals.context);
   for (const smollm3::Token token : tokens) {
     if (static_cast<std::uint32_t>(token) < model.config().vocab) continue;

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/resources.h"
 #include "cli/format.h"
+#include "cli/device_choice.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
@@ -139,7 +139,7 @@ int perplexity(const Options& options, const Globals& globals) {
     throw base::Error(options.file, fmt::format("has {} tokens, less than one chunk of {}", tokens.size(), size),
                       "take a longer text, or shorter chunks with --ctx");
   }
-  const auto device = compute::make_cpu_device(globals.threads > 0 ? globals.threads : base::usable_processors());
+  const auto device = choose_device(globals);
   smollm3::Model model(file, *device, globals.context);
   announce_model(globals, file);
 

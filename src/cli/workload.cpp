@@ -63,7 +63,7 @@ double position_bytes(const compute::KvShape& kv) {
 
 }  // namespace
 
-double Workload::least_seconds(const Limits& limits) const {
+double Workload::least_seconds(const compute::Rates& limits) const {
   const double computing = int8_operations / limits.int8_per_second + float_operations / limits.float_per_second;
   return std::max(bytes / limits.bytes_per_second, computing);
 }

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "cli/limits.h"
+#include "compute/compute.h"
 #include "smollm3/model.h"
 
 namespace cli {
@@ -15,7 +15,7 @@ struct Workload {
   double float_operations = 0;
 
   // The least time it can take: reading and computing can overlap, the two kinds of operations cannot.
-  double least_seconds(const Limits& limits) const;
+  double least_seconds(const compute::Rates& limits) const;
 };
 
 // Bytes of all weights that every pass over the model reads.

@@ -101,6 +101,14 @@ struct KvRow {
   std::size_t position = 0;
 };
 
+// What a device can do at most.
+struct Rates {
+  double bytes_per_second = 0;  // read from its memory
+  double int8_per_second = 0;   // operations of products of quantised weights: a product and a sum for each weight
+  double float_per_second = 0;  // operations of all other products
+  std::string instructions;     // that the products were measured with
+};
+
 // One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
 // carried out in the order they were asked for; a device with a queue of its own may do so later, but before read(),
 // copy_page() and write_page() return. What spans refer to is no longer needed when a call returns.
@@ -110,12 +118,17 @@ class Device {
 
   virtual std::string name() const = 0;  // as in "AVX-512 (VNNI)"
   virtual int threads() const = 0;
+  // Whether its results are, to the bit, those that docs/numerics.md states.
+  virtual bool exact() const = 0;
   // The most rows of a batch that are faster together than one half after the other.
   virtual std::size_t batch_rows() const = 0;
 
-  // Tells of a weight that products, or norms, will use: a device with memory of its own copies it there, once.
-  virtual void prepare(const Matrix&) {}
-  virtual void prepare(std::span<const float>) {}
+  // Measures what it can do at most, in about a second; nothing where the device is this machine's processors.
+  virtual std::optional<Rates> measure_rates() { return std::nullopt; }
+
+  // Tells of all weights that will be used, matrices and gains of norms: a device with memory of its own copies them
+  // there, or throws a base::Error that says how much they take and how much is free.
+  virtual void prepare(std::span<const Matrix> matrices, std::span<const std::span<const float>> gains) = 0;
   // Begins what was asked for, without waiting for its end.
   virtual void start() {}
 
@@ -129,8 +142,8 @@ class Device {
   // Room for at most `rows` rows of at most `cols` floats.
   virtual std::unique_ptr<Activations> make_activations(std::size_t rows, std::size_t cols) = 0;
 
-  // Moves floats in and out. to: from.rows * from.cols floats, without gaps.
-  virtual void read(View from, std::span<float> to) = 0;
+  // Moves floats out and in, without gaps between rows. What read() returns is valid until the next operation.
+  virtual std::span<const float> read(View from) = 0;
   virtual void write(std::span<const float> from, View to) = 0;
   // y row i = x row rows[i].
   virtual void gather(View x, std::span<const std::size_t> rows, View y) = 0;
@@ -140,7 +153,7 @@ class Device {
   // x row i = row tokens[i] of the table.
   virtual void embed(const Matrix& table, std::span<const std::uint32_t> tokens, View x) = 0;
 
-  // out = x / sqrt(mean(x²) + epsilon) * gain, row by row.
+  // out = x / sqrt(mean(x²) + epsilon) * gain, row by row. out is to be used before x is written again.
   virtual void rms_norm(View x, std::span<const float> gain, float epsilon, Activations& out) = 0;
 
   // Several products of one input, as one parallel phase.
@@ -154,7 +167,7 @@ class Device {
 
   // Turns the adjacent pairs (2i, 2i+1) of each head of each row. cos_sin: for each row of x, head_size floats:
   // cos 0, sin 0, cos 1, sin 1, …
-  virtual void rope(View x, std::size_t head_size, std::span<const float> cos_sin) = 0;
+  virtual void rope(View x, std::size_t head_size, View cos_sin) = 0;
 
   // Writes row i of k and v (kv_heads * head_size floats) into the cache at rows[i].
   virtual void store_kv(const KvShape& shape, std::size_t layer, View k, View v, std::span<const KvRow> rows) = 0;
@@ -174,5 +187,22 @@ std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced =
 
 // Whether this machine's processors can run the instruction set.
 bool supported(Isa isa);
+
+// Whether there is a GPU that make_cuda_device can use; if not, `why` is a clause that tells, as in "there is no NVIDIA
+// driver". Like make_cuda_device part of builds with SMOLLM3_CUDA only.
+bool cuda_available(std::string* why);
+
+// A device on an NVIDIA GPU; `threads` threads of this machine prepare its weights. An Error if there is none.
+std::unique_ptr<Device> make_cuda_device(int threads);
+
+enum class DeviceKind { Auto, Cpu, Cuda };
+
+struct ChosenDevice {
+  std::unique_ptr<Device> device;
+  std::string note;  // a sentence for the user if Auto found no GPU in a build that could use one, else empty
+};
+
+// Auto: the GPU in builds with CUDA where there is one, else the CPU. Cuda: the GPU, or an Error that says why not.
+ChosenDevice make_device(DeviceKind kind, int threads);
 
 }  // namespace compute

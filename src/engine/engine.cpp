@@ -72,14 +72,15 @@ double Usage::generate_speed() const { return generated_tokens > 1 ? speed(gener
 struct Engine::State {
   State(gguf::File f, const Options& options)
       : file(std::move(f)),
-        device(compute::make_cpu_device(options.threads > 0 ? options.threads : base::usable_processors())),
+        chosen(compute::make_device(options.device, options.threads > 0 ? options.threads : base::usable_processors())),
+        device(*chosen.device),
         tokenizer(smollm3::Tokenizer::load(file)),
         chat_template(smollm3::ChatTemplate::of(file)),
-        model(file, *device, options.context),
+        model(file, device, options.context),
         kv_shape(model.kv_shape(options.kv_type)),
-        budget(device->free_memory(file.size())),
+        budget(device.free_memory(file.size())),
         context(static_cast<std::uint32_t>(choose_context(options.context, model.config(), kv_shape, budget))),
-        pool(*device, kv_shape, context, budget) {
+        pool(device, kv_shape, context, budget) {
     if (tokenizer.vocab_size() != static_cast<std::int32_t>(model.config().vocab)) {
       throw Error(file.name(), "its tokenizer has " + std::to_string(tokenizer.vocab_size()) + " tokens and its weights " +
                                    std::to_string(model.config().vocab), "the file is damaged or badly converted");
@@ -108,7 +109,8 @@ struct Engine::State {
   void keep(Computed conversation);
 
   gguf::File file;
-  std::unique_ptr<compute::Device> device;
+  compute::ChosenDevice chosen;
+  compute::Device& device;
   smollm3::Tokenizer tokenizer;
   smollm3::ChatTemplate chat_template;
   smollm3::Model model;
@@ -308,9 +310,10 @@ std::string Engine::model_name() const { return std::string(state_->file.string(
 const smollm3::Config& Engine::config() const { return state_->model.config(); }
 const smollm3::Tokenizer& Engine::tokenizer() const { return state_->tokenizer; }
 const smollm3::ChatTemplate& Engine::chat_template() const { return state_->chat_template; }
-std::string Engine::device_name() const { return state_->device->name(); }
-std::string Engine::mode() const { return "exact"; }
-int Engine::threads() const { return state_->device->threads(); }
+std::string Engine::device_name() const { return state_->device.name(); }
+std::string Engine::device_note() const { return state_->chosen.note; }
+std::string Engine::mode() const { return state_->device.exact() ? "exact" : "fast"; }
+int Engine::threads() const { return state_->device.threads(); }
 std::uint32_t Engine::context() const { return state_->context; }
 
 }  // namespace engine

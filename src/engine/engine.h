@@ -20,6 +20,7 @@
 namespace engine {
 
 struct Options {
+  compute::DeviceKind device = compute::DeviceKind::Auto;
   int threads = 0;            // 0: as many as there are processors
   std::uint32_t context = 0;  // positions a conversation may have; 0: a default that fits into memory
   quant::Type kv_type = quant::Type::F16;
@@ -96,6 +97,7 @@ class Engine {
   const smollm3::Tokenizer& tokenizer() const;
   const smollm3::ChatTemplate& chat_template() const;
   std::string device_name() const;
+  std::string device_note() const;  // as of compute::ChosenDevice
   std::string mode() const;        // "exact" or "fast"
   int threads() const;
   std::uint32_t context() const;   // positions a conversation may have

@@ -13,7 +13,9 @@ struct Model::Buffers {
   compute::Buffer q;        // {tokens, query_size}
   compute::Buffer k;        // {tokens, kv_size}
   compute::Buffer v;        // {tokens, kv_size}
+  compute::Buffer angles;   // {tokens, head_size}: cosines and sines of RoPE
   compute::Buffer last;     // {rows with logits, hidden}: the residual stream from the last layer's attention on
+  compute::Buffer last_angles;  // {rows with logits, head_size}
   compute::Buffer logits;   // {rows with logits, vocab}
   std::unique_ptr<compute::Activations> normed;    // {tokens, hidden}
   std::unique_ptr<compute::Activations> attended;  // {tokens, query_size}
@@ -21,15 +23,15 @@ struct Model::Buffers {
 
   std::vector<std::uint32_t> tokens;
   std::vector<compute::KvRow> rows;     // where each token stands; at the end of the last layer: each with logits
-  std::vector<float> cos_sin;           // {rows, head_size}
+  std::vector<float> cos_sin;           // {rows, head_size}: what angles holds
   std::vector<std::size_t> wanted;      // tokens whose logits are asked for
-  std::vector<float> result;            // {wanted, vocab}
 
   Buffers(const Config& config, compute::Device& device, std::size_t batch)
       : x(device.allocate(batch, config.hidden)),
         q(device.allocate(batch, config.query_size())),
         k(device.allocate(batch, config.kv_size())),
         v(device.allocate(batch, config.kv_size())),
+        angles(device.allocate(batch, config.head_size)),
         normed(device.make_activations(batch, config.hidden)),
         attended(device.make_activations(batch, config.query_size())),
         inner(device.make_activations(batch, config.ffn)) {}
@@ -52,15 +54,15 @@ compute::KvShape Model::kv_shape(quant::Type type) const {
 }
 
 void Model::prepare() {
-  device_.prepare(weights_.embedding);
+  std::vector<compute::Matrix> matrices = {weights_.embedding};
+  std::vector<std::span<const float>> gains;
   for (const LayerWeights& layer : weights_.layers) {
-    device_.prepare(layer.attention_norm);
-    for (const compute::Matrix* weight : {&layer.q, &layer.k, &layer.v, &layer.o}) device_.prepare(*weight);
-    device_.prepare(layer.ffn_norm);
-    for (const compute::Matrix* weight : {&layer.gate, &layer.up, &layer.down}) device_.prepare(*weight);
+    matrices.insert(matrices.end(), {layer.q, layer.k, layer.v, layer.o, layer.gate, layer.up, layer.down});
+    gains.insert(gains.end(), {layer.attention_norm, layer.ffn_norm});
   }
-  device_.prepare(weights_.output_norm);
-  if (weights_.output.data.data() != weights_.embedding.data.data()) device_.prepare(weights_.output);
+  gains.push_back(weights_.output_norm);
+  if (weights_.output.data.data() != weights_.embedding.data.data()) matrices.push_back(weights_.output);
+  device_.prepare(matrices, gains);
 }
 
 // Lists the batch's tokens, their places in the cache and their angles; returns how many there are.
@@ -82,9 +84,10 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
     }
   }
   if (b.tokens.size() > max_batch_) throw base::Error("batch", "has more than " + std::to_string(max_batch_) + " tokens");
-  b.cos_sin.resize(b.tokens.size() * config_.head_size);
-  for (std::size_t i = 0; i < b.rows.size(); ++i) {
-    rope_.angles(b.rows[i].position, std::span(b.cos_sin).subspan(i * config_.head_size, config_.head_size));
+  b.cos_sin.clear();
+  for (const compute::KvRow& row : b.rows) {
+    const std::span<const float> angles = rope_.angles(row.position);
+    b.cos_sin.insert(b.cos_sin.end(), angles.begin(), angles.end());
   }
   return b.tokens.size();
 }
@@ -95,6 +98,7 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
   if (count == 0) return {};
   compute::View x = b.x.first(count);
 
+  device_.write(b.cos_sin, b.angles.first(count));
   device_.embed(weights_.embedding, b.tokens, x);
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
@@ -110,7 +114,7 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
     } else {
       device_.matmul(*b.normed, {{layer.q, q}, {layer.k, k}, {layer.v, v}});
     }
-    if (Config::has_rope(i)) device_.rope(k, config_.head_size, b.cos_sin);
+    if (Config::has_rope(i)) device_.rope(k, config_.head_size, b.angles.first(count));
     device_.store_kv(cache, i, k, v, b.rows);
     if (narrow) {
       if (b.wanted.empty()) break;
@@ -120,7 +124,7 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
       device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
       device_.matmul(*b.normed, {{layer.q, q}});
     }
-    if (Config::has_rope(i)) device_.rope(q, config_.head_size, b.cos_sin);
+    if (Config::has_rope(i)) device_.rope(q, config_.head_size, narrow ? b.last_angles.first(count) : b.angles.first(count));
     device_.attention(cache, i, q, b.rows, *b.attended);
     device_.matmul(*b.attended, {{layer.o, x, /*add=*/true}});
 
@@ -138,16 +142,15 @@ std::span<const float> Model::forward(std::span<const Chunk> chunks, const compu
 compute::View Model::keep_wanted(compute::View x) {
   Buffers& b = *buffers_;
   const std::size_t count = b.wanted.size();
-  if (count > b.last.view().rows) b.last = device_.allocate(count, config_.hidden);
+  if (count > b.last.view().rows) {
+    b.last = device_.allocate(count, config_.hidden);
+    b.last_angles = device_.allocate(count, config_.head_size);
+  }
   const compute::View last = b.last.first(count);
   device_.gather(x, b.wanted, last);
-  const std::size_t head = config_.head_size;
-  for (std::size_t i = 0; i < count; ++i) {  // wanted[i] is at least i
-    b.rows[i] = b.rows[b.wanted[i]];
-    std::copy_n(&b.cos_sin[b.wanted[i] * head], head, &b.cos_sin[i * head]);
-  }
+  device_.gather(b.angles.first(b.rows.size()), b.wanted, b.last_angles.first(count));
+  for (std::size_t i = 0; i < count; ++i) b.rows[i] = b.rows[b.wanted[i]];  // wanted[i] is at least i
   b.rows.resize(count);
-  b.cos_sin.resize(count * head);
   return last;
 }
 
@@ -158,9 +161,7 @@ std::span<const float> Model::output(compute::View x) {
   const compute::View logits = b.logits.first(x.rows);
   device_.rms_norm(x, weights_.output_norm, config_.norm_epsilon, *b.normed);
   device_.matmul(*b.normed, {{weights_.output, logits}});
-  b.result.resize(x.rows * config_.vocab);
-  device_.read(logits, b.result);
-  return b.result;
+  return device_.read(logits);
 }
 
 }  // namespace smollm3

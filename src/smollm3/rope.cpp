@@ -32,12 +32,16 @@ Rope::Rope(const RopeConfig& config, std::size_t head_size) : frequencies_(head_
   scale_ = 1 + 0.1 * std::log(config.factor);
 }
 
-void Rope::angles(std::size_t position, std::span<float> cos_sin) const {
-  for (std::size_t i = 0; i < frequencies_.size(); ++i) {
-    const double angle = static_cast<double>(position) * frequencies_[i];
-    cos_sin[2 * i] = static_cast<float>(std::cos(angle) * scale_);
-    cos_sin[2 * i + 1] = static_cast<float>(std::sin(angle) * scale_);
+std::span<const float> Rope::angles(std::size_t position) {
+  const std::size_t size = 2 * frequencies_.size();
+  for (std::size_t p = known_.size() / size; p <= position; ++p) {
+    for (const double frequency : frequencies_) {
+      const double angle = static_cast<double>(p) * frequency;
+      known_.push_back(static_cast<float>(std::cos(angle) * scale_));
+      known_.push_back(static_cast<float>(std::sin(angle) * scale_));
+    }
   }
+  return std::span(known_).subspan(position * size, size);
 }
 
 }  // namespace smollm3

@@ -5,7 +5,7 @@ import math
 import os
 import unittest
 
-from program import expect_error, micro, path, run
+from program import environment, expect_error, micro, path, run
 
 VOCABULARY = 512
 
@@ -80,6 +80,11 @@ class Bench(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertEqual(len(json.loads(result.stdout)), 1)
         self.assertRegex(result.stderr.decode(), r"\ALeft out: pp 8 at depth 100000[^\n]*\n\Z")
+
+    def test_a_gpu_that_is_not_there(self):
+        for command in (["bench"], ["logits", "--tokens", "1", "--out", path("l")], ["run", "Hi"], ["serve", "--port", "0"]):
+            result = run("--model", micro(), "--device", "cuda", *command, env=environment(CUDA_VISIBLE_DEVICES=""))
+            expect_error(self, result, 1, "--device cuda", "--device cpu")
 
     def test_nothing_to_do(self):
         expect_error(self, self.bench("-p", "0", "-n", "0"), 2, "no test")

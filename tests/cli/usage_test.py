@@ -29,6 +29,10 @@ class WrongUsage(unittest.TestCase):
     def test_unknown_choice(self):
         expect_error(self, run("synth", "--shape", "huge", "--out", path("x")), 2, "huge")
 
+    def test_device(self):
+        expect_error(self, run("--device", "tpu", "inspect", micro()), 2, "tpu")
+        expect_error(self, run("--model", micro(), "--device", "cuda", "--exact", "run", "Hi"), 2, "--exact", "--device cuda")
+
     def test_missing_value(self):
         expect_error(self, run("inspect", micro(), "--model"), 2, "--model")
 

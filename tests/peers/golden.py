@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/reference/golden.txt: llama.cpp's logits of the small models in tests/reference/golden.cpp.
+"""Writes tests/reference/golden_llama_cpp.txt: llama.cpp's logits of the small models in tests/reference/golden.cpp.
 
   golden.py --program build/test/golden_models [--out FILE]
 
@@ -16,13 +16,13 @@ import peer
 
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 arguments.add_argument("--program", required=True)
-arguments.add_argument("--out", type=pathlib.Path, default=peer.ROOT / "tests/reference/golden.txt")
+arguments.add_argument("--out", type=pathlib.Path, default=peer.ROOT / "tests/reference/golden_llama_cpp.txt")
 options = arguments.parse_args()
 
 lines = []
 with tempfile.TemporaryDirectory() as folder:
     llama, libraries = peer.compile_peer(folder)
-    listing = subprocess.run([options.program, folder], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run([options.program, "llama_cpp", folder], check=True, capture_output=True, text=True).stdout
     for line in listing.splitlines():
         name, fingerprint, *positions = line.split()
         model, tokens, out = (pathlib.Path(folder) / f"{name}.{kind}" for kind in ("gguf", "tokens", "logits"))

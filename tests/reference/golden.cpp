@@ -11,14 +11,33 @@ namespace reference {
 
 std::span<const GoldenModel> golden_models() {
   static const GoldenModel models[] = {
-      {"tied", {.layers = 8, .hidden = 128, .ffn = 256, .heads = 4, .kv_heads = 2, .vocab = 131}},
-      {"yarn", {.layers = 8, .hidden = 128, .ffn = 256, .heads = 4, .kv_heads = 2, .vocab = 131, .yarn_factor = 2}},
-      {"own_head", {.layers = 5, .hidden = 192, .ffn = 320, .heads = 6, .kv_heads = 2, .vocab = 131, .tied = false}},
+      {"llama_cpp", "tied", {.layers = 8, .hidden = 128, .ffn = 256, .heads = 4, .kv_heads = 2, .vocab = 131}},
+      {"llama_cpp",
+       "yarn",
+       {.layers = 8, .hidden = 128, .ffn = 256, .heads = 4, .kv_heads = 2, .vocab = 131, .yarn_factor = 2}},
+      {"llama_cpp",
+       "own_head",
+       {.layers = 5, .hidden = 192, .ffn = 320, .heads = 6, .kv_heads = 2, .vocab = 131, .tied = false}},
+      // Groups of four, one and two query heads. YaRN over so few positions that its ramp lies among pairs that turn.
+      {"transformers", "tied", {.layers = 5, .hidden = 128, .ffn = 32, .heads = 8, .kv_heads = 2, .vocab = 97}},
+      {"transformers",
+       "own_head",
+       {.layers = 8, .hidden = 32, .ffn = 64, .heads = 2, .kv_heads = 2, .vocab = 97, .tied = false}},
+      {"transformers",
+       "yarn",
+       {.layers = 5,
+        .hidden = 64,
+        .ffn = 64,
+        .heads = 4,
+        .kv_heads = 2,
+        .vocab = 97,
+        .yarn_factor = 4,
+        .yarn_context = 1024}},
   };
   return models;
 }
 
-void PrintTo(const GoldenModel& model, std::ostream* out) { *out << model.name; }
+void PrintTo(const GoldenModel& model, std::ostream* out) { *out << model.peer << ' ' << model.name; }
 
 std::vector<std::uint32_t> golden_tokens(const GoldenModel& model) {
   return random_tokens(golden_positions().back() + 1, model.shape.vocab);

@@ -182,7 +182,8 @@ void write_model(const RandomModel& m, const std::filesystem::path& path) {
   const std::uint32_t head_size = m.head_size != 0 ? m.head_size : m.hidden / m.heads;
   out.add("general.architecture", "smollm3");
   out.add("smollm3.block_count", m.layers);
-  out.add("smollm3.context_length", static_cast<std::uint32_t>(65536 * m.yarn_factor));
+  out.add("smollm3.context_length",
+          m.yarn_factor == 1 ? 65536 : static_cast<std::uint32_t>(static_cast<float>(m.yarn_context) * m.yarn_factor));
   out.add("smollm3.embedding_length", m.hidden);
   out.add("smollm3.feed_forward_length", m.ffn);
   out.add("smollm3.attention.head_count", m.heads);
@@ -199,7 +200,7 @@ void write_model(const RandomModel& m, const std::filesystem::path& path) {
   if (m.yarn_factor != 1) {
     out.add("smollm3.rope.scaling.type", "yarn");
     out.add("smollm3.rope.scaling.factor", m.yarn_factor);
-    out.add("smollm3.rope.scaling.original_context_length", std::uint32_t{65536});
+    out.add("smollm3.rope.scaling.original_context_length", m.yarn_context);
   }
   const std::vector<Planned> tensors = plan(m);
   for (const Planned& t : tensors) {

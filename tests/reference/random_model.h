@@ -20,7 +20,8 @@ struct RandomModel {
   std::uint32_t head_size = 0;  // hidden / heads unless given
   std::uint32_t vocab = 1000;
   bool tied = true;       // the embedding serves as the output head
-  float yarn_factor = 1;  // in the file's metadata, over 65,536 positions
+  float yarn_factor = 1;  // in the file's metadata, over yarn_context positions
+  std::uint32_t yarn_context = 65536;
   // One channel in a hundred of the residual stream fifty times larger than the others.
   bool outliers = false;
   // Weights of block types: normally distributed and encoded by the program, or any valid blocks of about that spread,

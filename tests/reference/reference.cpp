@@ -180,8 +180,9 @@ class Model {
       return size * std::log(hyper_.original_context / (2 * std::numbers::pi * times)) /
              (2 * std::log(hyper_.rope_base));
     };
-    const double low = std::max(std::floor(pair_turning(32)), 0.0);
-    const double high = std::min(std::ceil(pair_turning(1)), size - 1);
+    const bool rounded = !options_.faults.yarn_bounds_unrounded;
+    const double low = std::max(rounded ? std::floor(pair_turning(32)) : pair_turning(32), 0.0);
+    const double high = std::min(rounded ? std::ceil(pair_turning(1)) : pair_turning(1), size - 1);
     const double slowed = std::clamp((i - low) / std::max(high - low, 0.001), 0.0, 1.0);
     return plain * (1 - slowed) + plain / hyper_.yarn_factor * slowed;
   }

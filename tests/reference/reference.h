@@ -33,6 +33,7 @@ struct Faults {
   bool yarn_ignored = false;
   bool yarn_without_magnitude = false;  // angles stretched, cos and sin not scaled
   bool yarn_without_stretch = false;    // cos and sin scaled, angles not stretched
+  bool yarn_bounds_unrounded = false;   // the ramp from where a pair would be, not from a whole pair to a whole pair
   bool kv_heads_interleaved = false;    // query head h reads key/value head h % kv_heads instead of h / group
   std::optional<std::size_t> skipped_layer = std::nullopt;
   std::optional<DroppedMins> dropped_mins = std::nullopt;

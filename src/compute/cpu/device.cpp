@@ -102,7 +102,11 @@ class CpuDevice : public Device {
 
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
+  bool exact() const override { return true; }
   std::size_t batch_rows() const override { return 512; }
+
+  // Weights are used where they lie.
+  void prepare(std::span<const Matrix>, std::span<const std::span<const float>>) override {}
 
   // The file is mapped: its pages are not taken yet, but will be.
   std::uint64_t free_memory(std::uint64_t file_bytes) const override {
@@ -137,11 +141,13 @@ class CpuDevice : public Device {
     return std::make_unique<CpuActivations>(rows, cols);
   }
 
-  void read(View from, std::span<float> to) override {
-    require(to.size() == from.rows * from.cols, "read", "sizes differ");
+  std::span<const float> read(View from) override {
+    if (from.stride == from.cols || from.rows < 2) return {from.data, from.rows * from.cols};
+    read_.resize(from.rows * from.cols);
     for (std::size_t i = 0; i < from.rows; ++i) {
-      std::copy_n(from.data + i * from.stride, from.cols, to.data() + i * from.cols);
+      std::copy_n(from.data + i * from.stride, from.cols, read_.data() + i * from.cols);
     }
+    return read_;
   }
 
   void write(std::span<const float> from, View to) override {
@@ -241,12 +247,13 @@ class CpuDevice : public Device {
     });
   }
 
-  void rope(View x, std::size_t head_size, std::span<const float> cos_sin) override {
-    require(head_size % 16 == 0 && head_size != 0 && x.cols % head_size == 0 && cos_sin.size() == x.rows * head_size,
+  void rope(View x, std::size_t head_size, View cos_sin) override {
+    require(head_size % 16 == 0 && head_size != 0 && x.cols % head_size == 0 && cos_sin.rows == x.rows &&
+                cos_sin.cols == head_size,
             "rope", "shapes differ");
     each_row(x.rows, [&](std::size_t i) {
       for (std::size_t head = 0; head < x.cols; head += head_size) {
-        kernels_.rope(x.data + i * x.stride + head, cos_sin.data() + i * head_size, head_size);
+        kernels_.rope(x.data + i * x.stride + head, cos_sin.data + i * cos_sin.stride, head_size);
       }
     });
   }
@@ -337,6 +344,7 @@ class CpuDevice : public Device {
   base::ThreadPool pool_;
   Ranges ranges_;
   Attention attention_;
+  std::vector<float> read_;             // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;  // for each thread, the gate and up products of one part
 };
 

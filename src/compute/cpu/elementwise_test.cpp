@@ -206,7 +206,8 @@ TEST_P(ByIsa, SwiGluHasTheScalarBits) {
 std::vector<float> turned(Device& device, std::span<const float> x, std::size_t rows, std::size_t head_size,
                           std::span<const float> cos_sin) {
   const Buffer input = to_device(device, x, rows);
-  device.rope(input.view(), head_size, cos_sin);
+  const Buffer angles = to_device(device, cos_sin, rows);
+  device.rope(input.view(), head_size, angles.view());
   return from_device(device, input.view());
 }
 

@@ -155,9 +155,8 @@ inline Buffer to_device(Device& device, std::span<const float> x, std::size_t ro
 }
 
 inline std::vector<float> from_device(Device& device, View view) {
-  std::vector<float> x(view.rows * view.cols);
-  device.read(view, x);
-  return x;
+  const std::span<const float> x = device.read(view);
+  return {x.begin(), x.end()};
 }
 
 // The content of activations, by way of a product with the identity.

@@ -19,6 +19,15 @@ inline void check(cudaError_t status, const char* what) {
 
 #ifndef SMOLLM3_EMULATE_CUDA
 
+// Multiprocessors of the current device.
+inline unsigned multiprocessors() {
+  int device = 0;
+  int count = 0;
+  check(cudaGetDevice(&device), "current device");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "multiprocessors");
+  return static_cast<unsigned>(count);
+}
+
 // Starts a kernel whose first statement that touches anything another kernel wrote comes after
 // ptx::wait_for_dependencies(). `shared`: bytes of dynamic shared memory.
 template <typename... Parameters, typename... Arguments>

@@ -8,11 +8,11 @@
 // columns), pair 2 (row g, columns 2t+8, 2t+9), pair 3 (row g + 8, columns 2t+8, 2t+9), columns counted from 16 * step.
 //
 //   Q4  w = s q - m     [32 lanes][4 steps] words of 4-bit q: pair p's first at bits 4p, its second at bits 16 + 4p
-//                       [16 rows][2 groups of 32 columns] of (s, m), binary16                              640 bytes
+//                       [8 g][rows g, g + 8][2 groups of 32 columns] of (s, m), binary16                  640 bytes
 //   Q6  w = s (q - 32)  [32 lanes][4 steps] words with the low 4 bits of q, as in Q4
-//                       [32 lanes][2] words with the high 2 bits: word j has steps 2j and 2j + 1; pair p of step
-//                       2j + i has its first at bits 8i + 2p, its second at bits 16 + 8i + 2p
-//                       [16 rows][4 groups of 16 columns] of s, binary16                                   896 bytes
+//                       [32 lanes][2] words with the high 2 bits: word j has steps 2j and 2j + 1; of step 2j + i,
+//                       the first of pairs 0, 2, 1, 3 are at bits 8i, 8i + 2, 8i + 4, 8i + 6, the second 16 further
+//                       [8 g][rows g, g + 8][4 groups of 16 columns] of s, binary16                        896 bytes
 //   F16                 [4 steps][32 lanes][4 pairs] of two binary16 numbers                             2,048 bytes
 //   F32                 not tiled: rows of floats as they are, for products in float
 //
@@ -53,7 +53,7 @@ struct PackedMatrix {
 
   std::size_t padded_rows() const { return format == Format::F32 ? rows : round_up(rows, row_unit); }
   std::size_t padded_cols() const { return format == Format::F32 ? cols : round_up(cols, tile_cols); }
-  std::size_t bytes() const { return padded_rows() * padded_cols() / (tile_rows * tile_cols) * tile_bytes(format); }
+  std::size_t bytes() const { return padded_rows() * padded_cols() * tile_bytes(format) / (tile_rows * tile_cols); }
 };
 
 Format packed_format(quant::Type type);

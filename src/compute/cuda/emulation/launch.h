@@ -1,0 +1,43 @@
+// Kernels run on the processor. How to test one:
+//
+//   1. The kernel's file (say norm.cu) includes "compute/cuda/ptx.h" and "compute/cuda/launch.h", uses PTX only through
+//      ptx:: and starts kernels only with launch(). Kernels with __shared__ variables stand in an anonymous namespace
+//      (alignas before __shared__, or __align__ after); dynamic shared memory is ptx::dynamic_shared(). A loop that
+//      waits for another thread's store never ends here.
+//   2. norm_test.cpp is an ordinary GoogleTest file that includes norm.h and calls its functions with pointers to host
+//      memory (std::vector; 16-byte loads want 16-byte alignment: allocated memory has it) and with stream nullptr;
+//      the call returns when the grid has been carried out.
+//   3. src/compute/cuda/CMakeLists.txt: smollm3_cuda_emulated_test(norm_test SOURCES norm_test.cpp KERNELS norm.cu)
+//      By hand: g++ -std=c++20 -O2 -g -DSMOLLM3_EMULATE_CUDA -fno-strict-aliasing -Wno-unknown-pragmas -Isrc
+//      -Isrc/compute/cuda/emulation/toolkit -x c++ norm.cu norm_test.cpp src/compute/cuda/emulation/*.cpp
+//      src/base/error.cpp -x none -lgtest -lgtest_main   (no CUDA toolkit; emulation/toolkit/ stands for its headers)
+//
+// What stops the program, with block and thread: threads that wait at different barriers or instructions, shared
+// addresses outside the block's memory or misaligned, cp.async from misaligned global memory, wgmma without
+// warpgroup_arrive(), whose sums are touched or whose B is overwritten before warpgroup_wait(), or that reads what
+// cp.async brought without fence_async_shared(), a descriptor without the 128-byte swizzle.
+// What shows as NaN (bytes of 0xFF): shared memory before it is written, data of cp.async before copy_async_wait(),
+// sums of wgmma before warpgroup_wait(), results of lanes that don't take part in a shuffle. What is not found: races
+// between blocks, and most missing barriers inside one (threads run in order until they wait).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <tuple>
+#include <utility>
+
+#include "compute/cuda/emulation/machine.h"
+
+namespace compute::cuda {
+
+// As the GPU's launch(), but returns when the kernel has ended.
+template <typename... Parameters, typename... Arguments>
+void launch(cudaStream_t, dim3 grid, dim3 block, std::size_t shared, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  const std::tuple<Parameters...> parameters{static_cast<Parameters>(std::forward<Arguments>(arguments))...};
+  emulation::launch_or_capture(
+      [=] { emulation::run_grid(grid, block, shared, [&] { std::apply(kernel, parameters); }); });
+}
+
+}  // namespace compute::cuda

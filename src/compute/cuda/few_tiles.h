@@ -1,0 +1,166 @@
+// A tile of packed weights (packed.h) times at most 8 rows of activations, by one warp.
+//
+// The bits of a weight are multiplied as they are. A number q below 1,024 in the low bits of a half is the subnormal
+// q · 2^-24, which matrix instructions take exactly, so a mask makes two weights ready; q four bits further up, as that
+// of row g + 8 lies, is q · 2^-20. Scales and minima come in afterwards, once for each group of columns and in float:
+//   Σ w x = s Σ q x - m Σ x    with Σ x from the block's shared memory.
+// So a weight is never rounded, and a tile of Q4 takes some 60 instructions of a warp for 1,024 weights.
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "compute/cuda/packed.h"
+#include "compute/cuda/ptx.h"
+
+namespace compute::cuda::few {
+
+__device__ inline __half2 as_half2(std::uint32_t bits) {
+  __half2 value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+__device__ inline std::uint32_t as_bits(__half2 value) {
+  std::uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// The B fragments of a tile's four steps, and for each of its groups of 32 columns the sum of the lane's two rows of
+// activations, 2t and 2t + 1.
+struct TileInput {
+  std::uint32_t b[4][2];
+  float sum[2][2];
+};
+
+// What has been summed up of a row of tiles. A lane has rows g and g + 8 of the weight for rows 2t and 2t + 1 of the
+// activations, in the order of the D fragment: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). If there is a `single`
+// row of activations, the second and fourth are left alone.
+struct Sums {
+  float product[4] = {};
+  float minimum[4] = {};
+};
+
+// sums += scale of row g (first) or g + 8 (second) * part.
+template <bool single>
+__device__ inline void add_scaled(float (&sums)[4], const float (&part)[4], float first, float second) {
+  sums[0] += first * part[0];
+  sums[2] += second * part[2];
+  if constexpr (!single) {
+    sums[1] += first * part[1];
+    sums[3] += second * part[3];
+  }
+}
+
+// A lane's part of a tile.
+template <Format format>
+struct FewTile;
+
+template <>
+struct FewTile<Format::Q4> {
+  uint4 words;
+  std::uint32_t scale;  // (s, m): lanes t = 0, 1 have groups 0, 1 of row g, t = 2, 3 those of row g + 8
+
+  __device__ void load(const std::byte* tile, unsigned lane) {
+    words = ptx::load_streaming(tile + lane * 16);
+    scale = ptx::load_streaming4(tile + 512 + lane * 4);
+  }
+
+  template <bool single>
+  __device__ void multiply(const TileInput& x, Sums& sums) const {
+    const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+    for (int group = 0; group < 2; ++group) {
+      float part[4] = {};
+#pragma unroll
+      for (int step = 2 * group; step < 2 * group + 2; ++step) {
+        const std::uint32_t low = word[step];
+        const std::uint32_t high = low >> 8;
+        const std::uint32_t a[4] = {low & 0x000f000f, low & 0x00f000f0, high & 0x000f000f, high & 0x00f000f0};
+        ptx::multiply(part, a, x.b[step]);
+      }
+      const __half2 first = as_half2(__shfl_sync(~0U, scale, group, 4));
+      const __half2 second = as_half2(__shfl_sync(~0U, scale, 2 + group, 4));
+      add_scaled<single>(sums.product, part, __low2float(first), __low2float(second));
+      const float columns[4] = {x.sum[group][0], x.sum[group][1], x.sum[group][0], x.sum[group][1]};
+      add_scaled<single>(sums.minimum, columns, __high2float(first), __high2float(second));
+    }
+  }
+
+  // Value i of the product.
+  __device__ static float total(const Sums& sums, int i) {
+    return sums.product[i] * (i < 2 ? 0x1p24F : 0x1p20F) - sums.minimum[i];
+  }
+};
+
+template <>
+struct FewTile<Format::Q6> {
+  uint4 words;
+  uint2 high;
+  std::uint32_t scale;  // two s: lanes t = 0, 1 have groups 0 and 1, 2 and 3 of row g, t = 2, 3 those of row g + 8
+
+  __device__ void load(const std::byte* tile, unsigned lane) {
+    words = ptx::load_streaming(tile + lane * 16);
+    high = ptx::load_streaming8(tile + 512 + lane * 8);
+    scale = ptx::load_streaming4(tile + 768 + lane * 4);
+  }
+
+  // Here q - 32 is made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns.
+  template <bool single>
+  __device__ void multiply(const TileInput& x, Sums& sums) const {
+    const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
+    const __half2 bias = as_half2(0x64206420);          // 1,024 + 32
+    const __half2 sixteenth = as_half2(0x2c002c00);     // 1 / 16
+    const __half2 shifted_bias = as_half2(0xd600d600);  // -64 - 32
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      const std::uint32_t above = step < 2 ? high.x : high.y;
+      std::uint32_t a[4];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t bits = half == 0 ? word[step] : word[step] >> 8;
+        // Brings the two bits of row g to 4 and 5, which takes those of row g + 8 to 8 and 9.
+        const int shift = 4 - 2 * half - 8 * (step % 2);
+        const std::uint32_t top = shift > 0 ? above << (shift & 31) : above >> (-shift & 31);
+        const std::uint32_t q0 = (top & 0x00300030) | ((bits & 0x000f000f) | 0x64006400);
+        const std::uint32_t q1 = (top & 0x03000300) | ((bits & 0x00f000f0) | 0x64006400);
+        a[2 * half] = as_bits(__hsub2(as_half2(q0), bias));
+        a[2 * half + 1] = as_bits(__hfma2(as_half2(q1), sixteenth, shifted_bias));
+      }
+      float part[4] = {};
+      ptx::multiply(part, a, x.b[step]);
+      const __half2 first = as_half2(__shfl_sync(~0U, scale, step / 2, 4));
+      const __half2 second = as_half2(__shfl_sync(~0U, scale, 2 + step / 2, 4));
+      const bool low = step % 2 == 0;
+      add_scaled<single>(sums.product, part, low ? __low2float(first) : __high2float(first),
+                         low ? __low2float(second) : __high2float(second));
+    }
+  }
+
+  __device__ static float total(const Sums& sums, int i) { return sums.product[i]; }
+};
+
+template <>
+struct FewTile<Format::F16> {
+  uint4 steps[4];
+
+  __device__ void load(const std::byte* tile, unsigned lane) {
+#pragma unroll
+    for (int step = 0; step < 4; ++step) steps[step] = ptx::load_streaming(tile + (step * 32 + lane) * 16);
+  }
+
+  template <bool single>
+  __device__ void multiply(const TileInput& x, Sums& sums) const {
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      const std::uint32_t a[4] = {steps[step].x, steps[step].y, steps[step].z, steps[step].w};
+      ptx::multiply(sums.product, a, x.b[step]);
+    }
+  }
+
+  __device__ static float total(const Sums& sums, int i) { return sums.product[i]; }
+};
+
+}  // namespace compute::cuda::few

@@ -1,0 +1,58 @@
+// Memory of the GPU, and memory of the host that the GPU copies from and to without detours.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <utility>
+
+#include "compute/cuda/launch.h"
+
+namespace compute::cuda {
+
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  // Throws base::Error if the GPU has not as much left.
+  explicit DeviceMemory(std::size_t bytes) { check(cudaMalloc(&data_, bytes), "memory of the GPU"); }
+  DeviceMemory(DeviceMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  ~DeviceMemory() { cudaFree(data_); }
+
+  template <typename T = std::byte>
+  T* as(std::size_t offset = 0) const {
+    return reinterpret_cast<T*>(static_cast<std::byte*>(data_) + offset);
+  }
+
+ private:
+  void* data_ = nullptr;
+};
+
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  explicit PinnedMemory(std::size_t bytes) : bytes_(bytes) { check(cudaMallocHost(&data_, bytes), "pinned memory"); }
+  PinnedMemory(PinnedMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~PinnedMemory() { cudaFreeHost(data_); }
+
+  std::size_t bytes() const { return bytes_; }
+  template <typename T = std::byte>
+  T* as(std::size_t offset = 0) const {
+    return reinterpret_cast<T*>(static_cast<std::byte*>(data_) + offset);
+  }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace compute::cuda

@@ -1,0 +1,559 @@
+// y = x · weightᵀ for 1 to 8 rows of x, as fast as memory gives the weights. x: {rows, cols}, weight: {n, cols} packed in
+// tiles of 16 x 64, y: {rows, n}.
+//
+// A block of 8 or 16 warps makes 16 rows of y's columns, one row of tiles after another. Its warps take the tiles of a
+// row in turn, each holding the next `depth` in registers while older ones are multiplied, and lie activations as B
+// fragments in shared memory; a warp's sums meet those of the others there too, in the order of the warps. The grid is
+// as large as can be resident at once, with the same number of rows of tiles to each block, so that all end together.
+//
+// Weights are constant, so their first tiles are asked for before the kernels in front have ended, and `ahead` bytes
+// more brought to the L2 cache. What is left between two kernels is to read a few activations and multiply.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "compute/cuda/few_tiles.h"
+#include "compute/cuda/launch.h"
+#include "compute/cuda/products.h"
+#include "compute/cuda/ptx.h"
+
+namespace compute::cuda {
+namespace {
+
+using few::FewTile;
+using few::Sums;
+using few::TileInput;
+
+constexpr unsigned vector_cols = 8;                        // that a thread stages at once
+constexpr unsigned tile_vectors = tile_cols / vector_cols;
+constexpr unsigned norm_warps = 8;
+constexpr unsigned norm_vectors = 4096 / vector_cols / (norm_warps * 32);  // at most, to a thread
+constexpr std::size_t staged_bytes = 72 * 1024;            // of activations at once: blocks of 8.x GPUs have 99 KB
+constexpr unsigned staged_unit = 64;                       // tiles: a multiple of warps * depth
+
+// How rows of x lie in shared memory, and where sums of warps meet.
+template <bool single>
+struct Staging {
+  static constexpr unsigned sum_rows = single ? 1 : few_rows;
+
+  std::uint32_t* fragments;  // [tile][2 halves of 32 columns][rows][4 t, exchanged by tile][2 steps][2 registers]
+  float* sums;               // [tile][2 groups of 32 columns][sum_rows]
+  float* partials;           // [2][streams][warps][rows][16]
+  unsigned rows;
+
+  __device__ Staging(std::byte* memory, unsigned tiles, unsigned rows_)
+      : fragments(reinterpret_cast<std::uint32_t*>(memory)),
+        sums(reinterpret_cast<float*>(memory + std::size_t{tiles} * 128 * rows_)),
+        partials(sums + std::size_t{tiles} * 2 * sum_rows),
+        rows(rows_) {}
+
+  // Takes 8 columns of a row, vector `vector` of those staged. All lanes of a warp come here together; 4 neighbours have
+  // 4 neighbouring vectors of the same row, or none of them is `valid`.
+  __device__ void store(unsigned vector, unsigned row, const uint4& columns, bool valid) const {
+    const std::uint32_t pairs[4] = {columns.x, columns.y, columns.z, columns.w};
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const __half2 pair = few::as_half2(pairs[i]);
+      sum += __low2float(pair) + __high2float(pair);
+    }
+    sum += __shfl_xor_sync(~0U, sum, 1);
+    sum += __shfl_xor_sync(~0U, sum, 2);
+    if (!valid) return;
+    const unsigned tile = vector / tile_vectors;
+    const unsigned half = vector / 4;  // of all tiles
+    std::uint32_t* at = fragments + (half * rows + row) * 16 + vector % 4;
+#pragma unroll
+    for (unsigned t = 0; t < 4; ++t) at[(t ^ tile % 4) * 4] = pairs[t];
+    if (vector % 4 == 0) sums[half * sum_rows + row] = sum;
+  }
+
+  // Rows that do not exist repeat the last one: a column of B makes only its own column of D.
+  __device__ void load(unsigned tile, unsigned lane, TileInput& x) const {
+    const unsigned t = lane % 4;
+    const unsigned row = single ? 0 : min(lane / 4, rows - 1);
+#pragma unroll
+    for (unsigned half = 0; half < 2; ++half) {
+      const std::uint32_t* at = fragments + ((tile * 2 + half) * rows + row) * 16 + (t ^ tile % 4) * 4;
+      const uint4 b = *reinterpret_cast<const uint4*>(at);
+      x.b[2 * half][0] = b.x;
+      x.b[2 * half][1] = b.y;
+      x.b[2 * half + 1][0] = b.z;
+      x.b[2 * half + 1][1] = b.w;
+      const float* sum = sums + (tile * 2 + half) * sum_rows;
+      if constexpr (single) {
+        x.sum[half][0] = *sum;
+        x.sum[half][1] = 0;
+      } else {
+        const float2 both = *reinterpret_cast<const float2*>(sum + 2 * t);
+        x.sum[half][0] = both.x;
+        x.sum[half][1] = both.y;
+      }
+    }
+  }
+};
+
+struct HalfSource {
+  const __half* x;
+  unsigned stride;
+  unsigned rows;
+
+  template <bool single>
+  struct Prepared {
+    __device__ explicit Prepared(const HalfSource&) {}
+
+    __device__ void stage(const HalfSource& source, const Staging<single>& to, unsigned first_tile, unsigned tiles) const {
+      constexpr unsigned batch = 4;
+      const unsigned vectors = tiles * tile_vectors;
+      const unsigned total = vectors * source.rows;
+      const __half* x = source.x + first_tile * tile_cols;
+      for (unsigned base = 0; base < total; base += batch * blockDim.x) {
+        uint4 columns[batch];
+#pragma unroll
+        for (unsigned i = 0; i < batch; ++i) {
+          const unsigned index = base + i * blockDim.x + threadIdx.x;
+          const unsigned row = single ? 0 : index / vectors;
+          columns[i] = uint4{};
+          if (index < total) {
+            columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * source.stride +
+                                                         (index - row * vectors) * vector_cols);
+          }
+        }
+#pragma unroll
+        for (unsigned i = 0; i < batch; ++i) {
+          if (base + i * blockDim.x >= total) break;
+          const unsigned index = base + i * blockDim.x + threadIdx.x;
+          const unsigned row = single ? 0 : index / vectors;
+          to.store(index - row * vectors, row, columns[i], index < total);
+        }
+      }
+    }
+  };
+};
+
+struct NormSource {
+  const float* x;
+  const float* gain;
+  unsigned stride;
+  unsigned rows;
+  unsigned cols;
+  float epsilon;
+  bool aligned;  // x, gain and stride, to 16 bytes
+
+  // Columns beyond the last are zero.
+  __device__ void load(const float* row, unsigned vector, float (&v)[vector_cols]) const {
+    const unsigned col = vector * vector_cols;
+    if (aligned && col + vector_cols <= cols) {
+      const float4 a = *reinterpret_cast<const float4*>(row + col);
+      const float4 b = *reinterpret_cast<const float4*>(row + col + 4);
+      v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+      v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+      return;
+    }
+#pragma unroll
+    for (unsigned i = 0; i < vector_cols; ++i) v[i] = col + i < cols ? row[col + i] : 0.0F;
+  }
+
+  template <bool single>
+  struct Prepared {
+    float gain[norm_vectors][vector_cols];
+
+    __device__ explicit Prepared(const NormSource& source) {
+#pragma unroll
+      for (unsigned i = 0; i < norm_vectors; ++i) {
+        source.load(source.gain, i * blockDim.x + threadIdx.x, gain[i]);
+      }
+    }
+
+    // A row's sum of squares is made in the same order however many rows there are.
+    __device__ void stage(const NormSource& source, const Staging<single>& to, unsigned, unsigned tiles) const {
+      constexpr unsigned max_rows = single ? 1 : few_rows;
+      const unsigned vectors = tiles * tile_vectors;
+      float x[norm_vectors][vector_cols];
+      float squares[max_rows];
+#pragma unroll
+      for (unsigned row = 0; row < max_rows; ++row) {
+        squares[row] = 0;
+        if (row >= source.rows) break;
+#pragma unroll
+        for (unsigned i = 0; i < norm_vectors; ++i) {
+          source.load(source.x + std::size_t{row} * source.stride, i * blockDim.x + threadIdx.x, x[i]);
+#pragma unroll
+          for (const float v : x[i]) squares[row] += v * v;
+        }
+      }
+#pragma unroll
+      for (unsigned row = 0; row < max_rows; ++row) {
+        if (row >= source.rows) break;
+#pragma unroll
+        for (int bits = 16; bits > 0; bits /= 2) squares[row] += __shfl_xor_sync(~0U, squares[row], bits);
+        if (threadIdx.x % 32 == 0) to.partials[row * norm_warps + threadIdx.x / 32] = squares[row];
+      }
+      __syncthreads();
+#pragma unroll
+      for (unsigned row = 0; row < max_rows; ++row) {
+        if (row >= source.rows) break;
+        float sum = 0;
+#pragma unroll
+        for (unsigned warp = 0; warp < norm_warps; ++warp) sum += to.partials[row * norm_warps + warp];
+        const float scale = 1.0F / sqrtf(sum / static_cast<float>(source.cols) + source.epsilon);
+#pragma unroll
+        for (unsigned i = 0; i < norm_vectors; ++i) {
+          if (i * blockDim.x >= vectors) break;
+          const unsigned vector = i * blockDim.x + threadIdx.x;
+          if constexpr (!single) source.load(source.x + std::size_t{row} * source.stride, vector, x[i]);
+          std::uint32_t pairs[4];
+#pragma unroll
+          for (int p = 0; p < 4; ++p) {
+            pairs[p] = few::as_bits(__floats2half2_rn(x[i][2 * p] * scale * gain[i][2 * p],
+                                                      x[i][2 * p + 1] * scale * gain[i][2 * p + 1]));
+          }
+          to.store(vector, row, make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]), vector < vectors);
+        }
+      }
+    }
+  };
+};
+
+// The rows of tiles of one matrix that a block multiplies, and what its warp holds of them.
+template <Format format, unsigned depth, unsigned warps>
+struct Stream {
+  static constexpr unsigned bytes = tile_bytes(format);
+
+  FewTile<format> held[depth];
+  Sums sums;
+  const std::byte* next;  // where the warp's next tiles are
+
+  __device__ void load(unsigned slot, unsigned lane) { held[slot].load(next + slot * warps * bytes, lane); }
+};
+
+// Asks for bytes [from, to) of `data` to be brought to the L2 cache.
+__device__ inline void prefetch(const std::byte* data, unsigned from, unsigned to) {
+  for (unsigned at = from + threadIdx.x * 128; at < to; at += blockDim.x * 128) ptx::prefetch_l2(data + at);
+}
+
+// The shape of the work, the same for all blocks of a launch.
+struct Shape {
+  unsigned tiles;         // in a row of tiles
+  unsigned staged_tiles;  // of activations at once: all, or a multiple of staged_unit
+  unsigned ahead;         // bytes of weights to be brought to the L2 cache before they are loaded
+};
+
+constexpr unsigned depth_of(Format format) { return format == Format::F16 ? 2 : 4; }
+
+// Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
+// what will be needed to store it; output.store(row of tiles, row, activation, totals, that) is called by one thread for
+// each number.
+template <bool single, unsigned warps, unsigned depth, bool two, Format first_format, Format second_format,
+          typename Source, typename Output>
+__device__ void multiply_row_tiles(const Source& source, const Shape& shape, const std::byte* first_data,
+                                   const std::byte* second_data, unsigned begin, unsigned end, const Output& output) {
+  constexpr unsigned round_tiles = warps * depth;
+  const unsigned lane = threadIdx.x % 32;
+  const unsigned warp = threadIdx.x / 32;
+
+  Stream<first_format, depth, warps> first;
+  Stream<second_format, depth, warps> second;
+  const unsigned first_bytes = shape.tiles * first.bytes;  // of a row of tiles
+  const unsigned second_bytes = shape.tiles * second.bytes;
+  first_data += std::size_t{begin} * first_bytes;
+  first.next = first_data + warp * first.bytes;
+  if constexpr (two) {
+    second_data += std::size_t{begin} * second_bytes;
+    second.next = second_data + warp * second.bytes;
+  }
+#pragma unroll
+  for (unsigned slot = 0; slot < depth; ++slot) {
+    if (slot * warps + warp >= shape.tiles) break;
+    first.load(slot, lane);
+    if constexpr (two) second.load(slot, lane);
+  }
+  const unsigned row_count = end - begin;
+  if (shape.ahead > 0) {
+    prefetch(first_data, round_tiles * first.bytes, min(shape.ahead, row_count * first_bytes));
+    if constexpr (two) prefetch(second_data, round_tiles * second.bytes, min(shape.ahead, row_count * second_bytes));
+  }
+  const typename Source::template Prepared<single> prepared(source);
+
+  ptx::wait_for_dependencies();
+  const unsigned rows = single ? 1 : source.rows;
+  const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows);
+  const bool whole = shape.staged_tiles >= shape.tiles;
+  float before = output.before(begin);
+  if (whole) {
+    prepared.stage(source, staging, 0, shape.tiles);
+    __syncthreads();
+  }
+
+  for (unsigned r = 0; r < row_count; ++r) {
+    if (r > 0) before = output.before(begin + r);
+    if (shape.ahead > 0) {
+      const unsigned from = shape.ahead + r * first_bytes;
+      prefetch(first_data, from, min(from + first_bytes, row_count * first_bytes));
+      if constexpr (two) {
+        const unsigned second_from = shape.ahead + r * second_bytes;
+        prefetch(second_data, second_from, min(second_from + second_bytes, row_count * second_bytes));
+      }
+    }
+    first.sums = Sums{};
+    if constexpr (two) second.sums = Sums{};
+    unsigned staged = 0;  // the first tile whose activations are staged
+    for (unsigned tile = 0; tile < shape.tiles; tile += round_tiles) {
+      if (!whole && tile % shape.staged_tiles == 0) {
+        staged = tile;
+        __syncthreads();
+        prepared.stage(source, staging, staged, min(shape.staged_tiles, shape.tiles - staged));
+        __syncthreads();
+      }
+      // The round after this one may be the first of the next row.
+      const bool turn = tile + round_tiles >= shape.tiles;
+      const unsigned next_tile = turn ? 0 : tile + round_tiles;
+      const unsigned next_tiles = turn && r + 1 == row_count ? 0 : shape.tiles;
+      first.next += (turn ? shape.tiles - tile : round_tiles) * first.bytes;
+      if constexpr (two) second.next += (turn ? shape.tiles - tile : round_tiles) * second.bytes;
+#pragma unroll
+      for (unsigned slot = 0; slot < depth; ++slot) {
+        const unsigned mine = slot * warps + warp;
+        if (tile + mine < shape.tiles) {
+          TileInput x;
+          staging.load(tile + mine - staged, lane, x);
+          first.held[slot].template multiply<single>(x, first.sums);
+          if constexpr (two) second.held[slot].template multiply<single>(x, second.sums);
+        }
+        if (next_tile + mine < next_tiles) {
+          first.load(slot, lane);
+          if constexpr (two) second.load(slot, lane);
+        }
+      }
+    }
+
+    // Rows of tiles take turns with two places for their partial sums, so that one barrier for each is enough.
+    constexpr unsigned streams = two ? 2 : 1;
+    const unsigned warp_values = rows * tile_rows;
+    float* partials = staging.partials + r % 2 * streams * warps * warp_values;
+    const unsigned g = lane / 4;
+    const unsigned t = lane % 4;
+#pragma unroll
+    for (unsigned i = 0; i < 4; i += single ? 2 : 1) {
+      const unsigned activation = 2 * t + i % 2;
+      if (activation >= rows) continue;
+      float* at = partials + warp * warp_values + activation * tile_rows + g + i / 2 * 8;
+      *at = FewTile<first_format>::total(first.sums, i);
+      if constexpr (two) at[warps * warp_values] = FewTile<second_format>::total(second.sums, i);
+    }
+    __syncthreads();
+    if (threadIdx.x < warp_values) {
+      float totals[streams] = {};
+#pragma unroll
+      for (unsigned w = 0; w < streams * warps; ++w) totals[w / warps] += partials[w * warp_values + threadIdx.x];
+      output.store(begin + r, totals, before);
+    }
+  }
+}
+
+// One product of a launch.
+struct Job {
+  const std::byte* data;
+  float* y;
+  unsigned stride;
+  unsigned rows;  // of the weight
+  unsigned first_block;
+  Format format;
+  bool add;
+};
+constexpr unsigned max_jobs = 8;
+struct Jobs {
+  Job job[max_jobs];
+  unsigned count;
+  unsigned block_row_tiles;
+};
+
+struct ProductOutput {
+  const Job& job;
+  float scale;
+  unsigned rows;  // of activations
+
+  // Where this thread's number of a row of tiles goes; nullptr if it has none.
+  __device__ float* place(unsigned row_tile) const {
+    const unsigned activation = threadIdx.x / tile_rows;
+    const unsigned row = row_tile * tile_rows + threadIdx.x % tile_rows;
+    return activation < rows && row < job.rows ? job.y + std::size_t{activation} * job.stride + row : nullptr;
+  }
+
+  __device__ float before(unsigned row_tile) const {
+    const float* at = job.add ? place(row_tile) : nullptr;
+    return at != nullptr ? *at : 0.0F;
+  }
+  __device__ void store(unsigned row_tile, const float (&total)[1], float before) const {
+    float* at = place(row_tile);
+    if (at != nullptr) *at = job.add ? before + scale * total[0] : scale * total[0];
+  }
+};
+
+template <bool single, unsigned warps, typename Source>
+__global__ void __launch_bounds__(warps * 32, 32 / warps) multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
+  ptx::launch_dependents();
+  unsigned index = 0;
+  while (index + 1 < jobs.count && blockIdx.x >= jobs.job[index + 1].first_block) ++index;
+  const Job job = jobs.job[index];
+  const unsigned begin = (blockIdx.x - job.first_block) * jobs.block_row_tiles;
+  const unsigned row_tiles = (job.rows + tile_rows - 1) / tile_rows;
+  const unsigned end = min(begin + jobs.block_row_tiles, row_tiles);
+  const ProductOutput output{job, scale, source.rows};
+  const auto run = [&]<Format format>() {
+    multiply_row_tiles<single, warps, depth_of(format), false, format, format>(source, shape, job.data, nullptr, begin, end,
+                                                                               output);
+  };
+  switch (job.format) {
+    case Format::Q4: run.template operator()<Format::Q4>(); break;
+    case Format::Q6: run.template operator()<Format::Q6>(); break;
+    default: run.template operator()<Format::F16>(); break;
+  }
+}
+
+struct SwigluOutput {
+  __half* hidden;
+  unsigned stride;
+  unsigned weight_rows;
+  unsigned rows;  // of activations
+
+  __device__ float before(unsigned) const { return 0; }
+  __device__ void store(unsigned row_tile, const float (&totals)[2], float) const {
+    const unsigned activation = threadIdx.x / tile_rows;
+    const unsigned row = row_tile * tile_rows + threadIdx.x % tile_rows;
+    const float gate = totals[0];
+    const float value = gate / (1.0F + expf(-gate)) * totals[1] * (1.0F / hidden_divisor);
+    hidden[std::size_t{activation} * stride + row] = __float2half(row < weight_rows ? value : 0.0F);
+  }
+};
+
+template <bool single, Format gate_format, Format up_format>
+__global__ void __launch_bounds__(norm_warps * 32, 4)
+    swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
+                  unsigned block_row_tiles, SwigluOutput output) {
+  ptx::launch_dependents();
+  constexpr unsigned depth = gate_format == Format::F16 || up_format == Format::F16 ? 1 : 2;
+  const unsigned begin = blockIdx.x * block_row_tiles;
+  multiply_row_tiles<single, norm_warps, depth, true, gate_format, up_format>(
+      source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
+}
+
+struct Grid {
+  Shape shape;
+  unsigned block_row_tiles;
+  std::size_t shared;
+};
+
+// `row_tiles`: of all products together; `streams`: of tiles in a block.
+Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams) {
+  const auto tiles = static_cast<unsigned>((cols + tile_cols - 1) / tile_cols);
+  const std::size_t tile_staged = 128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows);
+  const std::size_t fit = staged_bytes / tile_staged;
+  Grid grid{};
+  grid.shape.tiles = tiles;
+  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / staged_unit * staged_unit);
+  grid.shape.ahead = 64 * 1024 / streams;
+  const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
+  grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
+  grid.shared = grid.shape.staged_tiles * tile_staged + 2 * streams * warps * rows * tile_rows * sizeof(float);
+  return grid;
+}
+
+std::size_t row_tiles_of(const PackedMatrix& weight) { return (weight.rows + tile_rows - 1) / tile_rows; }
+
+template <typename Source>
+void multiply(cudaStream_t stream, const Source& source, std::span<const OutputProduct> products, float scale) {
+  while (!products.empty()) {
+    const auto batch = products.first(std::min<std::size_t>(products.size(), max_jobs));
+    products = products.subspan(batch.size());
+    const std::size_t cols = batch[0].weight.cols;
+    std::size_t row_tiles = 0;
+    for (const OutputProduct& product : batch) row_tiles += row_tiles_of(product.weight);
+    // Long rows of few matrices: more warps to a row, or too few bytes would be on their way.
+    bool wide = false;
+    if constexpr (std::is_same_v<Source, HalfSource>) {
+      wide = cols >= 64 * tile_cols && row_tiles < 2 * std::size_t{multiprocessors()};
+    }
+    const unsigned warps = wide ? 16 : 8;
+    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1);
+    Jobs jobs{};
+    jobs.block_row_tiles = grid.block_row_tiles;
+    unsigned blocks = 0;
+    for (const OutputProduct& product : batch) {
+      jobs.job[jobs.count++] = {product.weight.data,
+                                product.y,
+                                static_cast<unsigned>(product.stride),
+                                static_cast<unsigned>(product.weight.rows),
+                                blocks,
+                                product.weight.format,
+                                product.add};
+      blocks += static_cast<unsigned>((row_tiles_of(product.weight) + grid.block_row_tiles - 1) / grid.block_row_tiles);
+    }
+    const auto start = [&](auto* kernel) {
+      launch(stream, dim3(blocks), dim3(warps * 32), grid.shared, kernel, source, grid.shape, jobs, scale);
+    };
+    if constexpr (std::is_same_v<Source, HalfSource>) {
+      if (wide) {
+        start(source.rows == 1 ? multiply_kernel<true, 16, Source> : multiply_kernel<false, 16, Source>);
+        continue;
+      }
+    }
+    start(source.rows == 1 ? multiply_kernel<true, 8, Source> : multiply_kernel<false, 8, Source>);
+  }
+}
+
+NormSource norm_source(const NormInput& x) {
+  const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
+  return {.x = x.x,
+          .gain = x.gain,
+          .stride = static_cast<unsigned>(x.stride),
+          .rows = static_cast<unsigned>(x.rows),
+          .cols = static_cast<unsigned>(x.cols),
+          .epsilon = x.epsilon,
+          .aligned = aligned(x.x) && aligned(x.gain) && x.stride % 4 == 0};
+}
+
+template <Format gate_format, Format up_format>
+auto swiglu_kernel_for(bool single) {
+  return single ? swiglu_kernel<true, gate_format, up_format> : swiglu_kernel<false, gate_format, up_format>;
+}
+
+template <Format gate_format>
+auto swiglu_kernel_for(Format up_format, bool single) {
+  switch (up_format) {
+    case Format::Q4: return swiglu_kernel_for<gate_format, Format::Q4>(single);
+    case Format::Q6: return swiglu_kernel_for<gate_format, Format::Q6>(single);
+    default: return swiglu_kernel_for<gate_format, Format::F16>(single);
+  }
+}
+
+auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
+  switch (gate_format) {
+    case Format::Q4: return swiglu_kernel_for<Format::Q4>(up_format, single);
+    case Format::Q6: return swiglu_kernel_for<Format::Q6>(up_format, single);
+    default: return swiglu_kernel_for<Format::F16>(up_format, single);
+  }
+}
+
+}  // namespace
+
+void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale) {
+  multiply(stream, HalfSource{x.halves, static_cast<unsigned>(x.stride), static_cast<unsigned>(x.rows)}, products, scale);
+}
+
+void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products) {
+  multiply(stream, norm_source(x), products, 1.0F);
+}
+
+void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
+                std::size_t stride) {
+  const std::size_t row_tiles = gate.padded_rows() / tile_rows;
+  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2);
+  const auto blocks = static_cast<unsigned>((row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles);
+  const SwigluOutput output{hidden, static_cast<unsigned>(stride), static_cast<unsigned>(gate.rows),
+                            static_cast<unsigned>(x.rows)};
+  launch(stream, dim3(blocks), dim3(norm_warps * 32), grid.shared, swiglu_kernel_for(gate.format, up.format, x.rows == 1),
+         norm_source(x), grid.shape, gate.data, up.data, static_cast<unsigned>(row_tiles), grid.block_row_tiles, output);
+}
+
+}  // namespace compute::cuda
