@@ -391,7 +391,7 @@ struct Prompt {
   std::size_t rows;
 };
 
-// Sequences of which each adds a prompt to what it has; tiles as they come, or shorter ones.
+// Sequences of which each adds a prompt to what it has.
 void expect_prompts(std::size_t head_size, std::size_t kv_heads, std::size_t group, const std::vector<Prompt>& prompts,
                     float deviation, double bound, Random& random) {
   const KvShape shape{.layers = 2, .kv_heads = kv_heads, .head_size = head_size};
