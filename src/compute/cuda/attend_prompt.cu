@@ -198,7 +198,7 @@ __device__ void write_rows(const Parameters& p, const AttentionTile& tile, unsig
   }
 }
 
-// Grid: (query head, tile). The last tiles come first: they are the longest of a prompt, and short ones fill the end.
+// Grid: (query head, tile).
 template <unsigned head_size>
 __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p) {
   using L = Layout<head_size>;
@@ -206,7 +206,7 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
   ptx::wait_for_dependencies();
   const unsigned head = blockIdx.x;
   const unsigned kv_head = head / p.group;
-  const AttentionTile tile = p.tiles[gridDim.y - 1 - blockIdx.y];
+  const AttentionTile tile = p.tiles[blockIdx.y];
   const unsigned first_position = p.table.position[tile.first_row];
   std::byte* const* pages = p.table.pages + p.table.first_page[tile.first_row];
   const unsigned last_position = first_position + tile.rows - 1;
@@ -283,10 +283,26 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
   write_rows<head_size>(p, tile, head, first_row, rows);
 }
 
+// Whether the current GPU has the products of a warpgroup: Hopper alone.
+bool has_warpgroup_products() {
+  static const bool has = [] {
+    int device = 0;
+    int major = 0;
+    check(cudaGetDevice(&device), "current device");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
+    return major == 9;
+  }();
+  return has;
+}
+
 }  // namespace
 
 void attend_prompt(cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles, std::size_t count,
                    const AttentionOutput& out) {
+  if (!has_warpgroup_products()) {
+    attend_plain(stream, input, out);
+    return;
+  }
   const Parameters parameters{
       .blocks = LayerBlocks(input.shape, input.layer),
       .table = input.table,

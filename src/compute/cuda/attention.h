@@ -62,7 +62,8 @@ void attend_decode(cudaStream_t stream, const AttentionInput& input, const NewKe
                    std::size_t splits, void* workspace);
 
 // For many rows of the same sequences: queries are turned and all keys and values stored before. Tiles are in the
-// device's memory, `tiles` of them; each has at most tile_positions rows. F16, head_size 64 or 128.
+// device's memory, `count` of them; each has at most tile_positions rows, and those with the most positions before them
+// come first, so that short ones fill the end. F16, head_size 64 or 128. On other GPUs than Hopper this is attend_plain().
 inline constexpr std::size_t tile_positions = 128;
 void attend_prompt(cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles, std::size_t count,
                    const AttentionOutput& out);
