@@ -40,6 +40,7 @@ void load_matrices(std::uint32_t address, std::uint32_t (&r)[4], bool transposed
 
 inline uint4 load_streaming(const void* from) { return detail::load_global<uint4>(from); }
 inline uint2 load_streaming8(const void* from) { return detail::load_global<uint2>(from); }
+inline std::uint32_t load_streaming4(const void* from) { return detail::load_global<std::uint32_t>(from); }
 inline void prefetch_l2(const void*) {}
 
 inline void load_matrices(std::uint32_t address, std::uint32_t (&r)[4]) { detail::load_matrices(address, r, false); }
