@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <string>
+#include <type_traits>
 
 #include "compute/cuda/few_tiles.h"
 #include "compute/cuda/launch.h"
@@ -37,13 +39,15 @@ struct Staging {
   static constexpr unsigned sum_rows = single ? 1 : few_rows;
 
   std::uint32_t* fragments;  // [tile][2 halves of 32 columns][rows][4 t, exchanged by tile][2 steps][2 registers]
+  float* gain;               // [tiles * 64], for the norm
   float* sums;               // [tile][2 groups of 32 columns][sum_rows]
   float* partials;           // [2][streams][warps][rows][16]
   unsigned rows;
 
-  __device__ Staging(std::byte* memory, unsigned tiles, unsigned rows_)
+  __device__ Staging(std::byte* memory, unsigned tiles, unsigned rows_, bool norm)
       : fragments(reinterpret_cast<std::uint32_t*>(memory)),
-        sums(reinterpret_cast<float*>(memory + std::size_t{tiles} * 128 * rows_)),
+        gain(reinterpret_cast<float*>(memory + std::size_t{tiles} * 128 * rows_)),
+        sums(gain + (norm ? std::size_t{tiles} * tile_cols : 0)),
         partials(sums + std::size_t{tiles} * 2 * sum_rows),
         rows(rows_) {}
 
@@ -99,36 +103,34 @@ struct HalfSource {
   unsigned rows;
 
   template <bool single>
-  struct Prepared {
-    __device__ explicit Prepared(const HalfSource&) {}
+  __device__ void prepare(const Staging<single>&, unsigned) const {}
 
-    __device__ void stage(const HalfSource& source, const Staging<single>& to, unsigned first_tile, unsigned tiles) const {
-      constexpr unsigned batch = 4;
-      const unsigned vectors = tiles * tile_vectors;
-      const unsigned total = vectors * source.rows;
-      const __half* x = source.x + first_tile * tile_cols;
-      for (unsigned base = 0; base < total; base += batch * blockDim.x) {
-        uint4 columns[batch];
+  template <bool single>
+  __device__ void stage(const Staging<single>& to, unsigned first_tile, unsigned tiles) const {
+    constexpr unsigned batch = 4;
+    const unsigned vectors = tiles * tile_vectors;
+    const unsigned total = vectors * rows;
+    for (unsigned base = 0; base < total; base += batch * blockDim.x) {
+      uint4 columns[batch];
 #pragma unroll
-        for (unsigned i = 0; i < batch; ++i) {
-          const unsigned index = base + i * blockDim.x + threadIdx.x;
-          const unsigned row = single ? 0 : index / vectors;
-          columns[i] = uint4{};
-          if (index < total) {
-            columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * source.stride +
-                                                         (index - row * vectors) * vector_cols);
-          }
-        }
-#pragma unroll
-        for (unsigned i = 0; i < batch; ++i) {
-          if (base + i * blockDim.x >= total) break;
-          const unsigned index = base + i * blockDim.x + threadIdx.x;
-          const unsigned row = single ? 0 : index / vectors;
-          to.store(index - row * vectors, row, columns[i], index < total);
+      for (unsigned i = 0; i < batch; ++i) {
+        const unsigned index = base + i * blockDim.x + threadIdx.x;
+        const unsigned row = single ? 0 : index / vectors;
+        columns[i] = uint4{};
+        if (index < total) {
+          columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * stride + first_tile * tile_cols +
+                                                       (index - row * vectors) * vector_cols);
         }
       }
+#pragma unroll
+      for (unsigned i = 0; i < batch; ++i) {
+        if (base + i * blockDim.x >= total) break;
+        const unsigned index = base + i * blockDim.x + threadIdx.x;
+        const unsigned row = single ? 0 : index / vectors;
+        to.store(index - row * vectors, row, columns[i], index < total);
+      }
     }
-  };
+  }
 };
 
 struct NormSource {
@@ -138,81 +140,75 @@ struct NormSource {
   unsigned rows;
   unsigned cols;
   float epsilon;
-  bool aligned;  // x, gain and stride, to 16 bytes
 
   // Columns beyond the last are zero.
-  __device__ void load(const float* row, unsigned vector, float (&v)[vector_cols]) const {
+  __device__ void load(unsigned row, unsigned vector, float (&v)[vector_cols]) const {
+    const float* from = x + std::size_t{row} * stride;
     const unsigned col = vector * vector_cols;
-    if (aligned && col + vector_cols <= cols) {
-      const float4 a = *reinterpret_cast<const float4*>(row + col);
-      const float4 b = *reinterpret_cast<const float4*>(row + col + 4);
-      v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
-      v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-      return;
-    }
-#pragma unroll
-    for (unsigned i = 0; i < vector_cols; ++i) v[i] = col + i < cols ? row[col + i] : 0.0F;
+    float4 a{};
+    float4 b{};
+    if (col < cols) a = *reinterpret_cast<const float4*>(from + col);
+    if (col + 4 < cols) b = *reinterpret_cast<const float4*>(from + col + 4);
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
   }
 
+  // Each thread fetches the gain that it needs itself.
   template <bool single>
-  struct Prepared {
-    float gain[norm_vectors][vector_cols];
+  __device__ void prepare(const Staging<single>& to, unsigned tiles) const {
+    for (unsigned vector = threadIdx.x; vector < tiles * tile_vectors; vector += blockDim.x) {
+#pragma unroll
+      for (unsigned col = vector * vector_cols; col < (vector + 1) * vector_cols; col += 4) {
+        ptx::copy_async(ptx::shared_address(to.gain + col), col < cols ? gain + col : gain, col < cols);
+      }
+    }
+    ptx::copy_async_commit();
+  }
 
-    __device__ explicit Prepared(const NormSource& source) {
+  // A row's sum of squares is made in the same order however many rows there are.
+  template <bool single>
+  __device__ void stage(const Staging<single>& to, unsigned, unsigned tiles) const {
+    const unsigned vectors = tiles * tile_vectors;
+    float v[norm_vectors][vector_cols];
+#pragma unroll 2
+    for (unsigned row = 0; row < (single ? 1 : rows); ++row) {
+      float squares = 0;
+#pragma unroll
+      for (unsigned i = 0; i < norm_vectors; ++i) load(row, i * blockDim.x + threadIdx.x, v[i]);
 #pragma unroll
       for (unsigned i = 0; i < norm_vectors; ++i) {
-        source.load(source.gain, i * blockDim.x + threadIdx.x, gain[i]);
+#pragma unroll
+        for (unsigned col = 0; col < vector_cols; ++col) squares += v[i][col] * v[i][col];
+      }
+#pragma unroll
+      for (int bits = 16; bits > 0; bits /= 2) squares += __shfl_xor_sync(~0U, squares, bits);
+      if (threadIdx.x % 32 == 0) to.partials[row * norm_warps + threadIdx.x / 32] = squares;
+    }
+    ptx::copy_async_wait<0>();
+    __syncthreads();
+#pragma unroll 1
+    for (unsigned row = 0; row < (single ? 1 : rows); ++row) {
+      float sum = 0;
+#pragma unroll
+      for (unsigned warp = 0; warp < norm_warps; ++warp) sum += to.partials[row * norm_warps + warp];
+      const float scale = 1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon);
+#pragma unroll
+      for (unsigned i = 0; i < norm_vectors; ++i) {
+        if (i * blockDim.x >= vectors) break;
+        const unsigned vector = i * blockDim.x + threadIdx.x;
+        if constexpr (!single) load(row, vector, v[i]);
+        const float4* at = reinterpret_cast<const float4*>(to.gain + (vector < vectors ? vector : 0) * vector_cols);
+        const float4 a = at[0];
+        const float4 b = at[1];
+        uint4 pairs;
+        pairs.x = few::as_bits(__floats2half2_rn(v[i][0] * scale * a.x, v[i][1] * scale * a.y));
+        pairs.y = few::as_bits(__floats2half2_rn(v[i][2] * scale * a.z, v[i][3] * scale * a.w));
+        pairs.z = few::as_bits(__floats2half2_rn(v[i][4] * scale * b.x, v[i][5] * scale * b.y));
+        pairs.w = few::as_bits(__floats2half2_rn(v[i][6] * scale * b.z, v[i][7] * scale * b.w));
+        to.store(vector, row, pairs, vector < vectors);
       }
     }
-
-    // A row's sum of squares is made in the same order however many rows there are.
-    __device__ void stage(const NormSource& source, const Staging<single>& to, unsigned, unsigned tiles) const {
-      constexpr unsigned max_rows = single ? 1 : few_rows;
-      const unsigned vectors = tiles * tile_vectors;
-      float x[norm_vectors][vector_cols];
-      float squares[max_rows];
-#pragma unroll
-      for (unsigned row = 0; row < max_rows; ++row) {
-        squares[row] = 0;
-        if (row >= source.rows) break;
-#pragma unroll
-        for (unsigned i = 0; i < norm_vectors; ++i) {
-          source.load(source.x + std::size_t{row} * source.stride, i * blockDim.x + threadIdx.x, x[i]);
-#pragma unroll
-          for (const float v : x[i]) squares[row] += v * v;
-        }
-      }
-#pragma unroll
-      for (unsigned row = 0; row < max_rows; ++row) {
-        if (row >= source.rows) break;
-#pragma unroll
-        for (int bits = 16; bits > 0; bits /= 2) squares[row] += __shfl_xor_sync(~0U, squares[row], bits);
-        if (threadIdx.x % 32 == 0) to.partials[row * norm_warps + threadIdx.x / 32] = squares[row];
-      }
-      __syncthreads();
-#pragma unroll
-      for (unsigned row = 0; row < max_rows; ++row) {
-        if (row >= source.rows) break;
-        float sum = 0;
-#pragma unroll
-        for (unsigned warp = 0; warp < norm_warps; ++warp) sum += to.partials[row * norm_warps + warp];
-        const float scale = 1.0F / sqrtf(sum / static_cast<float>(source.cols) + source.epsilon);
-#pragma unroll
-        for (unsigned i = 0; i < norm_vectors; ++i) {
-          if (i * blockDim.x >= vectors) break;
-          const unsigned vector = i * blockDim.x + threadIdx.x;
-          if constexpr (!single) source.load(source.x + std::size_t{row} * source.stride, vector, x[i]);
-          std::uint32_t pairs[4];
-#pragma unroll
-          for (int p = 0; p < 4; ++p) {
-            pairs[p] = few::as_bits(__floats2half2_rn(x[i][2 * p] * scale * gain[i][2 * p],
-                                                      x[i][2 * p + 1] * scale * gain[i][2 * p + 1]));
-          }
-          to.store(vector, row, make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]), vector < vectors);
-        }
-      }
-    }
-  };
+  }
 };
 
 // The rows of tiles of one matrix that a block multiplies, and what its warp holds of them.
@@ -239,7 +235,7 @@ struct Shape {
   unsigned ahead;         // bytes of weights to be brought to the L2 cache before they are loaded
 };
 
-constexpr unsigned depth_of(Format format) { return format == Format::F16 ? 2 : 4; }
+constexpr unsigned depth_of(Format format) { return format == Format::F16 ? 1 : 4; }
 
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
 // what will be needed to store it; output.store(row of tiles, row, activation, totals, that) is called by one thread for
@@ -273,15 +269,15 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     prefetch(first_data, round_tiles * first.bytes, min(shape.ahead, row_count * first_bytes));
     if constexpr (two) prefetch(second_data, round_tiles * second.bytes, min(shape.ahead, row_count * second_bytes));
   }
-  const typename Source::template Prepared<single> prepared(source);
+  const unsigned rows = single ? 1 : source.rows;
+  const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows, std::is_same_v<Source, NormSource>);
+  source.prepare(staging, shape.tiles);
 
   ptx::wait_for_dependencies();
-  const unsigned rows = single ? 1 : source.rows;
-  const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows);
   const bool whole = shape.staged_tiles >= shape.tiles;
   float before = output.before(begin);
   if (whole) {
-    prepared.stage(source, staging, 0, shape.tiles);
+    source.stage(staging, 0, shape.tiles);
     __syncthreads();
   }
 
@@ -302,7 +298,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
       if (!whole && tile % shape.staged_tiles == 0) {
         staged = tile;
         __syncthreads();
-        prepared.stage(source, staging, staged, min(shape.staged_tiles, shape.tiles - staged));
+        source.stage(staging, staged, min(shape.staged_tiles, shape.tiles - staged));
         __syncthreads();
       }
       // The round after this one may be the first of the next row.
@@ -445,7 +441,7 @@ struct Grid {
 };
 
 // `row_tiles`: of all products together; `streams`: of tiles in a block.
-Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams) {
+Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams, bool norm) {
   const auto tiles = static_cast<unsigned>((cols + tile_cols - 1) / tile_cols);
   const std::size_t tile_staged = 128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows);
   const std::size_t fit = staged_bytes / tile_staged;
@@ -455,7 +451,8 @@ Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned wa
   grid.shape.ahead = 64 * 1024 / streams;
   const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
-  grid.shared = grid.shape.staged_tiles * tile_staged + 2 * streams * warps * rows * tile_rows * sizeof(float);
+  grid.shared = grid.shape.staged_tiles * (tile_staged + (norm ? tile_cols * sizeof(float) : 0)) +
+                2 * streams * warps * rows * tile_rows * sizeof(float);
   return grid;
 }
 
@@ -463,6 +460,7 @@ std::size_t row_tiles_of(const PackedMatrix& weight) { return (weight.rows + til
 
 template <typename Source>
 void multiply(cudaStream_t stream, const Source& source, std::span<const OutputProduct> products, float scale) {
+  constexpr bool halves = std::is_same_v<Source, HalfSource>;
   while (!products.empty()) {
     const auto batch = products.first(std::min<std::size_t>(products.size(), max_jobs));
     products = products.subspan(batch.size());
@@ -471,11 +469,9 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     for (const OutputProduct& product : batch) row_tiles += row_tiles_of(product.weight);
     // Long rows of few matrices: more warps to a row, or too few bytes would be on their way.
     bool wide = false;
-    if constexpr (std::is_same_v<Source, HalfSource>) {
-      wide = cols >= 64 * tile_cols && row_tiles < 2 * std::size_t{multiprocessors()};
-    }
+    if constexpr (halves) wide = cols >= 64 * tile_cols && row_tiles < 2 * std::size_t{multiprocessors()};
     const unsigned warps = wide ? 16 : 8;
-    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1);
+    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1, !halves);
     Jobs jobs{};
     jobs.block_row_tiles = grid.block_row_tiles;
     unsigned blocks = 0;
@@ -492,7 +488,7 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     const auto start = [&](auto* kernel) {
       launch(stream, dim3(blocks), dim3(warps * 32), grid.shared, kernel, source, grid.shape, jobs, scale);
     };
-    if constexpr (std::is_same_v<Source, HalfSource>) {
+    if constexpr (halves) {
       if (wide) {
         start(source.rows == 1 ? multiply_kernel<true, 16, Source> : multiply_kernel<false, 16, Source>);
         continue;
@@ -503,14 +499,16 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
 }
 
 NormSource norm_source(const NormInput& x) {
-  const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
+  if (x.cols > norm_vectors * norm_warps * 32 * vector_cols || x.cols % 4 != 0 || x.stride % 4 != 0) {
+    throw base::Error("a norm made with a product takes at most 4,096 columns, in fours",
+                      std::to_string(x.cols) + ", rows " + std::to_string(x.stride) + " apart");
+  }
   return {.x = x.x,
           .gain = x.gain,
           .stride = static_cast<unsigned>(x.stride),
           .rows = static_cast<unsigned>(x.rows),
           .cols = static_cast<unsigned>(x.cols),
-          .epsilon = x.epsilon,
-          .aligned = aligned(x.x) && aligned(x.gain) && x.stride % 4 == 0};
+          .epsilon = x.epsilon};
 }
 
 template <Format gate_format, Format up_format>
@@ -548,7 +546,7 @@ void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const Outpu
 void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
                 std::size_t stride) {
   const std::size_t row_tiles = gate.padded_rows() / tile_rows;
-  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2);
+  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2, true);
   const auto blocks = static_cast<unsigned>((row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles);
   const SwigluOutput output{hidden, static_cast<unsigned>(stride), static_cast<unsigned>(gate.rows),
                             static_cast<unsigned>(x.rows)};

@@ -46,7 +46,8 @@ inline constexpr float hidden_divisor = 64;
 inline constexpr std::size_t few_rows = 8;
 // All products have the same input, cols and format F16, Q4 or Q6 (may differ from product to product).
 void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale);
-// The same with the norm made on the way. cols at most 4,096.
+// The same with the norm made on the way. cols at most 4,096 and, as stride, a multiple of 4; x and gain aligned to 16
+// bytes.
 void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products);
 // hidden[i][r] = silu(x · gateᵀ) * (x · upᵀ) / hidden_divisor; `stride` halves between rows of hidden; columns from
 // gate.rows to its padded rows are set to zero.
