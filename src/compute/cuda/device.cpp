@@ -130,7 +130,11 @@ class CudaDevice : public Device {
     void* memory = nullptr;
     check(cudaMalloc(&memory, std::max<std::size_t>(rows * cols, 1) * sizeof(float)), "memory of the GPU");
     const auto release = [this](float* p) {
-      cudaStreamSynchronize(stream_.stream);
+      try {
+        start();  // what was asked for with these floats
+        check(cudaStreamSynchronize(stream_.stream), "release of memory");
+      } catch (const base::Error&) {  // NOLINT(bugprone-empty-catch): whoever reads the results is told
+      }
       cudaFree(p);
     };
     return Buffer({static_cast<float*>(memory), rows, cols, cols}, release);

@@ -106,14 +106,15 @@ class CudaDevice : public testing::Test {
   // Weights and gains live as long as the device, which keeps copies by their addresses.
   const Matrix& weight(Type type, std::size_t rows, std::size_t cols) {
     weights_.push_back(random_weight(type, rows, cols, random_));
-    device_->prepare(weights_.back().matrix);
+    device_->prepare({&weights_.back().matrix, 1}, {});
     return weights_.back().matrix;
   }
   std::span<const float> gain(std::size_t cols) {
     std::normal_distribution<float> normal(1, 0.2F);
     std::vector<float>& values = floats_.emplace_back(cols);
     for (float& value : values) value = normal(random_);
-    device_->prepare(std::span<const float>(values));
+    const std::span<const float> prepared = values;
+    device_->prepare({}, {&prepared, 1});
     return values;
   }
   // The content of activations, by way of a float product with the identity.
@@ -123,7 +124,7 @@ class CudaDevice : public testing::Test {
       std::vector<float>& values = floats_.emplace_back(cols * cols);
       for (std::size_t i = 0; i < cols; ++i) values[i * cols + i] = 1;
       identities_[cols] = {Type::F32, cols, cols, std::as_bytes(std::span<const float>(values))};
-      device_->prepare(identities_[cols]);
+      device_->prepare({&identities_[cols], 1}, {});
     }
     const Buffer y = device_->allocate(x.rows(), cols);
     device_->matmul(x, {{identities_[cols], y.view()}});
@@ -326,7 +327,8 @@ TEST_F(CudaDevice, TurnsAsTheCpuDoes) {
       const std::vector<float> table = angles(count, head_size, random_);
       const auto turned = [&](Device& on) {
         const Buffer buffer = to_device(on, x, count);
-        on.rope(buffer.view(), head_size, table);
+        const Buffer cos_sin = to_device(on, table, count);
+        on.rope(buffer.view(), head_size, cos_sin.view());
         return from_device(on, buffer.view());
       };
       EXPECT_LT(relative_error(std::span<const float>(turned(*cpu)), turned(device())), 1e-6);
@@ -406,9 +408,10 @@ class CudaAttention : public CudaDevice, public testing::WithParamInterface<Atte
     const Buffer q = to_device(on, values(total * q_cols(), work.spread), total);
     const Buffer k = to_device(on, values(total * kv_cols()), total);
     const Buffer v = to_device(on, values(total * kv_cols()), total);
-    on.rope(k.view(), shape().head_size, table);
+    const Buffer cos_sin = to_device(on, table, total);
+    on.rope(k.view(), shape().head_size, cos_sin.view());
     on.store_kv(shape(), layer, k.view(), v.view(), rows);
-    on.rope(q.view(), shape().head_size, table);
+    on.rope(q.view(), shape().head_size, cos_sin.view());
     const auto out = on.make_activations(total, q_cols());
     on.attention(shape(), layer, q.view(), rows, *out);
     return on_gpu ? contents(*out) : cpu::test::contents(on, *out);
