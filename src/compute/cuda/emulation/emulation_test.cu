@@ -110,6 +110,32 @@ __global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mis
   }
 }
 
+// One warpgroup, two groups of products with sums of their own, [2][128 threads]: of ones in a and twos in b.
+__global__ void group_kernel(float* after_one, float* after_all, Mistake mistake) {
+  auto* const b_tile = reinterpret_cast<__half*>(ptx::dynamic_shared());
+  for (unsigned i = threadIdx.x; i < 8 * 64; i += 128) b_tile[i] = __float2half(2);
+  ptx::fence_async_shared();
+  __syncthreads();
+  const std::uint32_t one = pack(__float2half(1), __float2half(1));
+  const std::uint32_t a[4] = {one, one, one, one};
+  const std::uint32_t address = ptx::shared_address(b_tile);
+  float first[4] = {};
+  float second[4] = {};
+  ptx::warpgroup_arrive();
+  ptx::multiply_warpgroup<8>(first, a, ptx::matrix_descriptor(address), false);
+  ptx::multiply_warpgroup<8>(first, a, ptx::matrix_descriptor(address + 32), true);
+  ptx::warpgroup_commit();
+  ptx::multiply_warpgroup<8>(second, a, ptx::matrix_descriptor(address + 64), false);
+  ptx::warpgroup_commit();
+  if (mistake == Mistake::operand_refilled) ptx::copy_async(address, after_one);
+  ptx::warpgroup_wait<1>();
+  after_one[threadIdx.x] = first[0];
+  after_one[128 + threadIdx.x] = second[0];
+  ptx::warpgroup_wait<0>();
+  after_all[threadIdx.x] = first[0];
+  after_all[128 + threadIdx.x] = second[0];
+}
+
 // By the tree of every introduction to CUDA, then by shuffles.
 __global__ void sum_kernel(const float* x, std::size_t count, float* sums, float* total, unsigned* ended) {
   __shared__ float shared[256];
@@ -235,6 +261,10 @@ void multiply_warpgroup(int n, const __half* a, const __half* b, float* c, bool 
   } else {
     launch(nullptr, 1, 128, shared, warpgroup_kernel<64, false>, a, b, c, mistake);
   }
+}
+
+void multiply_in_groups(float* after_one, float* after_all, Mistake mistake) {
+  launch(nullptr, 1, 128, 1024, group_kernel, after_one, after_all, mistake);
 }
 
 void block_sums(const float* x, std::size_t count, float* sums, float* total, unsigned* ended, unsigned blocks) {
