@@ -72,6 +72,18 @@ TEST(Emulation, MultipliesSwizzledTilesOfAWarpgroup) {
   }
 }
 
+TEST(Emulation, GivesSumsWithTheirGroup) {
+  std::vector<float> after_one(256);
+  std::vector<float> after_all(256);
+  multiply_in_groups(after_one.data(), after_all.data(), Mistake::none);
+  for (unsigned i = 0; i < 128; ++i) {
+    EXPECT_EQ(after_one[i], 64);
+    EXPECT_EQ(after_all[i], 64);
+    EXPECT_TRUE(std::isnan(after_one[128 + i]));
+    EXPECT_EQ(after_all[128 + i], 32);
+  }
+}
+
 TEST(Emulation, AddsUpThroughSharedMemoryShufflesAndAtomics) {
   std::mt19937 random(5);
   std::uniform_int_distribution<int> digit(-8, 8);
@@ -234,6 +246,7 @@ TEST(EmulationDeathTest, NamesMistakes) {
   EXPECT_DEATH(run(Mistake::sums_touched), "sums of wgmma were written before warpgroup_wait");
   EXPECT_DEATH(run(Mistake::operand_overwritten), "changed before warpgroup_wait");
   EXPECT_DEATH(run(Mistake::no_product_wait), "products of its warpgroup under way");
+  EXPECT_DEATH(multiply_in_groups(c.data(), c.data(), Mistake::operand_refilled), "cp.async overwrites what a wgmma");
   EXPECT_DEATH(make_mistake(Mistake::different_barriers), "wait at different barriers");
   EXPECT_DEATH(make_mistake(Mistake::lane_missing), "threads 0 to 6: wait at __syncwarp with mask 0xffffffff\n");
   EXPECT_DEATH(make_mistake(Mistake::lane_outside_mask), "thread .8, 0, 0.: __syncwarp with mask 0x000000ff");

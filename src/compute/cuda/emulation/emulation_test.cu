@@ -8,7 +8,7 @@ namespace compute::cuda::emulation {
 
 namespace {
 
-std::uint32_t pack(__half low, __half high) {
+__device__ std::uint32_t pack(__half low, __half high) {
   return static_cast<std::uint32_t>(__half_as_ushort(low)) | static_cast<std::uint32_t>(__half_as_ushort(high)) << 16;
 }
 
@@ -57,7 +57,7 @@ __global__ void load_multiply_kernel(const __half* a, const __half* b, float* c,
 }
 
 // [rows][64] halves to shared memory with the 128-byte swizzle, by cp.async.
-void copy_swizzled(std::byte* to, const __half* from, unsigned rows) {
+__device__ void copy_swizzled(std::byte* to, const __half* from, unsigned rows) {
   for (unsigned i = threadIdx.x; i < rows * 8; i += blockDim.x) {
     const unsigned row = i / 8;
     const unsigned chunk = i % 8;
@@ -66,8 +66,8 @@ void copy_swizzled(std::byte* to, const __half* from, unsigned rows) {
 }
 
 // One warpgroup: c [64][N] += a [64][64] · b [N][64]ᵀ.
-template <int N>
-__global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mistake mistake, bool a_shared) {
+template <int N, bool a_shared>
+__global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mistake mistake) {
   std::byte* const b_tile = ptx::dynamic_shared();
   std::byte* const a_tile = b_tile + N * 128;
   copy_swizzled(b_tile, b, N);
@@ -83,29 +83,57 @@ __global__ void warpgroup_kernel(const __half* a, const __half* b, float* c, Mis
     d[j] = c[(row + static_cast<unsigned>(j) % 4 / 2 * 8) * N + static_cast<unsigned>(j) / 4 * 8 + 2 * t +
              static_cast<unsigned>(j) % 2];
   }
+  std::uint32_t a_pairs[4][4];
+  for (unsigned k = 0; k < 4; ++k) {
+    for (unsigned i = 0; i < 4; ++i) {
+      const __half* pair = a + (row + i % 2 * 8) * 64 + 16 * k + 2 * t + i / 2 * 8;
+      a_pairs[k][i] = pack(pair[0], pair[1]);
+    }
+  }
   if (mistake != Mistake::no_arrive) ptx::warpgroup_arrive();
   for (unsigned k = 0; k < 4; ++k) {
     const std::uint64_t b_descriptor = ptx::matrix_descriptor(ptx::shared_address(b_tile) + 32 * k);
-    if (a_shared) {
+    if constexpr (a_shared) {
       const std::uint64_t a_descriptor = ptx::matrix_descriptor(ptx::shared_address(a_tile) + 32 * k);
       ptx::multiply_warpgroup<N>(d, a_descriptor, b_descriptor, true);
     } else {
-      std::uint32_t pairs[4];
-      for (unsigned i = 0; i < 4; ++i) {
-        const __half* pair = a + (row + i % 2 * 8) * 64 + 16 * k + 2 * t + i / 2 * 8;
-        pairs[i] = pack(pair[0], pair[1]);
-      }
-      ptx::multiply_warpgroup<N>(d, pairs, b_descriptor, true);
+      ptx::multiply_warpgroup<N>(d, a_pairs[k], b_descriptor, true);
     }
   }
   ptx::warpgroup_commit();
   if (mistake == Mistake::sums_touched) d[0] *= 2;
-  if (mistake == Mistake::operand_overwritten && threadIdx.x == 5) b_tile[77] ^= std::byte{1};
+  if (mistake == Mistake::operand_overwritten && threadIdx.x == 5) reinterpret_cast<unsigned char*>(b_tile)[77] ^= 1;
   if (mistake != Mistake::no_product_wait) ptx::warpgroup_wait<0>();
   for (int j = 0; j < N / 2; ++j) {
     c[(row + static_cast<unsigned>(j) % 4 / 2 * 8) * N + static_cast<unsigned>(j) / 4 * 8 + 2 * t +
       static_cast<unsigned>(j) % 2] = d[j];
   }
+}
+
+// One warpgroup, two groups of products with sums of their own, [2][128 threads]: of ones in a and twos in b.
+__global__ void group_kernel(float* after_one, float* after_all, Mistake mistake) {
+  auto* const b_tile = reinterpret_cast<__half*>(ptx::dynamic_shared());
+  for (unsigned i = threadIdx.x; i < 8 * 64; i += 128) b_tile[i] = __float2half(2);
+  ptx::fence_async_shared();
+  __syncthreads();
+  const std::uint32_t one = pack(__float2half(1), __float2half(1));
+  const std::uint32_t a[4] = {one, one, one, one};
+  const std::uint32_t address = ptx::shared_address(b_tile);
+  float first[4] = {};
+  float second[4] = {};
+  ptx::warpgroup_arrive();
+  ptx::multiply_warpgroup<8>(first, a, ptx::matrix_descriptor(address), false);
+  ptx::multiply_warpgroup<8>(first, a, ptx::matrix_descriptor(address + 32), true);
+  ptx::warpgroup_commit();
+  ptx::multiply_warpgroup<8>(second, a, ptx::matrix_descriptor(address + 64), false);
+  ptx::warpgroup_commit();
+  if (mistake == Mistake::operand_refilled) ptx::copy_async(address, after_one);
+  ptx::warpgroup_wait<1>();
+  after_one[threadIdx.x] = first[0];
+  after_one[128 + threadIdx.x] = second[0];
+  ptx::warpgroup_wait<0>();
+  after_all[threadIdx.x] = first[0];
+  after_all[128 + threadIdx.x] = second[0];
 }
 
 // By the tree of every introduction to CUDA, then by shuffles.
@@ -226,8 +254,17 @@ void load_multiply(const __half* a, const __half* b, float* c, bool b_transposed
 
 void multiply_warpgroup(int n, const __half* a, const __half* b, float* c, bool a_shared, Mistake mistake) {
   const auto shared = static_cast<std::size_t>(n + 64) * 128;
-  if (n == 64) launch(nullptr, 1, 128, shared, warpgroup_kernel<64>, a, b, c, mistake, a_shared);
-  if (n == 256) launch(nullptr, 1, 128, shared, warpgroup_kernel<256>, a, b, c, mistake, a_shared);
+  if (n == 256) {
+    launch(nullptr, 1, 128, shared, warpgroup_kernel<256, false>, a, b, c, mistake);
+  } else if (a_shared) {
+    launch(nullptr, 1, 128, shared, warpgroup_kernel<64, true>, a, b, c, mistake);
+  } else {
+    launch(nullptr, 1, 128, shared, warpgroup_kernel<64, false>, a, b, c, mistake);
+  }
+}
+
+void multiply_in_groups(float* after_one, float* after_all, Mistake mistake) {
+  launch(nullptr, 1, 128, 1024, group_kernel, after_one, after_all, mistake);
 }
 
 void block_sums(const float* x, std::size_t count, float* sums, float* total, unsigned* ended, unsigned blocks) {

@@ -16,6 +16,7 @@ enum class Mistake {
   sums_touched,
   operand_overwritten,
   no_product_wait,
+  operand_refilled,
   different_barriers,
   lane_missing,
   lane_outside_mask,
@@ -28,8 +29,11 @@ enum class Mistake {
 void multiply(const __half* a, const __half* b, float* c);
 // c = a · b with operands through ldmatrix: b as it is and loaded with .trans, or transposed before.
 void load_multiply(const __half* a, const __half* b, float* c, bool b_transposed);
-// c [64][n] += a [64][64] · b [n][64]ᵀ with wgmma, n 64 or 256.
+// c [64][n] += a [64][64] · b [n][64]ᵀ with wgmma, n 64 or 256; `a_shared` (n 64 only): a from shared memory.
 void multiply_warpgroup(int n, const __half* a, const __half* b, float* c, bool a_shared, Mistake mistake);
+// Two groups of wgmma: what 128 threads find of the first sums of each, {first, second}, once at most one group, and
+// once none is under way.
+void multiply_in_groups(float* after_one, float* after_all, Mistake mistake);
 // A block's share of the sum of x, in `blocks` blocks; the last to end adds the shares up.
 void block_sums(const float* x, std::size_t count, float* sums, float* total, unsigned* ended, unsigned blocks);
 // reversed[i] = x[255 - i] for each of 2 blocks' 256 numbers.

@@ -9,8 +9,9 @@
 //      the call returns when the grid has been carried out.
 //   3. src/compute/cuda/CMakeLists.txt: smollm3_cuda_emulated_test(norm_test SOURCES norm_test.cpp KERNELS norm.cu)
 //      By hand: g++ -std=c++20 -O2 -g -DSMOLLM3_EMULATE_CUDA -fno-strict-aliasing -Wno-unknown-pragmas -Isrc
-//      -Isrc/compute/cuda/emulation/toolkit -x c++ norm.cu norm_test.cpp src/compute/cuda/emulation/*.cpp
-//      src/base/error.cpp -x none -lgtest -lgtest_main   (no CUDA toolkit; emulation/toolkit/ stands for its headers)
+//      -Isrc/compute/cuda/emulation/toolkit -x c++ norm.cu norm_test.cpp src/base/error.cpp
+//      src/compute/cuda/emulation/{fiber,machine,matrix}.cpp -x none -lgtest -lgtest_main   (emulation/toolkit/ takes
+//      the place of the CUDA toolkit)
 //
 // What stops the program, with block and thread: threads that wait at different barriers or instructions, shared
 // addresses outside the block's memory or misaligned, cp.async from misaligned global memory, wgmma without

@@ -200,6 +200,7 @@ namespace emulation {
 void multiply_warpgroup(unsigned n, float* d, const std::uint32_t* a, std::uint64_t a_descriptor,
                         std::uint64_t b_descriptor, bool accumulate) {
   Thread& self = current_thread();
+  // PTX asks for it only where registers were touched since the last product, which cannot be seen from here.
   if (!self.arrived) fail("wgmma without warpgroup_arrive() before it");
   auto sums = std::find_if(self.sums.begin(), self.sums.end(), [&](const PendingSums& p) { return p.registers == d; });
   if (sums == self.sums.end()) {
