@@ -235,7 +235,8 @@ struct Shape {
   unsigned ahead;         // bytes of weights to be brought to the L2 cache before they are loaded
 };
 
-constexpr unsigned depth_of(Format format) { return format == Format::F16 ? 1 : 4; }
+// Tiles that a warp holds: as many as registers allow.
+constexpr unsigned depth_of(Format format) { return format == Format::Q4 ? 4 : format == Format::Q6 ? 2 : 1; }
 
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
 // what will be needed to store it; output.store(row of tiles, row, activation, totals, that) is called by one thread for
@@ -462,7 +463,9 @@ Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned wa
   grid.shape.tiles = tiles;
   grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / staged_unit * staged_unit);
   grid.shape.ahead = 64 * 1024 / streams;
-  const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
+  // Long work fills the multiprocessors; else half of each is left to the kernel that comes after.
+  const std::size_t resident_warps = row_tiles > std::size_t{multiprocessors()} * 16 ? 32 : 16;
+  const std::size_t resident = multiprocessors() * resident_warps / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
   grid.shared = grid.shape.staged_tiles * (tile_staged + (norm ? tile_cols * sizeof(float) : 0)) +
                 2 * streams * warps * rows * tile_rows * sizeof(float);
