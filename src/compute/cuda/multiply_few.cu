@@ -235,7 +235,8 @@ struct Shape {
   unsigned ahead;         // bytes of weights to be brought to the L2 cache before they are loaded
 };
 
-constexpr unsigned depth_of(Format format) { return format == Format::F16 ? 1 : 4; }
+// Tiles that a warp holds: as many as registers allow.
+constexpr unsigned depth_of(Format format) { return format == Format::Q4 ? 4 : format == Format::Q6 ? 2 : 1; }
 
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
 // what will be needed to store it; output.store(row of tiles, row, activation, totals, that) is called by one thread for
@@ -274,13 +275,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
   source.prepare(staging, shape.tiles);
 
   ptx::wait_for_dependencies();
-  const bool whole = shape.staged_tiles >= shape.tiles;
   float before = output.before(begin);
-  if (whole) {
-    source.stage(staging, 0, shape.tiles);
-    __syncthreads();
-  }
-
   for (unsigned r = 0; r < row_count; ++r) {
     if (r > 0) before = output.before(begin + r);
     if (shape.ahead > 0) {
@@ -295,30 +290,44 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     if constexpr (two) second.sums = Sums{};
     unsigned staged = 0;  // the first tile whose activations are staged
     for (unsigned tile = 0; tile < shape.tiles; tile += round_tiles) {
-      if (!whole && tile % shape.staged_tiles == 0) {
+      if (tile % shape.staged_tiles == 0 && (r == 0 || shape.staged_tiles < shape.tiles)) {
         staged = tile;
-        __syncthreads();
+        if (r > 0 || tile > 0) __syncthreads();
         source.stage(staging, staged, min(shape.staged_tiles, shape.tiles - staged));
         __syncthreads();
       }
       // The round after this one may be the first of the next row.
       const bool turn = tile + round_tiles >= shape.tiles;
+      const bool last = turn && r + 1 == row_count;
       const unsigned next_tile = turn ? 0 : tile + round_tiles;
-      const unsigned next_tiles = turn && r + 1 == row_count ? 0 : shape.tiles;
       first.next += (turn ? shape.tiles - tile : round_tiles) * first.bytes;
       if constexpr (two) second.next += (turn ? shape.tiles - tile : round_tiles) * second.bytes;
+      const auto multiply = [&](unsigned slot) {
+        TileInput x;
+        staging.load(tile + slot * warps + warp - staged, lane, x);
+        first.held[slot].template multiply<single>(x, first.sums);
+        if constexpr (two) second.held[slot].template multiply<single>(x, second.sums);
+      };
+      const auto load = [&](unsigned slot) {
+        first.load(slot, lane);
+        if constexpr (two) second.load(slot, lane);
+      };
+      // Without branches the instructions of several tiles overlap.
+      if (tile + round_tiles <= shape.tiles && last) {
 #pragma unroll
-      for (unsigned slot = 0; slot < depth; ++slot) {
-        const unsigned mine = slot * warps + warp;
-        if (tile + mine < shape.tiles) {
-          TileInput x;
-          staging.load(tile + mine - staged, lane, x);
-          first.held[slot].template multiply<single>(x, first.sums);
-          if constexpr (two) second.held[slot].template multiply<single>(x, second.sums);
+        for (unsigned slot = 0; slot < depth; ++slot) multiply(slot);
+      } else if (max(tile, next_tile) + round_tiles <= shape.tiles && !last) {
+#pragma unroll
+        for (unsigned slot = 0; slot < depth; ++slot) {
+          multiply(slot);
+          load(slot);
         }
-        if (next_tile + mine < next_tiles) {
-          first.load(slot, lane);
-          if constexpr (two) second.load(slot, lane);
+      } else {
+#pragma unroll
+        for (unsigned slot = 0; slot < depth; ++slot) {
+          const unsigned mine = slot * warps + warp;
+          if (tile + mine < shape.tiles) multiply(slot);
+          if (!last && next_tile + mine < shape.tiles) load(slot);
         }
       }
     }
@@ -346,6 +355,10 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     }
   }
 }
+
+// Blocks for which a multiprocessor must have registers: 64 to a thread, so that the next kernel's blocks find room
+// beside this one's; 80 for several rows.
+constexpr unsigned resident_blocks(bool single, unsigned warps) { return (single ? 32 : 24) / warps; }
 
 // One product of a launch.
 struct Job {
@@ -387,7 +400,8 @@ struct ProductOutput {
 };
 
 template <bool single, unsigned warps, typename Source>
-__global__ void __launch_bounds__(warps * 32, 32 / warps) multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
+__global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
+    multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
   ptx::launch_dependents();
   unsigned index = 0;
   while (index + 1 < jobs.count && blockIdx.x >= jobs.job[index + 1].first_block) ++index;
@@ -424,7 +438,7 @@ struct SwigluOutput {
 };
 
 template <bool single, Format gate_format, Format up_format>
-__global__ void __launch_bounds__(norm_warps * 32, 4)
+__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(single, norm_warps))
     swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
                   unsigned block_row_tiles, SwigluOutput output) {
   ptx::launch_dependents();
@@ -449,7 +463,9 @@ Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned wa
   grid.shape.tiles = tiles;
   grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / staged_unit * staged_unit);
   grid.shape.ahead = 64 * 1024 / streams;
-  const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
+  // Long work fills the multiprocessors; else half of each is left to the kernel that comes after.
+  const std::size_t resident_warps = row_tiles > std::size_t{multiprocessors()} * 16 ? 32 : 16;
+  const std::size_t resident = multiprocessors() * resident_warps / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
   grid.shared = grid.shape.staged_tiles * (tile_staged + (norm ? tile_cols * sizeof(float) : 0)) +
                 2 * streams * warps * rows * tile_rows * sizeof(float);
