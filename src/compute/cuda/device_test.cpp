@@ -99,6 +99,7 @@ class CudaDevice : public testing::Test {
     std::string why;
     if (!cuda_available(&why)) GTEST_SKIP() << "no GPU: " << why;
     device_ = make_cuda_device(2);
+    weight(Type::F32, 1, 32);  // so that attention gives floats
   }
 
   Device& device() { return *device_; }

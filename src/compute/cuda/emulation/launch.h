@@ -33,9 +33,6 @@
 
 namespace compute::cuda {
 
-// So few that small grids give a block several pieces of work.
-inline unsigned multiprocessors() { return 2; }
-
 // As the GPU's launch(), but returns when the kernel has ended.
 template <typename... Parameters, typename... Arguments>
 void launch(cudaStream_t, dim3 grid, dim3 block, std::size_t shared, void (*kernel)(Parameters...),
