@@ -41,7 +41,7 @@ struct Shape {
   static constexpr unsigned strips = strips_;  // MT
   static constexpr unsigned stages = stages_;
   static constexpr unsigned blocks = blocks_;  // on a multiprocessor
-  static constexpr unsigned ring = ring_;      // chunks whose A fragments are in registers
+  static constexpr unsigned ring = ring_;  // chunks whose A fragments are in registers
   static constexpr bool halves = halves_;
   static constexpr Instructions instructions = instructions_;
 
@@ -93,10 +93,11 @@ struct Part {
 };
 
 template <typename S>
-__device__ inline Part find_part(const ManyParameters& p, unsigned group) {
+__device__ inline Part find_part(const ManyParameters& p, unsigned block) {
+  const unsigned group = threadIdx.x / group_threads;
   Part part;
-  part.tile = blockIdx.x / p.splits;
-  part.split = blockIdx.x % p.splits;
+  part.tile = block / p.splits;
+  part.split = block % p.splits;
   part.first_step = p.steps * part.split / p.splits;
   part.steps = p.steps * (part.split + 1) / p.splits - part.first_step;
 
@@ -124,6 +125,14 @@ __device__ inline void pin(float (&sums)[count]) {
 #else
   (void)sums;
 #endif
+}
+
+// A value that the compiler takes for another one.
+__device__ inline unsigned renewed(unsigned value) {
+#ifdef __CUDA_ARCH__
+  asm volatile("" : "+r"(value));
+#endif
+  return value;
 }
 
 // sums += a · b for a chunk of 16 columns with the instructions of a single warp; b: row 0 of the activations in shared
@@ -156,51 +165,51 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   const unsigned warp = threadIdx.x / 32;
 
   const ManyMatrix& matrix = p.matrices[part.matrix];
-  const std::byte* from[S::strips];
-#pragma unroll
-  for (unsigned m = 0; m < S::strips; ++m) {
-    // Strips beyond the end repeat the last one; nothing is stored of them.
-    const unsigned row = min(part.first_row + m * strip_rows, matrix.padded_rows - strip_rows);
-    from[m] = matrix.data +
-              (std::size_t{row / tile_rows + warp % 4} * p.steps + part.first_step) * bytes + lane * 16;
-  }
+  // Strips beyond the end repeat the last one; nothing is stored of them.
+  const unsigned row = min(part.first_row, matrix.padded_rows - strip_rows);
+  const std::size_t strip_bytes =
+      row + strip_rows < matrix.padded_rows ? strip_rows / tile_rows * std::size_t{p.steps} * bytes : 0;
+  const std::byte* from =
+      matrix.data + (std::size_t{row / tile_rows + warp % 4} * p.steps + part.first_step) * bytes + lane * 16;
   const std::byte* memory = ptx::dynamic_shared();
   const std::uint32_t base = ptx::shared_address(memory);
   const unsigned tile_at = S::activation_bytes + warp * S::strips * S::slot_tile_bytes;
 
-  const auto copy_weights = [&](unsigned step, unsigned slot) {
+  // Each call copies the next step's.
+  const auto copy_weights = [&](unsigned slot) {
 #pragma unroll
     for (unsigned m = 0; m < S::strips; ++m) {
 #pragma unroll
       for (unsigned at = 0; at < bytes; at += 512) {
         if (bytes - at >= 512 || lane * 16 < bytes - at) {
           ptx::copy_async(base + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes + at + lane * 16,
-                          from[m] + std::size_t{step} * bytes + at);
+                          from + m * strip_bytes + at);
         }
       }
     }
+    from += bytes;
   };
   const unsigned x_row = threadIdx.x / 8;
   const unsigned x_chunk = threadIdx.x % 8;
   const __half* x = p.x + (part.first_activation + x_row) * p.x_stride + part.first_step * tile_cols + x_chunk * 8;
   const std::uint32_t x_to = base + x_row * 128 + ((x_chunk ^ (x_row % 8)) * 16);
-  const auto copy_activations = [&](unsigned step, unsigned slot) {
+  const auto copy_activations = [&](unsigned slot) {
 #pragma unroll
     for (unsigned n = 0; n < S::rows; n += threads / 8) {
       const bool valid = part.first_activation + x_row + n < p.x_rows;
-      ptx::copy_async(x_to + slot * S::stage_bytes + n * 128,
-                      valid ? x + n * p.x_stride + std::size_t{step} * tile_cols : p.x, valid);
+      ptx::copy_async(x_to + slot * S::stage_bytes + n * 128, valid ? x + n * p.x_stride : p.x, valid);
     }
+    x += tile_cols;
   };
 
-#pragma unroll
+#pragma unroll 1
   for (unsigned step = 0; step < ahead; ++step) {
-    if (step < part.steps) copy_weights(step, step);
+    if (step < part.steps) copy_weights(step);
   }
   ptx::wait_for_dependencies();
-#pragma unroll
+#pragma unroll 1
   for (unsigned step = 0; step < ahead; ++step) {
-    if (step < part.steps) copy_activations(step, step);
+    if (step < part.steps) copy_activations(step);
     ptx::copy_async_commit();
   }
 
@@ -217,25 +226,39 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
     for (unsigned i = 0; i < S::sums; ++i) sums[m][i] = 0;
   }
 
+  constexpr unsigned ring = S::ring;
   if constexpr (S::instructions == Instructions::Warpgroup) {
     // Chunk c has its fragments in a[c % ring]. Those of chunk c + lead are made after the products of chunk c have been
     // started, when those of chunk c - lead, the last to use the same registers, have ended.
-    constexpr unsigned lead = S::ring / 2;
-    std::uint32_t a[S::ring][S::strips][4];
-    const auto make_fragments = [&](unsigned chunk) {
+    constexpr unsigned lead = ring / 2;
+    std::uint32_t a[ring][S::strips][4];
+    // F16's are in shared memory as they are: loaded a tile at a time they would be in a's registers while products read
+    // them, which makes the compiler wait for each product.
+    const auto make_fragments = [&](unsigned chunk, unsigned slot) {
 #pragma unroll
-      for (unsigned m = 0; m < S::strips; ++m) tiles[m].fragment(static_cast<int>(chunk % 4), a[chunk % S::ring][m]);
+      for (unsigned m = 0; m < S::strips; ++m) {
+        std::uint32_t(&to)[4] = a[chunk % ring][m];
+        if constexpr (format == Format::F16) {
+          const uint4 v = detail::FromShared::load16(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes +
+                                                     chunk % 4 * 512 + lane * 16);
+          to[0] = v.x;
+          to[1] = v.y;
+          to[2] = v.z;
+          to[3] = v.w;
+        } else {
+          tiles[m].fragment(static_cast<int>(chunk % 4), to);
+        }
+      }
     };
     ptx::copy_async_wait<ahead - 1>();
     __syncthreads();
-    load_tiles(0);
+    if (format != Format::F16) load_tiles(0);
 #pragma unroll
-    for (unsigned chunk = 0; chunk < lead; ++chunk) make_fragments(chunk);
+    for (unsigned chunk = 0; chunk < lead; ++chunk) make_fragments(chunk, 0);
 #pragma unroll
     for (unsigned m = 0; m < S::strips; ++m) pin(sums[m]);
 
     unsigned slot = 0;
-    unsigned free_slot = ahead;
 #pragma unroll 1
     for (unsigned step = 0; step < part.steps; ++step) {
       // This step and the next are there, and both warpgroups are done with the one before the last.
@@ -243,41 +266,42 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
       ptx::fence_async_shared();
       __syncthreads();
       const std::uint64_t b = ptx::matrix_descriptor(base + slot * S::stage_bytes);
-      slot = slot + 1 == S::stages ? 0 : slot + 1;
+      const unsigned next = slot + 1 == S::stages ? 0 : slot + 1;
 #pragma unroll
       for (unsigned chunk = 0; chunk < 4; ++chunk) {
         ptx::warpgroup_arrive();
 #pragma unroll
         for (unsigned m = 0; m < S::strips; ++m) {
-          ptx::multiply_warpgroup<S::rows>(sums[m], a[chunk % S::ring][m], b + chunk * (32 >> 4), true);
+          ptx::multiply_warpgroup<S::rows>(sums[m], a[chunk % ring][m], b + chunk * (32 >> 4), true);
         }
         ptx::warpgroup_commit();
         if (chunk == 0) {
           if (step + ahead < part.steps) {
-            copy_weights(step + ahead, free_slot);
-            copy_activations(step + ahead, free_slot);
+            const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
+            copy_weights(free_slot);
+            copy_activations(free_slot);
           }
           ptx::copy_async_commit();
-          free_slot = free_slot + 1 == S::stages ? 0 : free_slot + 1;
         }
         ptx::warpgroup_wait<lead>();
-        make_fragments(chunk + lead);
-        if (chunk + lead == 3) load_tiles(slot);
+        make_fragments(chunk + lead, chunk + lead < 4 ? slot : next);
+        if (chunk + lead == 3 && format != Format::F16) load_tiles(next);
       }
+      slot = next;
     }
     ptx::warpgroup_wait<0>();
 #pragma unroll
     for (unsigned m = 0; m < S::strips; ++m) pin(sums[m]);
   } else {
     unsigned slot = 0;
-    unsigned free_slot = ahead;
 #pragma unroll 1
     for (unsigned step = 0; step < part.steps; ++step) {
       ptx::copy_async_wait<ahead - 1>();
       __syncthreads();
       if (step + ahead < part.steps) {
-        copy_weights(step + ahead, free_slot);
-        copy_activations(step + ahead, free_slot);
+        const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
+        copy_weights(free_slot);
+        copy_activations(free_slot);
       }
       ptx::copy_async_commit();
       load_tiles(slot);
@@ -291,7 +315,6 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
         }
       }
       slot = slot + 1 == S::stages ? 0 : slot + 1;
-      free_slot = free_slot + 1 == S::stages ? 0 : free_slot + 1;
     }
   }
   __syncthreads();  // From here on shared memory is free for other uses.
@@ -444,16 +467,20 @@ __global__ void __launch_bounds__(threads, S::blocks) multiply_many_kernel(const
 #endif
   if constexpr (compiled) {
     ptx::launch_dependents();
-    const Part part = find_part<S>(p, threadIdx.x / group_threads);
     float sums[S::strips][S::sums];
-    const Format format = p.matrices[part.matrix].format;
-    if (format == Format::Q4) {
-      multiply_tiles<S, Format::Q4>(p, part, sums);
-    } else if (format == Format::Q6 || !S::halves) {
-      multiply_tiles<S, Format::Q6>(p, part, sums);
-    } else if constexpr (S::halves) {
-      multiply_tiles<S, Format::F16>(p, part, sums);
+    {
+      const Part part = find_part<S>(p, blockIdx.x);
+      const Format format = p.matrices[part.matrix].format;
+      if (format == Format::Q4) {
+        multiply_tiles<S, Format::Q4>(p, part, sums);
+      } else if (format == Format::Q6 || !S::halves) {
+        multiply_tiles<S, Format::Q6>(p, part, sums);
+      } else if constexpr (S::halves) {
+        multiply_tiles<S, Format::F16>(p, part, sums);
+      }
     }
+    // Found anew, so as not to take registers from the loop.
+    const Part part = find_part<S>(p, renewed(blockIdx.x));
     if (p.splits > 1 && !reduce_splits<S>(p, part, sums)) return;
     if (p.hidden != nullptr) {
       store_hidden<S>(p, part, sums);
@@ -489,7 +516,7 @@ struct Plan {
 };
 
 // How to cut the work so that it takes the fewest cycles, by a model of an H200's: matrix units, bytes from L2 at 32 a
-// cycle, and for partial sums a wait and 48 bytes a cycle. All of it constants, so that every run is cut alike.
+// cycle, or what a step costs at least; for partial sums a wait and 48 bytes a cycle. All of it constants, so that every run is cut alike.
 Plan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips, bool can_split) {
   constexpr unsigned multiprocessors = 132;
   Plan best;
@@ -503,7 +530,8 @@ Plan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips, bool
       bytes = std::max(bytes, static_cast<unsigned>(tile_bytes(p.matrices[i].format)));
     }
     tiles *= divide_up(p.x_rows, rows);
-    const double step = std::max(4.0 * strips * rows, (rows * 128.0 + 8 * strips * bytes) / 32);
+    const double step =
+        std::max({4.0 * strips * rows, (rows * 128.0 + 8 * strips * bytes) / 32, 250.0 + 120 * strips});
     for (unsigned splits = 1; splits <= 16; ++splits) {
       if (splits > 1 && (!can_split || splits > p.steps || tiles * splits > max_split_blocks)) break;
       const double reduction = splits == 1 ? 0 : 2000 + splits * block_rows * std::min(rows, p.x_rows) * 4.0 / 48;
