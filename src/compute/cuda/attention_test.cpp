@@ -411,8 +411,10 @@ void expect_prompts(std::size_t head_size, std::size_t kv_heads, std::size_t gro
     }
   }
   batch.make_queries(deviation);
-  attend_prompt(nullptr, batch.input(1), tiles.data(), tiles.size(), batch.output());
-  EXPECT_LT(batch.error(1, rounded_queries(batch)), bound) << head_size << ' ' << group;
+  for (const MatrixUnit unit : {MatrixUnit::Warp, MatrixUnit::Warpgroup}) {
+    attend_prompt_with(unit, nullptr, batch.input(1), tiles.data(), tiles.size(), batch.output());
+    EXPECT_LT(batch.error(1, rounded_queries(batch)), bound) << head_size << ' ' << group;
+  }
 }
 
 TEST(CudaAttendPrompt, AgreesWithDouble) {
