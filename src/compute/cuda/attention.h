@@ -37,7 +37,8 @@ struct AttentionInput {
   RowTable table;
 };
 
-// Where the result goes: either may be absent. Halves are rounded from the float result.
+// Where the result goes: either may be absent. Halves are rounded from the float result. Rows begin at multiples of 16
+// bytes, as those of queries, keys and values do.
 struct AttentionOutput {
   float* floats = nullptr;
   std::size_t float_stride = 0;
