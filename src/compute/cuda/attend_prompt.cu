@@ -1,14 +1,14 @@
 // Attention of prompts: tiles of 128 consecutive positions of a sequence, each against all positions before it.
 //
-// What counts is matrix products, 4 · head_size operations for each (query, key) pair, on the tensor cores of Hopper. A
-// block takes one tile and one query head, so 4.2 million operations follow on 32 KiB of a page (head_size 128) from the
-// L2 cache: 350 TFLOP/s need 2.7 TB/s of it. Blocks of the heads that share keys and values run side by side and find each
-// other's pages there.
+// What counts is matrix products, 4 · head_size operations for each (query, key) pair, on the tensor cores. A block takes one tile
+// and one query head, so 4.2 million operations follow on 32 KiB of a page (head_size 128) from the L2 cache: 350 TFLOP/s
+// need 2.7 TB/s of it. Blocks of the heads that share keys and values run side by side and find each other's pages there.
 //
 // Each of the two warpgroups has 64 rows. Queries, scaled, and the weights of values are first operands in registers;
 // keys [64 positions][head_size] and transposed values [head_size][64 positions] are second operands as they lie in the
-// page, in a ring in shared memory. While the values of a page are multiplied, the scores of the next are turned into
-// weights: the softmax costs almost as much time as the products do.
+// page, in a ring in shared memory. Hopper's products of a warpgroup are asynchronous: while the values of a page are
+// multiplied, the scores of the next are turned into weights, as the softmax takes almost as long as the products do. Other
+// GPUs multiply warp by warp; registers hold the same in both cases.
 #include "compute/cuda/attention.h"
 #include "compute/cuda/attention_parts.h"
 #include "compute/cuda/launch.h"
@@ -21,9 +21,9 @@ constexpr unsigned warpgroup_rows = 64;
 constexpr unsigned warpgroups = tile_positions / warpgroup_rows;
 constexpr unsigned threads = 128 * warpgroups;
 constexpr unsigned page_size = page_positions;
-constexpr unsigned stages = 4;
-// The page whose scores are computed and the one before it, whose values are still added, take two stages.
-constexpr unsigned pages_ahead = stages - 2;
+// Stages of the ring: two for the page whose scores are computed and the one before it, whose values are still added, and
+// those on their way. GPUs other than Hopper may have less than 100 KB of shared memory.
+constexpr unsigned stages_of(MatrixUnit unit) { return unit == MatrixUnit::Warpgroup ? 4 : 3; }
 
 struct Parameters {
   LayerBlocks blocks;
@@ -44,7 +44,6 @@ struct Layout {
   static constexpr unsigned key_operand = page_size * row;
   static constexpr unsigned block = head_size * page_size * 2;
   static constexpr unsigned stage = 2 * block;
-  static constexpr unsigned shared = stages * stage;
 
   __device__ static unsigned key_at(unsigned position, unsigned chunk) {
     return chunk / 8 * key_operand + position * row + (chunk % 8 ^ position % 8) * 16;
@@ -94,30 +93,79 @@ struct Rows {
   float outputs[head_size / 2] = {};
 };
 
+// Four sums of a warp's product, d += a · b, where they lie among others.
+__device__ void multiply_part(float* d, const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  float part[4] = {d[0], d[1], d[2], d[3]};
+  ptx::multiply(part, a, {b0, b1});
+#pragma unroll
+  for (unsigned i = 0; i < 4; ++i) d[i] = part[i];
+}
+
 // The scores of a page begin to be computed.
-template <unsigned head_size>
+template <unsigned head_size, MatrixUnit unit>
 __device__ void start_scores(std::uint32_t stage, const std::uint32_t (&q)[head_size / 16][4],
                              float (&scores)[page_size / 2]) {
   using L = Layout<head_size>;
+  if constexpr (unit == MatrixUnit::Warpgroup) {
 #pragma unroll
-  for (unsigned step = 0; step < head_size / 16; ++step) {
-    const std::uint32_t keys = stage + step / 4 * L::key_operand + step % 4 * 32;
-    ptx::multiply_warpgroup<page_size>(scores, q[step], ptx::matrix_descriptor(keys), step > 0);
+    for (unsigned step = 0; step < head_size / 16; ++step) {
+      const std::uint32_t keys = stage + step / 4 * L::key_operand + step % 4 * 32;
+      ptx::multiply_warpgroup<page_size>(scores, q[step], ptx::matrix_descriptor(keys), step > 0);
+    }
+    ptx::warpgroup_commit();
+  } else {
+    const unsigned lane = threadIdx.x % 32;
+#pragma unroll
+    for (float& score : scores) score = 0;
+#pragma unroll
+    for (unsigned step = 0; step < head_size / 16; ++step) {
+#pragma unroll
+      for (unsigned i = 0; i < page_size / 16; ++i) {
+        std::uint32_t keys[4];
+        ptx::load_matrices(stage + L::key_at(16 * i + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2), keys);
+        multiply_part(scores + 8 * i, q[step], keys[0], keys[1]);
+        multiply_part(scores + 8 * i + 4, q[step], keys[2], keys[3]);
+      }
+    }
   }
-  ptx::warpgroup_commit();
 }
 
 // Weighted values begin to be added.
-template <unsigned head_size>
+template <unsigned head_size, MatrixUnit unit>
 __device__ void start_values(std::uint32_t stage, const std::uint32_t (&weights)[page_size / 16][4],
                              float (&outputs)[head_size / 2]) {
   using L = Layout<head_size>;
+  if constexpr (unit == MatrixUnit::Warpgroup) {
 #pragma unroll
-  for (unsigned step = 0; step < page_size / 16; ++step) {
-    const std::uint32_t values = stage + L::block + step * 32;
-    ptx::multiply_warpgroup<head_size>(outputs, weights[step], ptx::matrix_descriptor(values), true);
+    for (unsigned step = 0; step < page_size / 16; ++step) {
+      const std::uint32_t values = stage + L::block + step * 32;
+      ptx::multiply_warpgroup<head_size>(outputs, weights[step], ptx::matrix_descriptor(values), true);
+    }
+    ptx::warpgroup_commit();
+  } else {
+    const unsigned lane = threadIdx.x % 32;
+#pragma unroll
+    for (unsigned step = 0; step < page_size / 16; ++step) {
+#pragma unroll
+      for (unsigned i = 0; i < head_size / 16; ++i) {
+        std::uint32_t values[4];
+        ptx::load_matrices(stage + L::value_at(16 * i + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2), values);
+        multiply_part(outputs + 8 * i, weights[step], values[0], values[1]);
+        multiply_part(outputs + 8 * i + 4, weights[step], values[2], values[3]);
+      }
+    }
   }
-  ptx::warpgroup_commit();
+}
+
+// Before the first product of a round, and until at most `pending` of those begun are under way: a warp's own products
+// have ended when the next instruction begins.
+template <MatrixUnit unit>
+__device__ void begin_products() {
+  if constexpr (unit == MatrixUnit::Warpgroup) ptx::warpgroup_arrive();
+}
+template <MatrixUnit unit, int pending>
+__device__ void wait_for_products() {
+  if constexpr (unit == MatrixUnit::Warpgroup) ptx::warpgroup_wait<pending>();
 }
 
 // Scores of the page from position `first` on become weights against the new maximum; `factor`: what the outputs so far
@@ -199,9 +247,11 @@ __device__ void write_rows(const Parameters& p, const AttentionTile& tile, unsig
 }
 
 // Grid: (query head, tile).
-template <unsigned head_size>
+template <unsigned head_size, MatrixUnit unit>
 __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p) {
   using L = Layout<head_size>;
+  constexpr unsigned stages = stages_of(unit);
+  constexpr unsigned pages_ahead = stages - 2;
   ptx::launch_dependents();
   ptx::wait_for_dependencies();
   const unsigned head = blockIdx.x;
@@ -243,7 +293,7 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
       __syncthreads();
       clear_values<head_size>(memory + index % stages * L::stage, last_position % page_size + 1);
     }
-    ptx::fence_async_shared();
+    if constexpr (unit == MatrixUnit::Warpgroup) ptx::fence_async_shared();
     __syncthreads();
     if (next != nullptr) {
       copy_page<head_size>(p.blocks.keys(next, kv_head), ring + (index + pages_ahead) % stages * L::stage);
@@ -257,52 +307,42 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
   float factor[2];
   next_page(0);
   if (!idle) {
-    ptx::warpgroup_arrive();
-    start_scores<head_size>(ring, q, scores);
-    ptx::warpgroup_wait<0>();
+    begin_products<unit>();
+    start_scores<head_size, unit>(ring, q, scores);
+    wait_for_products<unit, 0>();
     weigh<head_size>(scores, 0, whole_pages == 0, rows, factor);
     round_weights(scores, weights);
   }
   for (unsigned index = 1; index < page_count; ++index) {
     next_page(index);
     if (index >= own_pages) continue;
-    ptx::warpgroup_arrive();
-    start_scores<head_size>(ring + index % stages * L::stage, q, scores);
-    start_values<head_size>(ring + (index - 1) % stages * L::stage, weights, rows.outputs);
-    ptx::warpgroup_wait<1>();
+    begin_products<unit>();
+    start_scores<head_size, unit>(ring + index % stages * L::stage, q, scores);
+    start_values<head_size, unit>(ring + (index - 1) % stages * L::stage, weights, rows.outputs);
+    wait_for_products<unit, 1>();
     weigh<head_size>(scores, index * page_size, index >= whole_pages, rows, factor);
-    ptx::warpgroup_wait<0>();
+    wait_for_products<unit, 0>();
 #pragma unroll
     for (unsigned i = 0; i < head_size / 2; ++i) rows.outputs[i] *= factor[i / 2 % 2];
     round_weights(scores, weights);
   }
   if (idle) return;
-  ptx::warpgroup_arrive();
-  start_values<head_size>(ring + (own_pages - 1) % stages * L::stage, weights, rows.outputs);
-  ptx::warpgroup_wait<0>();
+  begin_products<unit>();
+  start_values<head_size, unit>(ring + (own_pages - 1) % stages * L::stage, weights, rows.outputs);
+  wait_for_products<unit, 0>();
   write_rows<head_size>(p, tile, head, first_row, rows);
 }
 
-// Whether the current GPU has the products of a warpgroup: Hopper alone.
-bool has_warpgroup_products() {
-  static const bool has = [] {
-    int device = 0;
-    int major = 0;
-    check(cudaGetDevice(&device), "current device");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
-    return major == 9;
-  }();
-  return has;
+template <unsigned head_size, MatrixUnit unit>
+void start(cudaStream_t stream, dim3 grid, const Parameters& parameters) {
+  launch(stream, grid, dim3(threads), stages_of(unit) * Layout<head_size>::stage, attend_prompt_kernel<head_size, unit>,
+         parameters);
 }
 
 }  // namespace
 
-void attend_prompt(cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles, std::size_t count,
-                   const AttentionOutput& out) {
-  if (!has_warpgroup_products()) {
-    attend_plain(stream, input, out);
-    return;
-  }
+void attend_prompt_with(MatrixUnit unit, cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles,
+                        std::size_t count, const AttentionOutput& out) {
   const Parameters parameters{
       .blocks = LayerBlocks(input.shape, input.layer),
       .table = input.table,
@@ -314,14 +354,26 @@ void attend_prompt(cudaStream_t stream, const AttentionInput& input, const Atten
       .scale = score_scale_base2(input.shape.head_size),
   };
   const dim3 grid(static_cast<unsigned>(input.heads), static_cast<unsigned>(count));
-  const auto start = [&]<unsigned head_size>() {
-    launch(stream, grid, dim3(threads), Layout<head_size>::shared, attend_prompt_kernel<head_size>, parameters);
-  };
+  const bool warpgroup = unit == MatrixUnit::Warpgroup;
   if (input.shape.head_size == 128) {
-    start.template operator()<128>();
+    warpgroup ? start<128, MatrixUnit::Warpgroup>(stream, grid, parameters)
+              : start<128, MatrixUnit::Warp>(stream, grid, parameters);
   } else {
-    start.template operator()<64>();
+    warpgroup ? start<64, MatrixUnit::Warpgroup>(stream, grid, parameters)
+              : start<64, MatrixUnit::Warp>(stream, grid, parameters);
   }
+}
+
+void attend_prompt(cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles, std::size_t count,
+                   const AttentionOutput& out) {
+  static const MatrixUnit unit = [] {
+    int device = 0;
+    int major = 0;
+    check(cudaGetDevice(&device), "current device");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
+    return major == 9 ? MatrixUnit::Warpgroup : MatrixUnit::Warp;
+  }();
+  attend_prompt_with(unit, stream, input, tiles, count, out);
 }
 
 }  // namespace compute::cuda

@@ -37,7 +37,8 @@ struct AttentionInput {
   RowTable table;
 };
 
-// Where the result goes: either may be absent. Halves are rounded from the float result.
+// Where the result goes: either may be absent. Halves are rounded from the float result. Rows begin at multiples of 16
+// bytes, as those of queries, keys and values do.
 struct AttentionOutput {
   float* floats = nullptr;
   std::size_t float_stride = 0;
@@ -63,10 +64,15 @@ void attend_decode(cudaStream_t stream, const AttentionInput& input, const NewKe
 
 // For many rows of the same sequences: queries are turned and all keys and values stored before. Tiles are in the
 // device's memory, `count` of them; each has at most tile_positions rows, and those with the most positions before them
-// come first, so that short ones fill the end. F16, head_size 64 or 128. On other GPUs than Hopper this is attend_plain().
+// come first, so that short ones fill the end. F16, head_size 64 or 128.
 inline constexpr std::size_t tile_positions = 128;
 void attend_prompt(cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles, std::size_t count,
                    const AttentionOutput& out);
+
+// The same with matrix products of a warp, or of a warpgroup, which only Hopper has (compute capability 9.0).
+enum class MatrixUnit { Warp, Warpgroup };
+void attend_prompt_with(MatrixUnit unit, cudaStream_t stream, const AttentionInput& input, const AttentionTile* tiles,
+                        std::size_t count, const AttentionOutput& out);
 
 // Everything else: any head size, F32 as well, in plain float arithmetic. Queries turned, keys and values stored.
 void attend_plain(cudaStream_t stream, const AttentionInput& input, const AttentionOutput& out);
