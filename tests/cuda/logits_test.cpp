@@ -1,7 +1,8 @@
-// The logits that the GPU gives beside the reference in float64, where they are not those of F32 models: weights of blocks
-// and of halves, long prompts, prompts cut into batches, sequences that share them, and the demo model. Halves are the
-// GPU's numbers, so there is an error, though a smaller one than that of the CPU's int8 activations: rounding the inputs
-// and weights of all products to binary16 in the reference makes a twentieth of it, and less than a hundredth of its KL.
+// The logits that the GPU gives beside the reference in float64, where they are not those of F32 models: weights of
+// blocks and of halves, long prompts, prompts cut into batches, sequences that share them, and the demo model. Halves
+// are the GPU's numbers, so there is an error, though a smaller one than that of the CPU's int8 activations: rounding
+// the inputs and weights of all products to binary16 in the reference makes a twentieth of it, and less than a
+// hundredth of its KL.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -71,15 +72,30 @@ TEST_F(CudaLogits, EqualTheReferenceInEveryShapeOfHeads) {
   const auto q4_k_m_of_two = [](std::string_view tensor) { return q4_k_m(tensor, 2); };
   const RandomModel shapes[] = {
       {.layers = 2, .hidden = 1024, .ffn = 1536, .heads = 8, .kv_heads = 2, .vocab = 300, .type = q4_k_m_of_two},
-      {.layers = 4, .hidden = 512, .ffn = 768, .heads = 4, .kv_heads = 4, .vocab = 513, .tied = false, .type = only(Type::Q6_K)},
+      {.layers = 4,
+       .hidden = 512,
+       .ffn = 768,
+       .heads = 4,
+       .kv_heads = 4,
+       .vocab = 513,
+       .tied = false,
+       .type = only(Type::Q6_K)},
       {.layers = 4, .hidden = 256, .ffn = 512, .heads = 8, .kv_heads = 1, .vocab = 300, .type = only(Type::F16)},
-      {.layers = 4, .hidden = 256, .ffn = 512, .heads = 2, .kv_heads = 1, .head_size = 96, .vocab = 300, .type = only(Type::Q8_0)},
+      {.layers = 4,
+       .hidden = 256,
+       .ffn = 512,
+       .heads = 2,
+       .kv_heads = 1,
+       .head_size = 96,
+       .vocab = 300,
+       .type = only(Type::Q8_0)},
   };
   for (const RandomModel& shape : shapes) {
     const TemporaryModel model(shape);
     const std::vector<std::uint32_t> tokens = random_tokens(70, shape.vocab);
     for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
-      const Distance d = distance(logits(model.file(), tokens), run_ours(model.file(), tokens, {.device = gpu, .kv = kv}));
+      const Distance d =
+          distance(logits(model.file(), tokens), run_ours(model.file(), tokens, {.device = gpu, .kv = kv}));
       EXPECT_LT(d.relative_error, half_bound) << "hidden " << shape.hidden << ", heads " << shape.heads;
     }
   }
