@@ -18,10 +18,9 @@ compute::DeviceKind device_kind(const Globals& globals) {
   return globals.device == "cpu" || globals.exact ? compute::DeviceKind::Cpu : compute::DeviceKind::Auto;
 }
 
-int thread_count(const Globals& globals) { return globals.threads > 0 ? globals.threads : base::usable_processors(); }
-
 std::unique_ptr<compute::Device> choose_device(const Globals& globals) {
-  compute::ChosenDevice chosen = compute::make_device(device_kind(globals), thread_count(globals));
+  const int threads = globals.threads > 0 ? globals.threads : base::usable_processors();
+  compute::ChosenDevice chosen = compute::make_device(device_kind(globals), threads);
   say_device_note(globals, chosen.note);
   return std::move(chosen.device);
 }
