@@ -1,6 +1,8 @@
-// The logits that the GPU gives beside the reference in float64, where they are not those of F32 models: weights of blocks
-// and of halves, long prompts, prompts cut into batches, sequences that share them, and the demo model. Halves are the
-// GPU's numbers, so there is an error; it must stay well below that of the CPU's int8 activations.
+// The logits that the GPU gives beside the reference in float64, where they are not those of F32 models: weights of
+// blocks and of halves, long prompts, prompts cut into batches, sequences that share them, and the demo model. Halves
+// are the GPU's numbers, so there is an error, though a smaller one than that of the CPU's int8 activations: rounding
+// the inputs and weights of all products to binary16 in the reference makes a twentieth of it, and less than a
+// hundredth of its KL.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,7 +22,7 @@ namespace {
 
 constexpr compute::DeviceKind gpu = compute::DeviceKind::Cuda;
 
-// Of the spread of the logits: what rounding the inputs of products to binary16 amounts to, in a handful of layers.
+// Of the spread of the logits: rounding in the reference as above makes 0.002, in a handful of layers.
 constexpr double half_bound = 5e-3;
 
 void expect_no_worse_than_the_cpu(const gguf::File& file, std::span<const std::uint32_t> tokens, quant::Type kv) {
@@ -29,9 +31,8 @@ void expect_no_worse_than_the_cpu(const gguf::File& file, std::span<const std::u
   const Distance on_gpu = distance(exact, run_ours(file, tokens, {.device = gpu, .kv = kv}));
   testing::Test::RecordProperty("mean_kl_of_cpu", testing::PrintToString(on_cpu.mean_kl));
   testing::Test::RecordProperty("mean_kl_of_gpu", testing::PrintToString(on_gpu.mean_kl));
-  // KL grows with the square of the error.
-  EXPECT_LT(on_gpu.relative_error, 0.5 * on_cpu.relative_error);
-  EXPECT_LT(on_gpu.mean_kl, 0.5 * on_cpu.mean_kl);
+  EXPECT_LT(on_gpu.relative_error, 0.2 * on_cpu.relative_error);
+  EXPECT_LT(on_gpu.mean_kl, 0.1 * on_cpu.mean_kl);
 }
 
 class CudaLogits : public OnDevice {};
@@ -71,15 +72,30 @@ TEST_F(CudaLogits, EqualTheReferenceInEveryShapeOfHeads) {
   const auto q4_k_m_of_two = [](std::string_view tensor) { return q4_k_m(tensor, 2); };
   const RandomModel shapes[] = {
       {.layers = 2, .hidden = 1024, .ffn = 1536, .heads = 8, .kv_heads = 2, .vocab = 300, .type = q4_k_m_of_two},
-      {.layers = 4, .hidden = 512, .ffn = 768, .heads = 4, .kv_heads = 4, .vocab = 513, .tied = false, .type = only(Type::Q6_K)},
+      {.layers = 4,
+       .hidden = 512,
+       .ffn = 768,
+       .heads = 4,
+       .kv_heads = 4,
+       .vocab = 513,
+       .tied = false,
+       .type = only(Type::Q6_K)},
       {.layers = 4, .hidden = 256, .ffn = 512, .heads = 8, .kv_heads = 1, .vocab = 300, .type = only(Type::F16)},
-      {.layers = 4, .hidden = 256, .ffn = 512, .heads = 2, .kv_heads = 1, .head_size = 96, .vocab = 300, .type = only(Type::Q8_0)},
+      {.layers = 4,
+       .hidden = 256,
+       .ffn = 512,
+       .heads = 2,
+       .kv_heads = 1,
+       .head_size = 96,
+       .vocab = 300,
+       .type = only(Type::Q8_0)},
   };
   for (const RandomModel& shape : shapes) {
     const TemporaryModel model(shape);
     const std::vector<std::uint32_t> tokens = random_tokens(70, shape.vocab);
     for (const quant::Type kv : {quant::Type::F32, quant::Type::F16}) {
-      const Distance d = distance(logits(model.file(), tokens), run_ours(model.file(), tokens, {.device = gpu, .kv = kv}));
+      const Distance d =
+          distance(logits(model.file(), tokens), run_ours(model.file(), tokens, {.device = gpu, .kv = kv}));
       EXPECT_LT(d.relative_error, half_bound) << "hidden " << shape.hidden << ", heads " << shape.heads;
     }
   }
@@ -92,7 +108,7 @@ TEST_F(CudaLogits, EqualTheReferenceOver2500Positions) {
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(2500, shape.vocab);
   const Rows exact = logits(model.file(), tokens);
-  for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{}, {512}, {2000, 1, 1, 1, 497}}) {
+  for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{}, {512}, {500, 1, 1, 1, 497}}) {
     const reference::Run run{.device = gpu, .kv = quant::Type::F16, .chunks = chunks};
     EXPECT_LT(distance(exact, run_ours(model.file(), tokens, run)).relative_error, half_bound)
         << testing::PrintToString(chunks);
@@ -122,7 +138,7 @@ TEST_P(CudaBatches, GiveEachSequenceWhatItGetsAlone) {
   advance_side_by_side(shape_, gpu, [](std::span<const float> alone, std::span<const float> got) {
     Rows expected(1, alone.size());
     std::ranges::copy(alone, expected.data.begin());
-    EXPECT_LT(distance(expected, got).relative_error, half_bound);
+    EXPECT_LT(distance(expected, got).relative_error, 2 * half_bound);  // both have an error
   });
 }
 

@@ -1,4 +1,5 @@
-// Tests that a program runs on one of the devices: on the CPU, or, where it is compiled with SMOLLM3_TEST_CUDA, on the GPU.
+// Tests that a program runs on one of the devices: on the CPU, or, where it is compiled with SMOLLM3_TEST_CUDA, on the
+// GPU.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -28,7 +28,8 @@ TEST_P(FloatTypes, EqualTheReference) {
   EXPECT_LT(distance(logits(model.file(), tokens), run_ours(model.file(), tokens)).worst_of_range, 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, FloatTypes, testing::ValuesIn(float_types()), [](const auto& s) { return s.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, FloatTypes, testing::ValuesIn(float_types()),
+                         [](const auto& s) { return s.param.name; });
 
 class BlockTypes : public testing::TestWithParam<TypeMix> {};
 
@@ -73,7 +74,8 @@ TEST_P(BlockTypes, AreAsFarFromTheReferenceAsTheRoundingMakesThem) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, BlockTypes, testing::ValuesIn(block_types()), [](const auto& s) { return s.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, BlockTypes, testing::ValuesIn(block_types()),
+                         [](const auto& s) { return s.param.name; });
 
 TEST(DroppedMins, OfOneSuperblockAreNoticedInEveryTensor) {
   for (const Type type : {Type::Q2_K, Type::Q4_K, Type::Q5_K}) {

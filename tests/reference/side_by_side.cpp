@@ -13,8 +13,9 @@
 
 namespace reference {
 
-void advance_side_by_side(const RandomModel& shape, compute::DeviceKind on,
-                          const std::function<void(std::span<const float> alone, std::span<const float> got)>& compare) {
+void advance_side_by_side(
+    const RandomModel& shape, compute::DeviceKind on,
+    const std::function<void(std::span<const float> alone, std::span<const float> got)>& compare) {
   using Logits = smollm3::Chunk::Logits;
   const TemporaryModel file(shape);
   const auto device = compute::make_device(on, 2).device;

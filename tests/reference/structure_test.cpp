@@ -19,7 +19,8 @@ constexpr std::size_t positions = 200;
 
 class Structure : public OnDevice {
  protected:
-  static double worst(const RandomModel& shape, std::size_t count, reference::Run run = {}, const Options& options = {}) {
+  static double worst(const RandomModel& shape, std::size_t count, reference::Run run = {},
+                      const Options& options = {}) {
     run.device = device;
     const TemporaryModel model(shape);
     const std::vector<std::uint32_t> tokens = random_tokens(count, shape.vocab);

@@ -306,9 +306,8 @@ TEST_P(CudaTypes, SwigluEqualsThatInDouble) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, CudaTypes, testing::ValuesIn(cpu::test::all_types()), [](const auto& test) {
-  return std::string(quant::type_info(test.param)->name);
-});
+INSTANTIATE_TEST_SUITE_P(Types, CudaTypes, testing::ValuesIn(cpu::test::all_types()),
+                         [](const auto& test) { return std::string(quant::type_info(test.param)->name); });
 
 std::vector<float> angles(std::size_t rows, std::size_t head_size, Random& random) {
   std::uniform_real_distribution<float> angle(0, 6.28F);
