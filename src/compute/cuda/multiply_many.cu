@@ -23,25 +23,18 @@
 #include "compute/cuda/products.h"
 
 namespace compute::cuda {
-namespace {
 
-constexpr unsigned threads = 256;
-constexpr unsigned group_threads = 128;  // of a warpgroup
 constexpr unsigned strip_rows = 64;
-constexpr unsigned max_matrices = 4;
-constexpr unsigned raster_tiles = 16;    // activation tiles that pass over the weights together
-constexpr unsigned max_split_blocks = 264;
-constexpr unsigned max_partial_bytes = 2 * strip_rows * 2 * 128 * sizeof(float);  // of a block, MT = 2 and N = 128
 
 // What of a kernel is fixed at compilation. `halves`: whether F16 weights may occur, which need larger stages.
 template <unsigned rows_, unsigned strips_, unsigned stages_, unsigned blocks_, unsigned ring_, bool halves_,
           Instructions instructions_ = Instructions::Warpgroup>
-struct Shape {
+struct ManyShape {
   static constexpr unsigned rows = rows_;      // N: rows of activations
   static constexpr unsigned strips = strips_;  // MT
   static constexpr unsigned stages = stages_;
   static constexpr unsigned blocks = blocks_;  // on a multiprocessor
-  static constexpr unsigned ring = ring_;  // chunks whose A fragments are in registers
+  static constexpr unsigned ring = ring_;      // chunks whose A fragments are in registers
   static constexpr bool halves = halves_;
   static constexpr Instructions instructions = instructions_;
 
@@ -52,6 +45,16 @@ struct Shape {
   static constexpr unsigned stage_bytes = activation_bytes + 8 * strips * slot_tile_bytes;
   static constexpr unsigned shared_bytes = stages * stage_bytes;
 };
+
+namespace {
+
+constexpr unsigned threads = 256;
+constexpr unsigned group_threads = 128;  // of a warpgroup
+constexpr unsigned max_matrices = 4;
+constexpr unsigned prefetch_steps = 8;
+constexpr unsigned raster_tiles = 16;    // activation tiles that pass over the weights together
+constexpr unsigned max_split_blocks = 264;
+constexpr unsigned max_partial_bytes = 2 * strip_rows * 2 * 128 * sizeof(float);  // of a block, MT = 2 and N = 128
 
 struct ManyMatrix {
   const std::byte* data;
@@ -74,6 +77,7 @@ struct ManyParameters {
   unsigned activation_tiles;
   unsigned splits;
   float scale;
+  bool prefetch;   // weights into L2, where they are read once
   __half* hidden;  // SwiGLU: matrices[0] is gate, matrices[1] up
   std::size_t hidden_stride;
   unsigned* arrived;  // blocks of a tile whose partial sums are there; zero between launches
@@ -189,6 +193,14 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
     }
     from += bytes;
   };
+  // Asks memory for the tiles of `distance` steps further on than the next one to be copied, a line each lane.
+  const auto prefetch_weights = [&](unsigned distance) {
+    const unsigned line = lane % 16;
+    const unsigned strip = lane / 16;
+    if (line < bytes / 128 && strip < S::strips) {
+      ptx::prefetch_l2(from - lane * 16 + strip * strip_bytes + distance * bytes + line * 128);
+    }
+  };
   const unsigned x_row = threadIdx.x / 8;
   const unsigned x_chunk = threadIdx.x % 8;
   const __half* x = p.x + (part.first_activation + x_row) * p.x_stride + part.first_step * tile_cols + x_chunk * 8;
@@ -205,6 +217,12 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
 #pragma unroll 1
   for (unsigned step = 0; step < ahead; ++step) {
     if (step < part.steps) copy_weights(step);
+  }
+  if (p.prefetch) {
+#pragma unroll 1
+    for (unsigned step = 0; step < prefetch_steps; ++step) {
+      if (ahead + step < part.steps) prefetch_weights(step);
+    }
   }
   ptx::wait_for_dependencies();
 #pragma unroll 1
@@ -278,6 +296,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
         if (chunk == 0) {
           if (step + ahead < part.steps) {
             const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
+            if (p.prefetch && step + ahead + prefetch_steps < part.steps) prefetch_weights(prefetch_steps);
             copy_weights(free_slot);
             copy_activations(free_slot);
           }
@@ -348,7 +367,8 @@ __device__ inline bool reduce_splits(const ManyParameters& p, const Part& part, 
   __syncthreads();
   if (*last == 0) return false;
   __threadfence();
-#pragma unroll 1
+  constexpr unsigned at_once = S::strips * S::sums <= 32 ? 2 : 1;  // as registers allow
+#pragma unroll at_once
   for (unsigned split = 0; split < p.splits; ++split) {
     const float4* from = place(split);
 #pragma unroll
@@ -506,6 +526,7 @@ void start(cudaStream_t stream, ManyParameters p, unsigned splits) {
   }
   p.activation_tiles = divide_up(p.x_rows, S::rows);
   p.splits = splits;
+  p.prefetch = p.activation_tiles == 1;
   const unsigned blocks = p.row_tiles * p.activation_tiles * splits;
   launch(stream, dim3(blocks), dim3(threads), S::shared_bytes, multiply_many_kernel<S>, p);
 }
@@ -516,7 +537,7 @@ struct Plan {
 };
 
 // How to cut the work so that it takes the fewest cycles, by a model of an H200's: matrix units, bytes from L2 at 32 a
-// cycle, or what a step costs at least; for partial sums a wait and 48 bytes a cycle. All of it constants, so that every run is cut alike.
+// cycle, or what a step costs at least; for partial sums a wait and 64 bytes a cycle. All of it constants, so that every run is cut alike.
 Plan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips, bool can_split) {
   constexpr unsigned multiprocessors = 132;
   Plan best;
@@ -534,7 +555,7 @@ Plan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips, bool
         std::max({4.0 * strips * rows, (rows * 128.0 + 8 * strips * bytes) / 32, 250.0 + 120 * strips});
     for (unsigned splits = 1; splits <= 16; ++splits) {
       if (splits > 1 && (!can_split || splits > p.steps || tiles * splits > max_split_blocks)) break;
-      const double reduction = splits == 1 ? 0 : 2000 + splits * block_rows * std::min(rows, p.x_rows) * 4.0 / 48;
+      const double reduction = splits == 1 ? 0 : 2000 + splits * block_rows * std::min(rows, p.x_rows) * 4.0 / 64;
       const double cost = divide_up(std::size_t{tiles} * splits, multiprocessors) * divide_up(p.steps, splits) * step + reduction;
       if (best_cost == 0 || cost < best_cost) {
         best_cost = cost;
@@ -552,24 +573,24 @@ void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instruc
   const bool can_split = p.partial != nullptr;
   if (instructions == Instructions::Warp) {
     const Plan plan = make_plan(p, 64, 1, can_split);
-    start<Shape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, plan.splits);
+    start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, plan.splits);
     return;
   }
   const unsigned rows = p.x_rows <= 32 ? 32 : p.x_rows <= 64 ? 64 : 128;
   const Plan plan = make_plan(p, rows, halves ? 1 : 2, can_split);
   if (rows == 32) {
-    if (halves) return start<Shape<32, 1, 5, 2, 4, true>>(stream, p, plan.splits);
-    if (plan.strips == 1) return start<Shape<32, 1, 8, 2, 4, false>>(stream, p, plan.splits);
-    return start<Shape<32, 2, 6, 2, 4, false>>(stream, p, plan.splits);
+    if (halves) return start<ManyShape<32, 1, 5, 2, 4, true>>(stream, p, plan.splits);
+    if (plan.strips == 1) return start<ManyShape<32, 1, 8, 2, 4, false>>(stream, p, plan.splits);
+    return start<ManyShape<32, 2, 6, 2, 4, false>>(stream, p, plan.splits);
   }
   if (rows == 64) {
-    if (halves) return start<Shape<64, 1, 4, 2, 4, true>>(stream, p, plan.splits);
-    if (plan.strips == 1) return start<Shape<64, 1, 7, 2, 4, false>>(stream, p, plan.splits);
-    return start<Shape<64, 2, 5, 2, 2, false>>(stream, p, plan.splits);
+    if (halves) return start<ManyShape<64, 1, 4, 2, 4, true>>(stream, p, plan.splits);
+    if (plan.strips == 1) return start<ManyShape<64, 1, 7, 2, 4, false>>(stream, p, plan.splits);
+    return start<ManyShape<64, 2, 5, 2, 2, false>>(stream, p, plan.splits);
   }
-  if (halves) return start<Shape<128, 1, 6, 1, 4, true>>(stream, p, plan.splits);
-  if (plan.strips == 1) return start<Shape<128, 1, 4, 2, 4, false>>(stream, p, plan.splits);
-  return start<Shape<128, 2, 6, 1, 4, false>>(stream, p, plan.splits);
+  if (halves) return start<ManyShape<128, 1, 6, 1, 4, true>>(stream, p, plan.splits);
+  if (plan.strips == 1) return start<ManyShape<128, 1, 4, 2, 4, false>>(stream, p, plan.splits);
+  return start<ManyShape<128, 2, 6, 1, 4, false>>(stream, p, plan.splits);
 }
 
 ManyParameters parameters_of(const Input& x, float scale, void* workspace) {
