@@ -11,18 +11,16 @@ namespace cli {
 
 compute::DeviceKind device_kind(const Globals& globals) {
   if (globals.device == "cuda") {
-    if (globals.exact) throw UsageError("--exact: only the CPU gives the same bits on every machine, not --device cuda");
+    if (globals.exact)
+      throw UsageError("--exact: only the CPU gives the same bits on every machine, not --device cuda");
     return compute::DeviceKind::Cuda;
   }
   return globals.device == "cpu" || globals.exact ? compute::DeviceKind::Cpu : compute::DeviceKind::Auto;
 }
 
-int thread_count(const Globals& globals) {
-  return globals.threads > 0 ? globals.threads : base::usable_processors();
-}
-
 std::unique_ptr<compute::Device> choose_device(const Globals& globals) {
-  compute::ChosenDevice chosen = compute::make_device(device_kind(globals), thread_count(globals));
+  const int threads = globals.threads > 0 ? globals.threads : base::usable_processors();
+  compute::ChosenDevice chosen = compute::make_device(device_kind(globals), threads);
   say_device_note(globals, chosen.note);
   return std::move(chosen.device);
 }

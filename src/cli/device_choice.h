@@ -12,10 +12,7 @@ namespace cli {
 // As --device and --exact say; --exact leaves only the CPU. Throws UsageError if the two contradict each other.
 compute::DeviceKind device_kind(const Globals& globals);
 
-// As --threads says.
-int thread_count(const Globals& globals);
-
-// The device of that kind. Throws base::Error if there is none.
+// The device of that kind, with as many threads as --threads says. Throws base::Error if there is none.
 std::unique_ptr<compute::Device> choose_device(const Globals& globals);
 
 // Says on standard error what compute::ChosenDevice or engine::Engine noted, unless --quiet is given or it is empty.

@@ -14,9 +14,10 @@
 namespace reference {
 
 struct Run {
+  compute::DeviceKind device = compute::DeviceKind::Cpu;
   quant::Type kv = quant::Type::F32;
   int threads = 2;
-  std::optional<compute::Isa> isa = std::nullopt;
+  std::optional<compute::Isa> isa = std::nullopt;  // of the CPU
   std::uint32_t context = 0;             // as --ctx
   std::vector<std::size_t> chunks = {};  // sizes of the batches, over and over; none: as large as may be
 };

@@ -5,15 +5,13 @@
 // that does moves others, and after some layers the two differ by as much as both do from float64.)
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <ostream>
 #include <string>
 #include <string_view>
 
-#include "quant/encode.h"
 #include "reference/ours.h"
 #include "reference/random_model.h"
 #include "reference/reference.h"
+#include "reference/type_mixes.h"
 
 namespace reference {
 namespace {
@@ -21,51 +19,7 @@ namespace {
 constexpr std::size_t positions = 60;
 constexpr double one_layer_bound = 1e-5;  // of the logits' spread: what the rounding of floats amounts to
 
-struct Subject {
-  const char* name;
-  std::function<Type(std::string_view)> type;
-};
-
-void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
-
-std::function<Type(std::string_view)> only(Type type) {
-  return [type](std::string_view) { return type; };
-}
-
-// Every type somewhere, two tensors of a layer never of the same type.
-Type all_types(std::string_view tensor) {
-  static constexpr Type types[] = {Type::Q4_K, Type::F16,  Type::Q6_K,   Type::Q8_0, Type::F32,
-                                   Type::Q5_K, Type::BF16, Type::Q2_K,   Type::Q4_0, Type::IQ4_XS,
-                                   Type::Q5_1, Type::Q3_K, Type::IQ4_NL, Type::Q4_1, Type::Q5_0};
-  static constexpr std::string_view names[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                               "ffn_gate", "ffn_up", "ffn_down"};
-  if (!tensor.starts_with("blk.")) return tensor == "output.weight" ? Type::Q5_K : Type::Q8_0;
-  const auto layer = static_cast<std::size_t>(tensor[4] - '0');
-  for (std::size_t i = 0; i < std::size(names); ++i) {
-    if (tensor.find(names[i]) != std::string_view::npos) return types[(i + 7 * layer) % std::size(types)];
-  }
-  return Type::F32;
-}
-
-const Subject float_types[] = {{"F16", only(Type::F16)}, {"BF16", only(Type::BF16)}};
-const Subject block_types[] = {
-    {"Q8_0", only(Type::Q8_0)},
-    {"Q4_0", only(Type::Q4_0)},
-    {"Q4_1", only(Type::Q4_1)},
-    {"Q5_0", only(Type::Q5_0)},
-    {"Q5_1", only(Type::Q5_1)},
-    {"IQ4_NL", only(Type::IQ4_NL)},
-    {"Q2_K", only(Type::Q2_K)},
-    {"Q3_K", only(Type::Q3_K)},
-    {"IQ4_XS", only(Type::IQ4_XS)},
-    {"Q4_K", only(Type::Q4_K)},
-    {"Q5_K", only(Type::Q5_K)},
-    {"Q6_K", only(Type::Q6_K)},
-    {"Q4_K_M", [](std::string_view tensor) { return q4_k_m(tensor, 8); }},
-    {"AllTypes", all_types},
-};
-
-class FloatTypes : public testing::TestWithParam<Subject> {};
+class FloatTypes : public testing::TestWithParam<TypeMix> {};
 
 TEST_P(FloatTypes, EqualTheReference) {
   const RandomModel shape{.heads = 4, .kv_heads = 2, .type = GetParam().type};
@@ -74,33 +28,19 @@ TEST_P(FloatTypes, EqualTheReference) {
   EXPECT_LT(distance(logits(model.file(), tokens), run_ours(model.file(), tokens)).worst_of_range, 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, FloatTypes, testing::ValuesIn(float_types), [](const auto& s) { return s.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, FloatTypes, testing::ValuesIn(float_types()),
+                         [](const auto& s) { return s.param.name; });
 
-class BlockTypes : public testing::TestWithParam<Subject> {
- protected:
-  // In three kinds of numbers: encoded ones, any valid bits, and channels that stand out. Types that the program does
-  // not encode have any bits only.
-  std::vector<RandomModel> shapes(std::uint32_t layers) const {
-    const RandomModel encoded{.layers = layers, .kv_heads = 2, .type = GetParam().type};
-    RandomModel any_bits = encoded;
-    any_bits.any_blocks = true;
-    if (!quant::can_encode(static_cast<quant::Type>(encoded.type("blk.0.ffn_down.weight")))) return {any_bits};
-    RandomModel with_outliers = encoded;
-    with_outliers.outliers = true;
-    return {encoded, any_bits, with_outliers};
-  }
-};
+class BlockTypes : public testing::TestWithParam<TypeMix> {};
 
 TEST_P(BlockTypes, EqualTheRoundedReferenceInOneLayer) {
-  for (const RandomModel& shape : shapes(1)) {
+  for (const RandomModel& shape : models_of(GetParam(), 1)) {
     const TemporaryModel model(shape);
     const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
     EXPECT_LT(
         distance(logits(model.file(), tokens, {.int8_activations = true}), run_ours(model.file(), tokens)).median_error,
         one_layer_bound)
-        << (shape.any_blocks ? "any bits"
-            : shape.outliers ? "with outliers"
-                             : "encoded");
+        << kind_of_numbers(shape);
   }
 }
 
@@ -111,7 +51,7 @@ void add(Distance& mean, const Distance& sample, std::uint64_t samples) {
 }
 
 TEST_P(BlockTypes, AreAsFarFromTheReferenceAsTheRoundingMakesThem) {
-  for (const RandomModel& shape : shapes(6)) {
+  for (const RandomModel& shape : models_of(GetParam(), 6)) {
     const TemporaryModel model(shape);
     // Where channels stand out, one position in a hundred can make most of the KL: three samples are pooled.
     const std::uint64_t samples = shape.outliers ? 3 : 1;
@@ -124,7 +64,7 @@ TEST_P(BlockTypes, AreAsFarFromTheReferenceAsTheRoundingMakesThem) {
       add(unavoidable, distance(exact, std::vector<float>(rounded.data.begin(), rounded.data.end())), samples);
       add(ours, distance(exact, run_ours(model.file(), tokens)), samples);
     }
-    const char* kind = shape.any_blocks ? "any_bits" : shape.outliers ? "outliers" : "encoded";
+    const char* kind = kind_of_numbers(shape);
     RecordProperty(std::string("mean_kl_") + kind, testing::PrintToString(ours.mean_kl));
     RecordProperty(std::string("relative_error_") + kind, testing::PrintToString(ours.relative_error));
     // A tenth and a fifth: the two round to different sides here and there, and the sample is small.
@@ -134,7 +74,8 @@ TEST_P(BlockTypes, AreAsFarFromTheReferenceAsTheRoundingMakesThem) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, BlockTypes, testing::ValuesIn(block_types), [](const auto& s) { return s.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, BlockTypes, testing::ValuesIn(block_types()),
+                         [](const auto& s) { return s.param.name; });
 
 TEST(DroppedMins, OfOneSuperblockAreNoticedInEveryTensor) {
   for (const Type type : {Type::Q2_K, Type::Q4_K, Type::Q5_K}) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "reference/on_device.h"
 #include "reference/ours.h"
 #include "reference/random_model.h"
 #include "reference/reference.h"
@@ -16,50 +17,55 @@ namespace {
 constexpr double bound = 1e-4;  // of the range of a position's logits
 constexpr std::size_t positions = 200;
 
-double worst(const RandomModel& shape, std::size_t count, const Run& run = {}, const Options& options = {}) {
-  const TemporaryModel model(shape);
-  const std::vector<std::uint32_t> tokens = random_tokens(count, shape.vocab);
-  const double share =
-      distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
-  testing::Test::RecordProperty("largest_share_of_range", testing::PrintToString(share));
-  return share;
-}
+class Structure : public OnDevice {
+ protected:
+  static double worst(const RandomModel& shape, std::size_t count, reference::Run run = {},
+                      const Options& options = {}) {
+    run.device = device;
+    const TemporaryModel model(shape);
+    const std::vector<std::uint32_t> tokens = random_tokens(count, shape.vocab);
+    const double share =
+        distance(logits(model.file(), tokens, options), run_ours(model.file(), tokens, run)).worst_of_range;
+    testing::Test::RecordProperty("largest_share_of_range", testing::PrintToString(share));
+    return share;
+  }
+};
 
-TEST(Structure, EqualsTheReference) { EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions), bound); }
+TEST_F(Structure, EqualsTheReference) { EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions), bound); }
 
-TEST(Structure, EqualsTheReferenceWithAHeadOfItsOwn) {
+TEST_F(Structure, EqualsTheReferenceWithAHeadOfItsOwn) {
   EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .tied = false}, positions), bound);
 }
 
-TEST(Structure, EqualsTheReferenceWithOutlyingChannels) {
+TEST_F(Structure, EqualsTheReferenceWithOutlyingChannels) {
   EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .outliers = true}, positions), bound);
 }
 
-TEST(Structure, EqualsTheReferenceWithYarnFromTheFile) {
+TEST_F(Structure, EqualsTheReferenceWithYarnFromTheFile) {
   EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .yarn_factor = 2}, positions), bound);
 }
 
-TEST(Structure, EqualsTheReferenceWithYarnFromTheContextAskedFor) {
+TEST_F(Structure, EqualsTheReferenceWithYarnFromTheContextAskedFor) {
   EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions, {.context = 131072}, {.yarn_factor = 2}), bound);
 }
 
-TEST(Structure, StretchesOnlyOnce) {
+TEST_F(Structure, StretchesOnlyOnce) {
   EXPECT_LT(worst({.heads = 4, .kv_heads = 2, .yarn_factor = 2}, positions, {.context = 131072}), bound);
 }
 
-TEST(Structure, DoesNotStretchForAContextTheModelHas) {
+TEST_F(Structure, DoesNotStretchForAContextTheModelHas) {
   EXPECT_LT(worst({.heads = 4, .kv_heads = 2}, positions, {.context = 65536}), bound);
 }
 
 // Past the 64 positions of a page and the 512 of a batch.
-TEST(Structure, EqualsTheReferenceOver700Positions) {
+TEST_F(Structure, EqualsTheReferenceOver700Positions) {
   for (const float factor : {1.0f, 2.0f}) {
     EXPECT_LT(worst({.hidden = 128, .ffn = 256, .heads = 2, .kv_heads = 1, .vocab = 300, .yarn_factor = factor}, 700),
               bound);
   }
 }
 
-TEST(Structure, EqualsTheReferenceInEveryShape) {
+TEST_F(Structure, EqualsTheReferenceInEveryShape) {
   const RandomModel shapes[] = {
       {.layers = 4, .hidden = 256, .ffn = 512, .heads = 4, .kv_heads = 1},
       {.layers = 4, .hidden = 384, .ffn = 1056, .heads = 6, .kv_heads = 2},
@@ -78,7 +84,7 @@ TEST(Structure, EqualsTheReferenceInEveryShape) {
   }
 }
 
-TEST(Structure, EveryInstructionSetEqualsTheReference) {
+TEST_F(Structure, EveryInstructionSetEqualsTheReference) {
   const RandomModel shape{.layers = 4, .heads = 4, .kv_heads = 2, .yarn_factor = 2};
   for (const compute::Isa isa : runnable_isas()) {
     EXPECT_LT(worst(shape, 70, {.isa = isa}), bound) << "instruction set " << static_cast<int>(isa);
@@ -86,11 +92,11 @@ TEST(Structure, EveryInstructionSetEqualsTheReference) {
 }
 
 // Each of these, put into one of the two sides, must make the comparison above fail, and by far.
-TEST(Structure, NoticesEachFault) {
+TEST_F(Structure, NoticesEachFault) {
   const RandomModel shape{.layers = 8, .hidden = 128, .ffn = 256, .heads = 4, .kv_heads = 2, .yarn_factor = 2};
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
-  const std::vector<float> ours = run_ours(model.file(), tokens);
+  const std::vector<float> ours = run_ours(model.file(), tokens, {.device = device});
   ASSERT_LT(distance(logits(model.file(), tokens), ours).worst_of_range, bound);
 
   const std::pair<const char*, Faults> faults[] = {

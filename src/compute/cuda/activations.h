@@ -29,13 +29,12 @@ class CudaActivations : public Activations {
   void set_norm(const NormInput& norm) { norm_ = norm; }
   const std::optional<NormInput>& norm() const { return norm_; }
 
-  // The content is what the steps so far write to this form; floats = halves * scale.
+  // The content is what the steps so far write to this form; halves, now or when they are made, are floats / scale.
   void set_valid(Form form, float scale = 1);
   // It now has this form as well.
   void also_valid(Form form) { (form == Form::Floats ? floats_valid_ : halves_valid_) = true; }
   bool valid(Form form) const { return form == Form::Floats ? floats_valid_ : halves_valid_; }
   float scale() const { return scale_; }
-  void set_scale(float scale) { scale_ = scale; }
 
   // Memory of the forms, taken when first asked for. Halves beyond the columns are zero unless a step writes them.
   float* floats();

@@ -33,7 +33,12 @@ namespace {
 constexpr std::size_t most_rows = 2048;         // of a batch: enough that products run at the speed of the matrix units
 constexpr std::size_t repeated_rows = 64;       // passes over up to so many rows are likely to come again
 constexpr std::uint64_t spare_memory = 512'000'000;  // of the GPU: activations, logits, graphs
+constexpr std::size_t started_steps = 60;            // so many are started together
 constexpr std::size_t most_input_bytes = 4 << 20;    // that write() makes part of a program
+// Bytes of weights that a pass over a few rows brings to the L2 cache while it waits: from the first products of a layer
+// on, those after attention; from gate and up on, those after.
+const std::size_t ahead_of_attention = getenv("AHEAD1") ? std::stoul(getenv("AHEAD1")) : 24 << 20;
+const std::size_t ahead_of_down = getenv("AHEAD2") ? std::stoul(getenv("AHEAD2")) : 20 << 20;
 constexpr std::size_t blocks_per_processor = 2;  // of attention, for the sharing of long sequences
 
 void require(bool holds, const char* operation, const std::string& why) {
@@ -83,6 +88,7 @@ class CudaDevice : public Device {
 
   std::string name() const override { return std::string("CUDA (") + properties_.name + ")"; }
   int threads() const override { return threads_; }
+  bool exact() const override { return false; }
   std::size_t batch_rows() const override { return most_rows; }
 
   void prepare(std::span<const Matrix> matrices, std::span<const std::span<const float>> gains) override {
@@ -91,7 +97,7 @@ class CudaDevice : public Device {
 
   void start() override {
     carry_out_deferred();
-    program_.start(rows_ <= repeated_rows);
+    program_.start(rows_ <= repeated_rows, true);
     placed_ = {};
     rows_ = 0;
   }
@@ -129,7 +135,11 @@ class CudaDevice : public Device {
     void* memory = nullptr;
     check(cudaMalloc(&memory, std::max<std::size_t>(rows * cols, 1) * sizeof(float)), "memory of the GPU");
     const auto release = [this](float* p) {
-      cudaStreamSynchronize(stream_.stream);
+      try {
+        start();  // what was asked for with these floats
+        check(cudaStreamSynchronize(stream_.stream), "release of memory");
+      } catch (const base::Error&) {  // NOLINT(bugprone-empty-catch): whoever reads the results is told
+      }
       cudaFree(p);
     };
     return Buffer({static_cast<float*>(memory), rows, cols, cols}, release);
@@ -241,11 +251,13 @@ class CudaDevice : public Device {
     const std::size_t stride = to.half_stride();
     if (few(x)) {
       const NormInput norm = *x.norm();
-      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, &swiglu_few, norm.x, norm.gain,
+      const Ahead ahead = weights_.after(u, ahead_of_down);
+      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride, ahead); }, norm.x, norm.gain,
           norm.rows, g.data, u.data, halves);
     } else {
       const Input in = halves_of(x);
-      add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride); }, &swiglu_many, in.halves, in.rows,
+      void* workspace = workspace_.as();
+      add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride, workspace); }, in.halves, in.rows,
           g.data, u.data, halves);
     }
     to.set_valid(CudaActivations::Form::Halves, hidden_divisor);
@@ -255,8 +267,7 @@ class CudaDevice : public Device {
     require(head_size % 16 == 0 && head_size != 0 && x.cols % head_size == 0 && cos_sin.rows == x.rows &&
                 cos_sin.cols == head_size,
             "rope", "shapes differ");
-    Deferred turn{.kind = Deferred::Kind::Rope, .x = x, .v = {}, .cos_sin = cos_sin, .head_size = head_size};
-    deferred_.push_back(turn);
+    deferred_.push_back({Deferred::Kind::Rope, x, {}, cos_sin, head_size, {}, 0});
   }
 
   void store_kv(const KvShape& shape, std::size_t layer, View k, View v, std::span<const KvRow> rows) override {
@@ -264,7 +275,7 @@ class CudaDevice : public Device {
     require(k.rows == rows.size() && v.rows == rows.size() && k.cols == cols && v.cols == cols, "store_kv",
             "shapes differ");
     place(shape, layer, rows, "store_kv");
-    deferred_.push_back({.kind = Deferred::Kind::Store, .x = k, .v = v, .cos_sin = {}, .shape = shape, .layer = layer});
+    deferred_.push_back({Deferred::Kind::Store, k, v, {}, 0, shape, layer});
   }
 
   void attention(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows,
@@ -318,6 +329,8 @@ class CudaDevice : public Device {
   template <typename... Parameters>
   void add(std::function<void(cudaStream_t)> run, const Parameters&... parameters) {
     program_.add(std::move(run), parameters...);
+    // The GPU begins while the rest is still being written down.
+    if (program_.steps() == started_steps) program_.start(rows_ <= repeated_rows, false);
   }
 
   template <typename Function>
@@ -329,7 +342,7 @@ class CudaDevice : public Device {
   }
 
   // Whether products make the norm of this input themselves.
-  static bool few(const CudaActivations& x) { return x.norm() && x.rows() <= few_rows && x.cols() <= 4096; }
+  static bool few(const CudaActivations& x) { return x.norm() && x.rows() <= few_rows && x.cols() <= most_norm_cols; }
 
   void multiply_packed(CudaActivations& x, const std::vector<OutputProduct>& products) {
     std::function<void(cudaStream_t)> run;
@@ -337,7 +350,8 @@ class CudaDevice : public Device {
     if (few(x)) {
       const NormInput norm = *x.norm();
       source = norm.gain;
-      run = [=](cudaStream_t stream) { multiply_few(stream, norm, products); };
+      const Ahead ahead = weights_.after(products.back().weight, ahead_of_attention);
+      run = [=](cudaStream_t stream) { multiply_few(stream, norm, products, ahead); };
     } else {
       const Input in = halves_of(x);
       const float scale = x.scale();
@@ -375,7 +389,7 @@ class CudaDevice : public Device {
     const std::size_t stride = to.float_stride();
     add([=](cudaStream_t stream) { gate_rows(stream, g.data, u.data, g.rows, g.cols, floats, stride); }, &gate_rows,
         g.data, g.rows, g.cols, floats);
-    to.set_valid(CudaActivations::Form::Floats);
+    to.set_valid(CudaActivations::Form::Floats, hidden_divisor);
   }
 
   // The input in halves, made now if it is not there yet.
@@ -392,9 +406,9 @@ class CudaDevice : public Device {
         const std::size_t rows = x.rows();
         const std::size_t cols = x.cols();
         const std::size_t float_stride = x.float_stride();
-        add([=](cudaStream_t stream) { round_rows(stream, floats, rows, cols, float_stride, 1 / hidden_divisor, halves, stride); },
-            &round_rows, floats, rows, cols, halves);
-        x.set_scale(hidden_divisor);
+        const float scale = 1 / x.scale();
+        add([=](cudaStream_t stream) { round_rows(stream, floats, rows, cols, float_stride, scale, halves, stride); },
+            &round_rows, floats, rows, cols, halves, scale);
       }
       x.also_valid(CudaActivations::Form::Halves);
     }

@@ -64,8 +64,8 @@ struct FewTile<Format::Q4> {
   std::uint32_t scale;  // (s, m): lanes t = 0, 1 have groups 0, 1 of row g, t = 2, 3 those of row g + 8
 
   __device__ void load(const std::byte* tile, unsigned lane) {
-    words = ptx::load_streaming(tile + lane * 16);
-    scale = ptx::load_streaming4(tile + 512 + lane * 4);
+    words = *reinterpret_cast<const uint4*>(tile + lane * 16);
+    scale = *reinterpret_cast<const std::uint32_t*>(tile + 512 + lane * 4);
   }
 
   template <bool single>
@@ -102,9 +102,9 @@ struct FewTile<Format::Q6> {
   std::uint32_t scale;  // two s: lanes t = 0, 1 have groups 0 and 1, 2 and 3 of row g, t = 2, 3 those of row g + 8
 
   __device__ void load(const std::byte* tile, unsigned lane) {
-    words = ptx::load_streaming(tile + lane * 16);
-    high = ptx::load_streaming8(tile + 512 + lane * 8);
-    scale = ptx::load_streaming4(tile + 768 + lane * 4);
+    words = *reinterpret_cast<const uint4*>(tile + lane * 16);
+    high = *reinterpret_cast<const uint2*>(tile + 512 + lane * 8);
+    scale = *reinterpret_cast<const std::uint32_t*>(tile + 768 + lane * 4);
   }
 
   // Here q - 32 is made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns.
@@ -148,7 +148,7 @@ struct FewTile<Format::F16> {
 
   __device__ void load(const std::byte* tile, unsigned lane) {
 #pragma unroll
-    for (int step = 0; step < 4; ++step) steps[step] = ptx::load_streaming(tile + (step * 32 + lane) * 16);
+    for (int step = 0; step < 4; ++step) steps[step] = *reinterpret_cast<const uint4*>(tile + (step * 32 + lane) * 16);
   }
 
   template <bool single>

@@ -17,8 +17,6 @@ inline void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw base::Error(std::string("CUDA: ") + what, cudaGetErrorString(status));
 }
 
-#ifndef SMOLLM3_EMULATE_CUDA
-
 // Multiprocessors of the current device.
 inline unsigned multiprocessors() {
   int device = 0;
@@ -27,6 +25,9 @@ inline unsigned multiprocessors() {
   check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "multiprocessors");
   return static_cast<unsigned>(count);
 }
+
+#ifndef SMOLLM3_EMULATE_CUDA
+
 
 // Starts a kernel whose first statement that touches anything another kernel wrote comes after
 // ptx::wait_for_dependencies(). `shared`: bytes of dynamic shared memory.

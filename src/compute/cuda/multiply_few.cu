@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <string>
+#include <type_traits>
 
 #include "compute/cuda/few_tiles.h"
 #include "compute/cuda/launch.h"
@@ -27,9 +29,9 @@ using few::TileInput;
 constexpr unsigned vector_cols = 8;                        // that a thread stages at once
 constexpr unsigned tile_vectors = tile_cols / vector_cols;
 constexpr unsigned norm_warps = 8;
-constexpr unsigned norm_vectors = 4096 / vector_cols / (norm_warps * 32);  // at most, to a thread
-constexpr std::size_t staged_bytes = 72 * 1024;            // of activations at once: blocks of 8.x GPUs have 99 KB
-constexpr unsigned staged_unit = 64;                       // tiles: a multiple of warps * depth
+constexpr unsigned norm_vectors = most_norm_cols / vector_cols / (norm_warps * 32);  // at most, to a thread
+constexpr std::size_t staged_bytes = 72 * 1024;            // of activations at once, at most
+constexpr std::size_t wide_shared_bytes = 200 * 1024;      // that a multiprocessor must have for blocks of 16 warps
 
 // How rows of x lie in shared memory, and where sums of warps meet.
 template <bool single>
@@ -98,37 +100,35 @@ struct HalfSource {
   unsigned stride;
   unsigned rows;
 
-  template <bool single>
-  struct Prepared {
-    __device__ explicit Prepared(const HalfSource&) {}
+  struct Constants {};
+  __device__ void prepare(Constants&) const {}
 
-    __device__ void stage(const HalfSource& source, const Staging<single>& to, unsigned first_tile, unsigned tiles) const {
-      constexpr unsigned batch = 4;
-      const unsigned vectors = tiles * tile_vectors;
-      const unsigned total = vectors * source.rows;
-      const __half* x = source.x + first_tile * tile_cols;
-      for (unsigned base = 0; base < total; base += batch * blockDim.x) {
-        uint4 columns[batch];
+  template <bool single>
+  __device__ void stage(const Staging<single>& to, const Constants&, unsigned first_tile, unsigned tiles) const {
+    constexpr unsigned batch = 4;
+    const unsigned vectors = tiles * tile_vectors;
+    const unsigned total = vectors * rows;
+    for (unsigned base = 0; base < total; base += batch * blockDim.x) {
+      uint4 columns[batch];
 #pragma unroll
-        for (unsigned i = 0; i < batch; ++i) {
-          const unsigned index = base + i * blockDim.x + threadIdx.x;
-          const unsigned row = single ? 0 : index / vectors;
-          columns[i] = uint4{};
-          if (index < total) {
-            columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * source.stride +
-                                                         (index - row * vectors) * vector_cols);
-          }
-        }
-#pragma unroll
-        for (unsigned i = 0; i < batch; ++i) {
-          if (base + i * blockDim.x >= total) break;
-          const unsigned index = base + i * blockDim.x + threadIdx.x;
-          const unsigned row = single ? 0 : index / vectors;
-          to.store(index - row * vectors, row, columns[i], index < total);
+      for (unsigned i = 0; i < batch; ++i) {
+        const unsigned index = base + i * blockDim.x + threadIdx.x;
+        const unsigned row = single ? 0 : index / vectors;
+        columns[i] = uint4{};
+        if (index < total) {
+          columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * stride + first_tile * tile_cols +
+                                                       (index - row * vectors) * vector_cols);
         }
       }
+#pragma unroll
+      for (unsigned i = 0; i < batch; ++i) {
+        if (base + i * blockDim.x >= total) break;
+        const unsigned index = base + i * blockDim.x + threadIdx.x;
+        const unsigned row = single ? 0 : index / vectors;
+        to.store(index - row * vectors, row, columns[i], index < total);
+      }
     }
-  };
+  }
 };
 
 struct NormSource {
@@ -138,192 +138,198 @@ struct NormSource {
   unsigned rows;
   unsigned cols;
   float epsilon;
-  bool aligned;  // x, gain and stride, to 16 bytes
 
   // Columns beyond the last are zero.
-  __device__ void load(const float* row, unsigned vector, float (&v)[vector_cols]) const {
+  __device__ void load(unsigned row, unsigned vector, float (&v)[vector_cols]) const {
+    const float* from = x + std::size_t{row} * stride;
     const unsigned col = vector * vector_cols;
-    if (aligned && col + vector_cols <= cols) {
-      const float4 a = *reinterpret_cast<const float4*>(row + col);
-      const float4 b = *reinterpret_cast<const float4*>(row + col + 4);
-      v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
-      v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-      return;
-    }
-#pragma unroll
-    for (unsigned i = 0; i < vector_cols; ++i) v[i] = col + i < cols ? row[col + i] : 0.0F;
+    float4 a{};
+    float4 b{};
+    if (col < cols) a = *reinterpret_cast<const float4*>(from + col);
+    if (col + 4 < cols) b = *reinterpret_cast<const float4*>(from + col + 4);
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
   }
 
-  template <bool single>
-  struct Prepared {
+  // The gains of the columns that a thread stages.
+  struct Constants {
     float gain[norm_vectors][vector_cols];
+  };
+  __device__ void prepare(Constants& constants) const {
+#pragma unroll
+    for (unsigned i = 0; i < norm_vectors; ++i) {
+      const unsigned col = (i * blockDim.x + threadIdx.x) * vector_cols;
+      float4 a{};
+      float4 b{};
+      if (col < cols) a = *reinterpret_cast<const float4*>(gain + col);
+      if (col + 4 < cols) b = *reinterpret_cast<const float4*>(gain + col + 4);
+      float(&v)[vector_cols] = constants.gain[i];
+      v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+      v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+    }
+  }
 
-    __device__ explicit Prepared(const NormSource& source) {
+  // A row's sum of squares is made in the same order however many rows there are.
+  template <bool single>
+  __device__ void stage(const Staging<single>& to, const Constants& constants, unsigned, unsigned tiles) const {
+    const unsigned vectors = tiles * tile_vectors;
+    float v[norm_vectors][vector_cols];
+#pragma unroll 2
+    for (unsigned row = 0; row < (single ? 1 : rows); ++row) {
+      float squares = 0;
+#pragma unroll
+      for (unsigned i = 0; i < norm_vectors; ++i) load(row, i * blockDim.x + threadIdx.x, v[i]);
 #pragma unroll
       for (unsigned i = 0; i < norm_vectors; ++i) {
-        source.load(source.gain, i * blockDim.x + threadIdx.x, gain[i]);
+#pragma unroll
+        for (unsigned col = 0; col < vector_cols; ++col) squares += v[i][col] * v[i][col];
+      }
+#pragma unroll
+      for (int bits = 16; bits > 0; bits /= 2) squares += __shfl_xor_sync(~0U, squares, bits);
+      if (threadIdx.x % 32 == 0) to.partials[row * norm_warps + threadIdx.x / 32] = squares;
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (unsigned row = 0; row < (single ? 1 : rows); ++row) {
+      float sum = 0;
+#pragma unroll
+      for (unsigned warp = 0; warp < norm_warps; ++warp) sum += to.partials[row * norm_warps + warp];
+      const float scale = 1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon);
+#pragma unroll
+      for (unsigned i = 0; i < norm_vectors; ++i) {
+        if (i * blockDim.x >= vectors) break;
+        const unsigned vector = i * blockDim.x + threadIdx.x;
+        if constexpr (!single) load(row, vector, v[i]);
+        const auto pair = [&](unsigned col) {
+          const float(&g)[vector_cols] = constants.gain[i];
+          return few::as_bits(__floats2half2_rn(v[i][col] * scale * g[col], v[i][col + 1] * scale * g[col + 1]));
+        };
+        to.store(vector, row, uint4{pair(0), pair(2), pair(4), pair(6)}, vector < vectors);
       }
     }
-
-    // A row's sum of squares is made in the same order however many rows there are.
-    __device__ void stage(const NormSource& source, const Staging<single>& to, unsigned, unsigned tiles) const {
-      constexpr unsigned max_rows = single ? 1 : few_rows;
-      const unsigned vectors = tiles * tile_vectors;
-      float x[norm_vectors][vector_cols];
-      float squares[max_rows];
-#pragma unroll
-      for (unsigned row = 0; row < max_rows; ++row) {
-        squares[row] = 0;
-        if (row >= source.rows) break;
-#pragma unroll
-        for (unsigned i = 0; i < norm_vectors; ++i) {
-          source.load(source.x + std::size_t{row} * source.stride, i * blockDim.x + threadIdx.x, x[i]);
-#pragma unroll
-          for (const float v : x[i]) squares[row] += v * v;
-        }
-      }
-#pragma unroll
-      for (unsigned row = 0; row < max_rows; ++row) {
-        if (row >= source.rows) break;
-#pragma unroll
-        for (int bits = 16; bits > 0; bits /= 2) squares[row] += __shfl_xor_sync(~0U, squares[row], bits);
-        if (threadIdx.x % 32 == 0) to.partials[row * norm_warps + threadIdx.x / 32] = squares[row];
-      }
-      __syncthreads();
-#pragma unroll
-      for (unsigned row = 0; row < max_rows; ++row) {
-        if (row >= source.rows) break;
-        float sum = 0;
-#pragma unroll
-        for (unsigned warp = 0; warp < norm_warps; ++warp) sum += to.partials[row * norm_warps + warp];
-        const float scale = 1.0F / sqrtf(sum / static_cast<float>(source.cols) + source.epsilon);
-#pragma unroll
-        for (unsigned i = 0; i < norm_vectors; ++i) {
-          if (i * blockDim.x >= vectors) break;
-          const unsigned vector = i * blockDim.x + threadIdx.x;
-          if constexpr (!single) source.load(source.x + std::size_t{row} * source.stride, vector, x[i]);
-          std::uint32_t pairs[4];
-#pragma unroll
-          for (int p = 0; p < 4; ++p) {
-            pairs[p] = few::as_bits(__floats2half2_rn(x[i][2 * p] * scale * gain[i][2 * p],
-                                                      x[i][2 * p + 1] * scale * gain[i][2 * p + 1]));
-          }
-          to.store(vector, row, make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]), vector < vectors);
-        }
-      }
-    }
-  };
+  }
 };
 
-// The rows of tiles of one matrix that a block multiplies, and what its warp holds of them.
-template <Format format, unsigned depth, unsigned warps>
-struct Stream {
-  static constexpr unsigned bytes = tile_bytes(format);
+// Tiles that a warp copies, and waits for, together.
+constexpr unsigned unit_of(bool two, Format first, Format second) {
+  return two || first == Format::F16 || second == Format::F16 ? 1 : 2;
+}
+// Units of a warp that are on their way, or being multiplied.
+constexpr unsigned slots_of(unsigned warps, Format first, Format second) {
+  return first == Format::F16 || second == Format::F16 ? 2 : warps == 16 ? 3 : 4;
+}
 
-  FewTile<format> held[depth];
-  Sums sums;
-  const std::byte* next;  // where the warp's next tiles are
-
-  __device__ void load(unsigned slot, unsigned lane) { held[slot].load(next + slot * warps * bytes, lane); }
-};
-
-// Asks for bytes [from, to) of `data` to be brought to the L2 cache.
-__device__ inline void prefetch(const std::byte* data, unsigned from, unsigned to) {
-  for (unsigned at = from + threadIdx.x * 128; at < to; at += blockDim.x * 128) ptx::prefetch_l2(data + at);
+// Bytes of a block's ring.
+constexpr std::size_t ring_bytes(unsigned warps, bool two, Format first, Format second) {
+  const std::size_t bytes = tile_bytes(first) + (two ? tile_bytes(second) : 0);
+  return warps * slots_of(warps, first, second) * unit_of(two, first, second) * bytes;
 }
 
 // The shape of the work, the same for all blocks of a launch.
 struct Shape {
   unsigned tiles;         // in a row of tiles
-  unsigned staged_tiles;  // of activations at once: all, or a multiple of staged_unit
-  unsigned ahead;         // bytes of weights to be brought to the L2 cache before they are loaded
+  unsigned staged_tiles;  // of activations at once: all, or a multiple of what the warps copy together
+  unsigned ring_offset;   // of the ring in shared memory
+  Ahead ahead;
 };
 
-constexpr unsigned depth_of(Format format) { return format == Format::F16 ? 2 : 4; }
+// A block's share of what is to be in the L2 cache when a later kernel asks for it.
+__device__ inline void fetch_ahead(const Ahead& ahead) {
+  const std::size_t share = (ahead.bytes / gridDim.x + 127) / 128 * 128;
+  const std::size_t begin = blockIdx.x * share;
+  const std::size_t end = min(begin + share, ahead.bytes);
+  for (std::size_t at = begin + threadIdx.x * 128; at < end; at += blockDim.x * 128) ptx::prefetch_l2(ahead.data + at);
+}
 
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
-// what will be needed to store it; output.store(row of tiles, row, activation, totals, that) is called by one thread for
-// each number.
-template <bool single, unsigned warps, unsigned depth, bool two, Format first_format, Format second_format,
-          typename Source, typename Output>
+// what will be needed to store it; output.store(row of tiles, totals, that) is called by one thread for each number.
+template <bool single, unsigned warps, bool two, Format first_format, Format second_format, typename Source,
+          typename Output>
 __device__ void multiply_row_tiles(const Source& source, const Shape& shape, const std::byte* first_data,
                                    const std::byte* second_data, unsigned begin, unsigned end, const Output& output) {
-  constexpr unsigned round_tiles = warps * depth;
+  constexpr unsigned unit = unit_of(two, first_format, second_format);
+  constexpr unsigned first_tile = tile_bytes(first_format);
+  constexpr unsigned second_tile = two ? tile_bytes(second_format) : 0;
+  constexpr unsigned slot_bytes = unit * (first_tile + second_tile);
+  constexpr unsigned ring_slots = slots_of(warps, first_format, second_format);
   const unsigned lane = threadIdx.x % 32;
   const unsigned warp = threadIdx.x / 32;
-
-  Stream<first_format, depth, warps> first;
-  Stream<second_format, depth, warps> second;
-  const unsigned first_bytes = shape.tiles * first.bytes;  // of a row of tiles
-  const unsigned second_bytes = shape.tiles * second.bytes;
-  first_data += std::size_t{begin} * first_bytes;
-  first.next = first_data + warp * first.bytes;
-  if constexpr (two) {
-    second_data += std::size_t{begin} * second_bytes;
-    second.next = second_data + warp * second.bytes;
-  }
-#pragma unroll
-  for (unsigned slot = 0; slot < depth; ++slot) {
-    if (slot * warps + warp >= shape.tiles) break;
-    first.load(slot, lane);
-    if constexpr (two) second.load(slot, lane);
-  }
   const unsigned row_count = end - begin;
-  if (shape.ahead > 0) {
-    prefetch(first_data, round_tiles * first.bytes, min(shape.ahead, row_count * first_bytes));
-    if constexpr (two) prefetch(second_data, round_tiles * second.bytes, min(shape.ahead, row_count * second_bytes));
-  }
-  const typename Source::template Prepared<single> prepared(source);
+  const unsigned rounds = (shape.tiles + warps * unit - 1) / (warps * unit);  // of all warps, in a row of tiles
+  std::byte* const ring = ptx::dynamic_shared() + shape.ring_offset + warp * ring_slots * slot_bytes;
+  const std::uint32_t ring_address = ptx::shared_address(ring);
 
-  ptx::wait_for_dependencies();
-  const unsigned rows = single ? 1 : source.rows;
-  const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows);
-  const bool whole = shape.staged_tiles >= shape.tiles;
-  float before = output.before(begin);
-  if (whole) {
-    prepared.stage(source, staging, 0, shape.tiles);
-    __syncthreads();
-  }
-
-  for (unsigned r = 0; r < row_count; ++r) {
-    if (r > 0) before = output.before(begin + r);
-    if (shape.ahead > 0) {
-      const unsigned from = shape.ahead + r * first_bytes;
-      prefetch(first_data, from, min(from + first_bytes, row_count * first_bytes));
-      if constexpr (two) {
-        const unsigned second_from = shape.ahead + r * second_bytes;
-        prefetch(second_data, second_from, min(second_from + second_bytes, row_count * second_bytes));
+  // The next unit that this warp copies.
+  unsigned copy_row = 0;
+  unsigned copy_round = 0;
+  const auto copy = [&](unsigned slot) {
+    if (copy_row < row_count) {
+#pragma unroll
+      for (unsigned i = 0; i < unit; ++i) {
+        const unsigned tile = (copy_round * unit + i) * warps + warp;
+        if (tile >= shape.tiles) break;
+        const std::size_t index = std::size_t{begin + copy_row} * shape.tiles + tile;
+        const std::uint32_t to = ring_address + slot * slot_bytes + i * (first_tile + second_tile);
+        const std::byte* from = first_data + index * first_tile;
+        for (unsigned at = lane * 16; at < first_tile; at += 512) ptx::copy_async(to + at, from + at);
+        if constexpr (two) {
+          const std::byte* second_from = second_data + index * second_tile;
+          for (unsigned at = lane * 16; at < second_tile; at += 512) {
+            ptx::copy_async(to + first_tile + at, second_from + at);
+          }
+        }
+      }
+      if (++copy_round == rounds) {
+        copy_round = 0;
+        ++copy_row;
       }
     }
-    first.sums = Sums{};
-    if constexpr (two) second.sums = Sums{};
+    ptx::copy_async_commit();
+  };
+#pragma unroll
+  for (unsigned slot = 0; slot < ring_slots; ++slot) copy(slot);
+  fetch_ahead(shape.ahead);
+  const unsigned rows = single ? 1 : source.rows;
+  const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows);
+  typename Source::Constants constants;
+  source.prepare(constants);
+
+  ptx::wait_for_dependencies();
+  unsigned slot = 0;
+  for (unsigned r = 0; r < row_count; ++r) {
+    const float before = output.before(begin + r);
+    Sums first_sums;
+    Sums second_sums;
     unsigned staged = 0;  // the first tile whose activations are staged
-    for (unsigned tile = 0; tile < shape.tiles; tile += round_tiles) {
-      if (!whole && tile % shape.staged_tiles == 0) {
-        staged = tile;
-        __syncthreads();
-        prepared.stage(source, staging, staged, min(shape.staged_tiles, shape.tiles - staged));
+    for (unsigned round = 0; round < rounds; ++round) {
+      const unsigned round_tile = round * warps * unit;
+      if (round_tile % shape.staged_tiles == 0 && (r == 0 || shape.staged_tiles < shape.tiles)) {
+        staged = round_tile;
+        if (r > 0 || round > 0) __syncthreads();
+        source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
         __syncthreads();
       }
-      // The round after this one may be the first of the next row.
-      const bool turn = tile + round_tiles >= shape.tiles;
-      const unsigned next_tile = turn ? 0 : tile + round_tiles;
-      const unsigned next_tiles = turn && r + 1 == row_count ? 0 : shape.tiles;
-      first.next += (turn ? shape.tiles - tile : round_tiles) * first.bytes;
-      if constexpr (two) second.next += (turn ? shape.tiles - tile : round_tiles) * second.bytes;
+      ptx::copy_async_wait<ring_slots - 1>();
+      __syncwarp();
+      FewTile<first_format> first[unit];
+      FewTile<second_format> second[unit];
+      const std::byte* from = ring + slot * slot_bytes;
 #pragma unroll
-      for (unsigned slot = 0; slot < depth; ++slot) {
-        const unsigned mine = slot * warps + warp;
-        if (tile + mine < shape.tiles) {
-          TileInput x;
-          staging.load(tile + mine - staged, lane, x);
-          first.held[slot].template multiply<single>(x, first.sums);
-          if constexpr (two) second.held[slot].template multiply<single>(x, second.sums);
-        }
-        if (next_tile + mine < next_tiles) {
-          first.load(slot, lane);
-          if constexpr (two) second.load(slot, lane);
-        }
+      for (unsigned i = 0; i < unit; ++i) {
+        first[i].load(from + i * (first_tile + second_tile), lane);
+        if constexpr (two) second[i].load(from + i * (first_tile + second_tile) + first_tile, lane);
+      }
+      __syncwarp();
+      copy(slot);
+      slot = slot + 1 == ring_slots ? 0 : slot + 1;
+#pragma unroll
+      for (unsigned i = 0; i < unit; ++i) {
+        const unsigned tile = round_tile + i * warps + warp;
+        if (tile >= shape.tiles) break;
+        TileInput x;
+        staging.load(tile - staged, lane, x);
+        first[i].template multiply<single>(x, first_sums);
+        if constexpr (two) second[i].template multiply<single>(x, second_sums);
       }
     }
 
@@ -338,8 +344,8 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
       const unsigned activation = 2 * t + i % 2;
       if (activation >= rows) continue;
       float* at = partials + warp * warp_values + activation * tile_rows + g + i / 2 * 8;
-      *at = FewTile<first_format>::total(first.sums, i);
-      if constexpr (two) at[warps * warp_values] = FewTile<second_format>::total(second.sums, i);
+      *at = FewTile<first_format>::total(first_sums, i);
+      if constexpr (two) at[warps * warp_values] = FewTile<second_format>::total(second_sums, i);
     }
     __syncthreads();
     if (threadIdx.x < warp_values) {
@@ -350,6 +356,10 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     }
   }
 }
+
+// Blocks for which a multiprocessor must have registers: 64 to a thread, so that the next kernel's blocks find room
+// beside this one's; 80 for several rows.
+constexpr unsigned resident_blocks(bool single, unsigned warps) { return (single ? 32 : 24) / warps; }
 
 // One product of a launch.
 struct Job {
@@ -391,7 +401,8 @@ struct ProductOutput {
 };
 
 template <bool single, unsigned warps, typename Source>
-__global__ void __launch_bounds__(warps * 32, 32 / warps) multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
+__global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
+    multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
   ptx::launch_dependents();
   unsigned index = 0;
   while (index + 1 < jobs.count && blockIdx.x >= jobs.job[index + 1].first_block) ++index;
@@ -401,8 +412,7 @@ __global__ void __launch_bounds__(warps * 32, 32 / warps) multiply_kernel(Source
   const unsigned end = min(begin + jobs.block_row_tiles, row_tiles);
   const ProductOutput output{job, scale, source.rows};
   const auto run = [&]<Format format>() {
-    multiply_row_tiles<single, warps, depth_of(format), false, format, format>(source, shape, job.data, nullptr, begin, end,
-                                                                               output);
+    multiply_row_tiles<single, warps, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
   };
   switch (job.format) {
     case Format::Q4: run.template operator()<Format::Q4>(); break;
@@ -428,13 +438,12 @@ struct SwigluOutput {
 };
 
 template <bool single, Format gate_format, Format up_format>
-__global__ void __launch_bounds__(norm_warps * 32, 4)
+__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(single, norm_warps))
     swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
                   unsigned block_row_tiles, SwigluOutput output) {
   ptx::launch_dependents();
-  constexpr unsigned depth = gate_format == Format::F16 || up_format == Format::F16 ? 1 : 2;
   const unsigned begin = blockIdx.x * block_row_tiles;
-  multiply_row_tiles<single, norm_warps, depth, true, gate_format, up_format>(
+  multiply_row_tiles<single, norm_warps, true, gate_format, up_format>(
       source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
 }
 
@@ -444,25 +453,40 @@ struct Grid {
   std::size_t shared;
 };
 
-// `row_tiles`: of all products together; `streams`: of tiles in a block.
-Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams) {
+// Shared memory that a block can have.
+std::size_t shared_limit() {
+  int device = 0;
+  int bytes = 0;
+  check(cudaGetDevice(&device), "current device");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "shared memory");
+  return static_cast<std::size_t>(bytes) - 1024;  // of which the system takes one
+}
+
+// `row_tiles`: of all products together; `streams`: of tiles in a block; `ring`: bytes of its ring.
+Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams, std::size_t ring,
+          const Ahead& ahead) {
   const auto tiles = static_cast<unsigned>((cols + tile_cols - 1) / tile_cols);
   const std::size_t tile_staged = 128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows);
-  const std::size_t fit = staged_bytes / tile_staged;
+  const std::size_t partials = 2 * streams * warps * rows * tile_rows * sizeof(float);
+  const std::size_t fit = std::min(staged_bytes, shared_limit() - ring - partials) / tile_staged;
   Grid grid{};
   grid.shape.tiles = tiles;
-  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / staged_unit * staged_unit);
-  grid.shape.ahead = 64 * 1024 / streams;
+  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / (2 * warps) * 2 * warps);
+  grid.shape.ring_offset = static_cast<unsigned>(round_up(grid.shape.staged_tiles * tile_staged + partials, 16));
+  grid.shape.ahead = ahead;
+  // Half of each multiprocessor is left to the kernel that comes after.
   const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
-  grid.shared = grid.shape.staged_tiles * tile_staged + 2 * streams * warps * rows * tile_rows * sizeof(float);
+  grid.shared = grid.shape.ring_offset + ring;
   return grid;
 }
 
 std::size_t row_tiles_of(const PackedMatrix& weight) { return (weight.rows + tile_rows - 1) / tile_rows; }
 
 template <typename Source>
-void multiply(cudaStream_t stream, const Source& source, std::span<const OutputProduct> products, float scale) {
+void multiply(cudaStream_t stream, const Source& source, std::span<const OutputProduct> products, float scale,
+              const Ahead& ahead) {
+  constexpr bool halves = std::is_same_v<Source, HalfSource>;
   while (!products.empty()) {
     const auto batch = products.first(std::min<std::size_t>(products.size(), max_jobs));
     products = products.subspan(batch.size());
@@ -471,11 +495,16 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     for (const OutputProduct& product : batch) row_tiles += row_tiles_of(product.weight);
     // Long rows of few matrices: more warps to a row, or too few bytes would be on their way.
     bool wide = false;
-    if constexpr (std::is_same_v<Source, HalfSource>) {
-      wide = cols >= 64 * tile_cols && row_tiles < 2 * std::size_t{multiprocessors()};
+    if constexpr (halves) {
+      wide = cols >= 64 * tile_cols && row_tiles < 2 * std::size_t{multiprocessors()} &&
+             shared_limit() >= wide_shared_bytes;
     }
     const unsigned warps = wide ? 16 : 8;
-    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1);
+    std::size_t ring = 0;
+    for (const OutputProduct& product : batch) {
+      ring = std::max(ring, ring_bytes(warps, false, product.weight.format, product.weight.format));
+    }
+    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1, ring, ahead);
     Jobs jobs{};
     jobs.block_row_tiles = grid.block_row_tiles;
     unsigned blocks = 0;
@@ -492,7 +521,7 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     const auto start = [&](auto* kernel) {
       launch(stream, dim3(blocks), dim3(warps * 32), grid.shared, kernel, source, grid.shape, jobs, scale);
     };
-    if constexpr (std::is_same_v<Source, HalfSource>) {
+    if constexpr (halves) {
       if (wide) {
         start(source.rows == 1 ? multiply_kernel<true, 16, Source> : multiply_kernel<false, 16, Source>);
         continue;
@@ -503,14 +532,16 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
 }
 
 NormSource norm_source(const NormInput& x) {
-  const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
+  if (x.cols > norm_vectors * norm_warps * 32 * vector_cols || x.cols % 4 != 0 || x.stride % 4 != 0) {
+    throw base::Error("a norm made with a product takes at most 2,048 columns, in fours",
+                      std::to_string(x.cols) + ", rows " + std::to_string(x.stride) + " apart");
+  }
   return {.x = x.x,
           .gain = x.gain,
           .stride = static_cast<unsigned>(x.stride),
           .rows = static_cast<unsigned>(x.rows),
           .cols = static_cast<unsigned>(x.cols),
-          .epsilon = x.epsilon,
-          .aligned = aligned(x.x) && aligned(x.gain) && x.stride % 4 == 0};
+          .epsilon = x.epsilon};
 }
 
 template <Format gate_format, Format up_format>
@@ -537,18 +568,22 @@ auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
 
 }  // namespace
 
-void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale) {
-  multiply(stream, HalfSource{x.halves, static_cast<unsigned>(x.stride), static_cast<unsigned>(x.rows)}, products, scale);
+void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
+                  const Ahead& ahead) {
+  const HalfSource source{x.halves, static_cast<unsigned>(x.stride), static_cast<unsigned>(x.rows)};
+  multiply(stream, source, products, scale, ahead);
 }
 
-void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products) {
-  multiply(stream, norm_source(x), products, 1.0F);
+void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products,
+                  const Ahead& ahead) {
+  multiply(stream, norm_source(x), products, 1.0F, ahead);
 }
 
 void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
-                std::size_t stride) {
+                std::size_t stride, const Ahead& ahead) {
   const std::size_t row_tiles = gate.padded_rows() / tile_rows;
-  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2);
+  const std::size_t ring = ring_bytes(norm_warps, true, gate.format, up.format);
+  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2, ring, ahead);
   const auto blocks = static_cast<unsigned>((row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles);
   const SwigluOutput output{hidden, static_cast<unsigned>(stride), static_cast<unsigned>(gate.rows),
                             static_cast<unsigned>(x.rows)};

@@ -40,22 +40,27 @@ std::byte* Program::place(std::span<const std::byte> bytes, std::size_t room) {
   return at;
 }
 
-void Program::start(bool repeated) {
-  if (steps_.empty()) return;
-  if (used_ > 0) {
-    Staging& staging = staging_[current_];
-    check(cudaMemcpyAsync(inputs_.as(), staging.memory.as(), used_, cudaMemcpyHostToDevice, stream_), "copy of inputs");
+void Program::start(bool repeated, bool last) {
+  Staging& staging = staging_[current_];
+  if (used_ > copied_) {
+    check(cudaMemcpyAsync(inputs_.as(copied_), staging.memory.as(copied_), used_ - copied_, cudaMemcpyHostToDevice, stream_),
+          "copy of inputs");
+    copied_ = used_;
+  }
+  if (!steps_.empty()) {
+    if (repeated) {
+      check(cudaGraphLaunch(graph(), stream_), "graph");
+    } else {
+      for (const auto& step : steps_) step(stream_);
+    }
+    steps_.clear();
+    key_.clear();
+  }
+  if (last && used_ > 0) {
     check(cudaEventRecord(staging.copied, stream_), "event");
     current_ = 1 - current_;
-    used_ = 0;
+    used_ = copied_ = 0;
   }
-  if (repeated) {
-    check(cudaGraphLaunch(graph(), stream_), "graph");
-  } else {
-    for (const auto& step : steps_) step(stream_);
-  }
-  steps_.clear();
-  key_.clear();
 }
 
 cudaGraphExec_t Program::graph() {

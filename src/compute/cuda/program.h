@@ -24,8 +24,6 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  bool empty() const { return steps_.empty(); }
-
   // Takes a copy of an input of the steps to follow, and says where it will lie in the GPU's memory. `room`: elements to
   // leave room for, so that passes whose inputs differ a little in size are the same program.
   template <typename T>
@@ -42,8 +40,10 @@ class Program {
     (append(parameters), ...);
   }
 
-  // Starts all steps, in their order, and forgets them. `repeated`: the same is likely to be asked for again.
-  void start(bool repeated);
+  // Starts all steps, in their order, and forgets them. `repeated`: the same is likely to be asked for again. Unless it
+  // is the `last` of a pass, the inputs stay where they are for steps to follow.
+  void start(bool repeated, bool last);
+  std::size_t steps() const { return steps_.size(); }
 
  private:
   struct Graph {
@@ -76,7 +76,8 @@ class Program {
   DeviceMemory inputs_;
   Staging staging_[2];  // one is filled while the other may still be copied
   std::size_t current_ = 0;
-  std::size_t used_ = 0;  // bytes of the inputs
+  std::size_t used_ = 0;    // bytes of the inputs
+  std::size_t copied_ = 0;  // of them, to the GPU
 };
 
 }  // namespace compute::cuda

@@ -82,7 +82,7 @@ double round_operations(bool warpgroups) { return warpgroups ? 2.0 * 2 * 64 * 25
 
 }  // namespace
 
-Rates measure_rates(cudaStream_t stream, int multiprocessors) {
+Rates measure_rates(cudaStream_t stream, int processors) {
   int device = 0;
   int major = 0;
   check(cudaGetDevice(&device), "device");
@@ -102,7 +102,7 @@ Rates measure_rates(cudaStream_t stream, int multiprocessors) {
   rates.bytes_per_second = 2 * static_cast<double>(bytes) / copying;
 
   const bool warpgroups = major == 9;
-  const unsigned blocks = static_cast<unsigned>(multiprocessors) * (warpgroups ? 1 : 4);
+  const unsigned blocks = static_cast<unsigned>(processors) * (warpgroups ? 1 : 4);
   constexpr int rounds = 20000;
   const double multiplying = fastest(stream, [&] {
     launch(stream, dim3(blocks), dim3(warps * 32), 256 * 128, matrix_kernel, rounds, to.as<float>());

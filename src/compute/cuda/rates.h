@@ -9,6 +9,6 @@ namespace compute::cuda {
 
 // Bandwidth: a copy within the GPU's memory, bytes read and written. Operations: matrix instructions on halves with
 // float sums, out of registers and shared memory, which quantised weights are multiplied with too. Takes about 0.1 s.
-Rates measure_rates(cudaStream_t stream, int multiprocessors);
+Rates measure_rates(cudaStream_t stream, int processors);
 
 }  // namespace compute::cuda
