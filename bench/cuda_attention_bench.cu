@@ -1,6 +1,6 @@
-// Times attention on the GPU on random data, and holds it against attend_plain(): SmolLM3-3B's 16 query heads, 4 key/value
-// heads and heads of 128. Prints for each case the time of one call, what of memory's or the processors' speed that is,
-// and the largest error as a share of the largest value; ends with 1 if one is too large.
+// Times attention on the GPU on random data, and holds it against attend_plain(): SmolLM3-3B's 16 query heads, 4
+// key/value heads and heads of 128. Prints for each case the time of one call, what of memory's or the processors'
+// speed that is, and the largest error as a share of the largest value; ends with 1 if one is too large.
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
@@ -210,8 +210,7 @@ bool decode(cudaStream_t stream, std::size_t rows, std::size_t depth, const std:
                        .q = q.data(),
                        .q_stride = cols,
                        .table = {.position = position.data(), .first_page = first_page.data(), .pages = cache.pages()}};
-  const NewKeys fresh{
-      .k = k.data(), .k_stride = kv_cols, .v = v.data(), .v_stride = kv_cols, .cos_sin = turns.data()};
+  const NewKeys fresh{.k = k.data(), .k_stride = kv_cols, .v = v.data(), .v_stride = kv_cols, .cos_sin = turns.data()};
   const DeviceArray<__half> out(rows * cols);
   const DeviceArray<float> want(rows * cols);
   bool good = true;

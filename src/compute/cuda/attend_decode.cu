@@ -1,10 +1,11 @@
 // Attention of generation: rows of different sequences, of which each adds one position and attends over all before it.
 //
 // What counts is reading keys and values once, at the speed of the memory: 4 · head_size bytes for each position and
-// key/value head, shared by up to eight query heads. A block takes a share of the pages of one (row, key/value head) and
-// streams them through a ring in shared memory; each of its four warps takes 16 of a page's 64 positions. Products go to
-// the tensor cores, whose 16 rows hold each query twice: rounded to halves, and in the lower eight rows what rounding
-// left. So are the weights of the values. Scores and sums are therefore as exact as in float arithmetic, for nothing.
+// key/value head, shared by up to eight query heads. A block takes a share of the pages of one (row, key/value head)
+// and streams them through a ring in shared memory; each of its four warps takes 16 of a page's 64 positions. Products
+// go to the tensor cores, whose 16 rows hold each query twice: rounded to halves, and in the lower eight rows what
+// rounding left. So are the weights of the values. Scores and sums are therefore as exact as in float arithmetic, for
+// nothing.
 #include <algorithm>
 
 #include "compute/cuda/attention.h"
@@ -23,7 +24,7 @@ constexpr unsigned stages = 3;
 // A sequence this short is not shared: merging costs more than reading its pages one after another.
 constexpr unsigned pages_alone = 4;
 constexpr unsigned min_pages_of_share = 2;
-constexpr unsigned max_splits = 512;  // whose weights fit into shared memory
+constexpr unsigned max_splits = 128;
 // With more (row, key/value head) pairs than this there are blocks enough without sharing a sequence.
 constexpr unsigned max_counters = 4096;
 
@@ -35,17 +36,17 @@ struct Parameters {
   NewKeys fresh;
   AttentionOutput out;
   unsigned heads;
-  unsigned group;            // query heads of a key/value head
-  unsigned parts;            // of a group, of at most queries_at_once query heads
-  float scale;               // for scores in base 2
-  unsigned* counters;        // [row][key/value head][part]: of the shares that are finished
-  float* partial_outputs;    // [row][head][split][head_size], not divided by their sum
-  float2* partial_softmax;   // [row][head][split]: maximum and sum
+  unsigned group;           // query heads of a key/value head
+  unsigned parts;           // of a group, of at most queries_at_once query heads
+  float scale;              // for scores in base 2
+  unsigned* counters;       // [row][key/value head][part]: of the shares that are finished
+  float* partial_outputs;   // [row][head][split][head_size], not divided by their sum
+  float2* partial_softmax;  // [row][head][split]: maximum and sum
 };
 
 template <unsigned head_size>
 struct Layout {
-  static constexpr unsigned key_row = head_size * 2;   // bytes
+  static constexpr unsigned key_row = head_size * 2;  // bytes
   static constexpr unsigned value_row = page_size * 2;
   static constexpr unsigned block = head_size * page_size * 2;
   static constexpr unsigned stage = 2 * block;
@@ -63,8 +64,9 @@ struct Layout {
   static constexpr unsigned merge_row = head_size + 8;  // so that rows begin in different banks
   static constexpr unsigned merge_outputs = 0;          // [warps][queries_at_once][merge_row]
   static constexpr unsigned merge_softmax = warps * queries_at_once * merge_row;  // [warps][queries_at_once] pairs
-  static constexpr unsigned merge_weights = merge_softmax + 2 * warps * queries_at_once;  // [queries_at_once][max_splits]
-  static constexpr unsigned merge_sums = merge_weights + queries_at_once * max_splits;    // [queries_at_once]
+  static constexpr unsigned merge_weights =
+      merge_softmax + 2 * warps * queries_at_once;                                      // [queries_at_once][max_splits]
+  static constexpr unsigned merge_sums = merge_weights + queries_at_once * max_splits;  // [queries_at_once]
   static constexpr unsigned merge_last = merge_sums + queries_at_once;  // whether this block's share is the last
   static_assert((merge_last + 1) * sizeof(float) <= shared);
 };
@@ -208,7 +210,8 @@ __device__ void attend_page(std::uint32_t stage, const std::uint32_t (&q)[head_s
   for (unsigned tile = 0; tile < 2; ++tile) {
 #pragma unroll
     for (unsigned i = 0; i < 2; ++i) {
-      const float score = whole(scores[0][tile][i] + scores[1][tile][i], scores[0][tile][i + 2] + scores[1][tile][i + 2]);
+      const float score =
+          whole(scores[0][tile][i] + scores[1][tile][i], scores[0][tile][i + 2] + scores[1][tile][i + 2]);
       const unsigned position = first + 8 * tile + 2 * (lane % 4) + i;
       s[tile][i] = position < visible ? score : -INFINITY;
       max = fmaxf(max, s[tile][i]);
@@ -258,7 +261,7 @@ __device__ void write_output(const AttentionOutput& out, unsigned row, unsigned 
   if (out.floats != nullptr) *reinterpret_cast<float4*>(out.floats + row * out.float_stride + column) = y;
   if (out.halves != nullptr) {
     *reinterpret_cast<uint2*>(out.halves + row * out.half_stride + column) = {pack_halves(y.x, y.y),
-                                                                            pack_halves(y.z, y.w)};
+                                                                              pack_halves(y.z, y.w)};
   }
 }
 
@@ -274,18 +277,26 @@ __device__ void merge_shares(const Parameters& p, unsigned row, unsigned first_h
   using L = Layout<head_size>;
   const unsigned lane = threadIdx.x % 32;
   const std::size_t first_partial = (static_cast<std::size_t>(row) * p.heads + first_head) * gridDim.z;
+  // All loads of a step are under way together: their latencies are most of what merging costs.
   for (unsigned query = threadIdx.x / 32; query < queries; query += warps) {
     const float2* softmax = p.partial_softmax + first_partial + query * gridDim.z;
-    float* weights = merge + L::merge_weights + query * max_splits;
+    float2 of_share[max_splits / 32];
     float max = -INFINITY;
-    for (unsigned i = lane; i < shares; i += 32) max = fmaxf(max, __ldcg(&softmax[i].x));
+#pragma unroll
+    for (unsigned i = 0; i < max_splits / 32; ++i) {
+      const unsigned share = lane + 32 * i;
+      of_share[i] = share < shares ? __ldcg(softmax + share) : float2{-INFINITY, 0};
+    }
+#pragma unroll
+    for (unsigned i = 0; i < max_splits / 32; ++i) max = fmaxf(max, of_share[i].x);
     for (unsigned mask = 16; mask > 0; mask /= 2) max = fmaxf(max, __shfl_xor_sync(0xffffffffU, max, mask));
     const float subtracted = finite_max(max);
     float sum = 0;
-    for (unsigned i = lane; i < shares; i += 32) {
-      const float weight = exp2f(__ldcg(&softmax[i].x) - subtracted);
-      weights[i] = weight;
-      sum = fmaf(__ldcg(&softmax[i].y), weight, sum);
+#pragma unroll
+    for (unsigned i = 0; i < max_splits / 32; ++i) {
+      const float weight = exp2f(of_share[i].x - subtracted);
+      merge[L::merge_weights + query * max_splits + lane + 32 * i] = weight;
+      sum = fmaf(of_share[i].y, weight, sum);
     }
     for (unsigned mask = 16; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, mask);
     if (lane == 0) merge[L::merge_sums + query] = sum;
@@ -295,10 +306,17 @@ __device__ void merge_shares(const Parameters& p, unsigned row, unsigned first_h
     const unsigned query = at / head_size;
     const float* weights = merge + L::merge_weights + query * max_splits;
     const float* outputs = p.partial_outputs + (first_partial + query * gridDim.z) * head_size + at % head_size;
+    constexpr unsigned shares_at_once = 32;
     float4 y{};
-#pragma unroll 8
-    for (unsigned i = 0; i < shares; ++i) {
-      add_scaled(y, __ldcg(reinterpret_cast<const float4*>(outputs + i * head_size)), weights[i]);
+    for (unsigned first = 0; first < shares; first += shares_at_once) {
+      float4 x[shares_at_once];
+#pragma unroll
+      for (unsigned i = 0; i < shares_at_once; ++i) {
+        const float* from = outputs + (first + i) * head_size;
+        x[i] = first + i < shares ? __ldcg(reinterpret_cast<const float4*>(from)) : float4{};
+      }
+#pragma unroll
+      for (unsigned i = 0; i < shares_at_once; ++i) add_scaled(y, x[i], weights[first + i]);
     }
     write_output(p.out, row, first_head * head_size + at, scaled(y, 1.0F / merge[L::merge_sums + query]));
   }

@@ -111,7 +111,8 @@ __global__ void __launch_bounds__(threads) attend_plain_kernel(Parameters p) {
   for (unsigned first = 0; first < positions; first += page_size) {
     const std::byte* page = pages[first / page_size];
     const unsigned visible = min(page_size, positions - first);
-    score_page(reinterpret_cast<const Element*>(p.blocks.keys(page, kv_head)), q, p.head_size, visible, p.scale, scores);
+    score_page(reinterpret_cast<const Element*>(p.blocks.keys(page, kv_head)), q, p.head_size, visible, p.scale,
+               scores);
     __syncthreads();
 
     float* mine = scores + warp * page_size;

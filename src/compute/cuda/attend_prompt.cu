@@ -1,14 +1,15 @@
 // Attention of prompts: tiles of 128 consecutive positions of a sequence, each against all positions before it.
 //
-// What counts is matrix products, 4 · head_size operations for each (query, key) pair, on the tensor cores. A block takes one tile
-// and one query head, so 4.2 million operations follow on 32 KiB of a page (head_size 128) from the L2 cache: 350 TFLOP/s
-// need 2.7 TB/s of it. Blocks of the heads that share keys and values run side by side and find each other's pages there.
+// What counts is matrix products, 4 · head_size operations for each (query, key) pair, on the tensor cores. A block
+// takes one tile and one query head, so 4.2 million operations follow on 32 KiB of a page (head_size 128) from the L2
+// cache: 350 TFLOP/s need 2.7 TB/s of it. Blocks of the heads that share keys and values run side by side and find each
+// other's pages there.
 //
 // Each of the two warpgroups has 64 rows. Queries, scaled, and the weights of values are first operands in registers;
 // keys [64 positions][head_size] and transposed values [head_size][64 positions] are second operands as they lie in the
 // page, in a ring in shared memory. Hopper's products of a warpgroup are asynchronous: while the values of a page are
-// multiplied, the scores of the next are turned into weights, as the softmax takes almost as long as the products do. Other
-// GPUs multiply warp by warp; registers hold the same in both cases.
+// multiplied, the scores of the next are turned into weights, as the softmax takes almost as long as the products do.
+// Other GPUs multiply warp by warp; registers hold the same in both cases.
 #include "compute/cuda/attention.h"
 #include "compute/cuda/attention_parts.h"
 #include "compute/cuda/launch.h"
@@ -21,8 +22,8 @@ constexpr unsigned warpgroup_rows = 64;
 constexpr unsigned warpgroups = tile_positions / warpgroup_rows;
 constexpr unsigned threads = 128 * warpgroups;
 constexpr unsigned page_size = page_positions;
-// Stages of the ring: two for the page whose scores are computed and the one before it, whose values are still added, and
-// those on their way. GPUs other than Hopper may have less than 100 KB of shared memory.
+// Stages of the ring: two for the page whose scores are computed and the one before it, whose values are still added,
+// and those on their way. GPUs other than Hopper may have less than 100 KB of shared memory.
 constexpr unsigned stages_of(MatrixUnit unit) { return unit == MatrixUnit::Warpgroup ? 4 : 3; }
 
 struct Parameters {
@@ -36,8 +37,8 @@ struct Parameters {
   float scale;     // for scores in base 2
 };
 
-// A stage of the ring: operands of matrix products, rows of 128 bytes of which chunk c of 16 bytes lies at c ^ (row % 8).
-// Keys are head_size / 64 operands of [64 positions][64 elements], values one of [head_size][64 positions].
+// A stage of the ring: operands of matrix products, rows of 128 bytes of which chunk c of 16 bytes lies at c ^ (row %
+// 8). Keys are head_size / 64 operands of [64 positions][64 elements], values one of [head_size][64 positions].
 template <unsigned head_size>
 struct Layout {
   static constexpr unsigned row = 128;  // bytes
@@ -69,8 +70,8 @@ __device__ void copy_page(const std::byte* keys, std::uint32_t stage) {
   }
 }
 
-// Makes the values from position `seen` of a stage on 0. What lies behind the last position may be anything, and a weight
-// of 0 times anything may be NaN.
+// Makes the values from position `seen` of a stage on 0. What lies behind the last position may be anything, and a
+// weight of 0 times anything may be NaN.
 template <unsigned head_size>
 __device__ void clear_values(std::byte* stage, unsigned seen) {
   using L = Layout<head_size>;

@@ -68,8 +68,7 @@ class Cache {
   std::byte* value_at(std::size_t layer, std::size_t sequence, std::size_t position, std::size_t head,
                       std::size_t d) const {
     const std::size_t slot = position % page_positions;
-    const std::size_t index =
-        shape_.type == quant::Type::F16 ? d * page_positions + slot : slot * shape_.head_size + d;
+    const std::size_t index = shape_.type == quant::Type::F16 ? d * page_positions + slot : slot * shape_.head_size + d;
     return page(sequence, position) + shape_.value_offset(layer, head) + index * shape_.element_bytes();
   }
   void write(std::byte* to, float x) const {
@@ -149,7 +148,7 @@ struct Batch {
       for (std::size_t i = 0; i < stride(); ++i) {
         const float y = floats[row * stride() + i];
         EXPECT_EQ(__half2float(halves[row * stride() + i]), quant::half_to_float(quant::float_to_half(y)));
-          if (i >= cols()) {
+        if (i >= cols()) {
           EXPECT_EQ(y, 77);
         }
       }
@@ -360,6 +359,23 @@ TEST(CudaAttendDecode, SharesItsWorkspaceBetweenBatchesOfAnyShape) {
   }
 }
 
+TEST(CudaAttendDecode, SharesALongSequenceAmongManyBlocks) {
+  Random random(8);
+  const KvShape shape{.layers = 1, .kv_heads = 1, .head_size = 64};
+  Cache cache(shape, {4501}, random);
+  cache.fill(0, 0, 4500, random);
+  Batch batch(cache, 2, random);
+  batch.add(0, 4500);
+  batch.make_queries(2);
+  const Generation generation(batch, true);
+  for (const std::size_t splits : {34, 200}) {
+    base::AlignedBuffer<std::byte> workspace(decode_workspace_bytes(1, 2, 64, splits));
+    std::fill_n(workspace.data(), workspace.size(), std::byte{0});
+    attend_decode(nullptr, batch.input(0), generation.keys(), batch.output(), splits, workspace.data());
+    EXPECT_LT(batch.error(0, generation.turned_queries()), 2e-6) << splits;
+  }
+}
+
 TEST(CudaAttendDecode, ChoosesSharply) {
   Random random(4);
   const KvShape shape{.layers = 1, .kv_heads = 2, .head_size = 128};
@@ -381,7 +397,8 @@ std::vector<double> rounded_queries(const Batch& batch) {
   const double scale = std::log2(std::exp(1.0)) / std::sqrt(static_cast<double>(batch.cache.shape().head_size));
   std::vector<double> q(batch.q.size());
   for (std::size_t i = 0; i < q.size(); ++i) {
-    q[i] = static_cast<double>(quant::half_to_float(quant::float_to_half(batch.q[i] * static_cast<float>(scale)))) / scale;
+    q[i] =
+        static_cast<double>(quant::half_to_float(quant::float_to_half(batch.q[i] * static_cast<float>(scale)))) / scale;
   }
   return q;
 }
@@ -431,11 +448,12 @@ TEST(CudaAttendPrompt, ChoosesSharply) {
   expect_prompts(128, 1, 2, {{100, 150}}, 50, 2e-3, random);
 }
 
-// One sequence of 200 positions. Key 70 of head 0 is NaN, key 0 of head 1 is −∞ for the queries, which are positive.
+// One sequence of 500 positions. Key 70 of head 0 is NaN, key 0 of head 1 is −∞ for the queries, which are positive.
 class CudaAttention : public testing::Test {
  protected:
-  CudaAttention() : random(7), cache({.layers = 1, .kv_heads = 3, .head_size = 64}, {200}, random), batch(cache, 2, random) {
-    cache.fill(0, 0, 200, random);
+  CudaAttention()
+      : random(7), cache({.layers = 1, .kv_heads = 3, .head_size = 64}, {500}, random), batch(cache, 2, random) {
+    cache.fill(0, 0, 500, random);
     cache.write(cache.key_at(0, 0, 70, 0, 9), std::numeric_limits<float>::quiet_NaN());
     cache.write(cache.key_at(0, 0, 0, 1, 9), -std::numeric_limits<float>::infinity());
   }
@@ -478,11 +496,13 @@ TEST_F(CudaAttention, PromptShowsNaN) {
 
 TEST_F(CudaAttention, DecodeShowsNaN) {
   batch.add(0, 0);
-  for (const std::size_t position : {199, 150, 120, 90, 71, 1}) {
+  base::AlignedBuffer<std::byte> workspace(decode_workspace_bytes(1, 6, 64, 3));
+  std::fill_n(workspace.data(), workspace.size(), std::byte{0});
+  for (const std::size_t position : {499, 300, 120, 90, 71, 1}) {
     batch.position[0] = static_cast<std::uint32_t>(position);
     make_positive_queries();
     const Generation generation(batch, false);
-    attend_decode(nullptr, batch.input(0), generation.keys(), batch.output(), 1, nullptr);
+    attend_decode(nullptr, batch.input(0), generation.keys(), batch.output(), 3, workspace.data());
     expect_nan_where_due();
   }
   // The only position: its own key is −∞ of head 1.
