@@ -61,11 +61,11 @@ struct FewTile;
 template <>
 struct FewTile<Format::Q4> {
   uint4 words;
-  std::uint32_t scale;  // (s, m): lanes t = 0, 1 have groups 0, 1 of row g, t = 2, 3 those of row g + 8
+  uint4 scales;  // (s, m) of row g: group 0, 1; of row g + 8: group 0, 1
 
   __device__ void load(const std::byte* tile, unsigned lane) {
     words = *reinterpret_cast<const uint4*>(tile + lane * 16);
-    scale = *reinterpret_cast<const std::uint32_t*>(tile + 512 + lane * 4);
+    scales = *reinterpret_cast<const uint4*>(tile + 512 + lane / 4 * 16);
   }
 
   template <bool single>
@@ -81,8 +81,8 @@ struct FewTile<Format::Q4> {
         const std::uint32_t a[4] = {low & 0x000f000f, low & 0x00f000f0, high & 0x000f000f, high & 0x00f000f0};
         ptx::multiply(part, a, x.b[step]);
       }
-      const __half2 first = as_half2(__shfl_sync(~0U, scale, group, 4));
-      const __half2 second = as_half2(__shfl_sync(~0U, scale, 2 + group, 4));
+      const __half2 first = as_half2(group == 0 ? scales.x : scales.y);
+      const __half2 second = as_half2(group == 0 ? scales.z : scales.w);
       add_scaled<single>(sums.product, part, __low2float(first), __low2float(second));
       const float columns[4] = {x.sum[group][0], x.sum[group][1], x.sum[group][0], x.sum[group][1]};
       add_scaled<single>(sums.minimum, columns, __high2float(first), __high2float(second));
@@ -99,12 +99,12 @@ template <>
 struct FewTile<Format::Q6> {
   uint4 words;
   uint2 high;
-  std::uint32_t scale;  // two s: lanes t = 0, 1 have groups 0 and 1, 2 and 3 of row g, t = 2, 3 those of row g + 8
+  uint4 scales;  // s of row g: groups 0 and 1, 2 and 3; of row g + 8: the same
 
   __device__ void load(const std::byte* tile, unsigned lane) {
     words = *reinterpret_cast<const uint4*>(tile + lane * 16);
     high = *reinterpret_cast<const uint2*>(tile + 512 + lane * 8);
-    scale = *reinterpret_cast<const std::uint32_t*>(tile + 768 + lane * 4);
+    scales = *reinterpret_cast<const uint4*>(tile + 768 + lane / 4 * 16);
   }
 
   // Here q - 32 is made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns.
@@ -131,8 +131,8 @@ struct FewTile<Format::Q6> {
       }
       float part[4] = {};
       ptx::multiply(part, a, x.b[step]);
-      const __half2 first = as_half2(__shfl_sync(~0U, scale, step / 2, 4));
-      const __half2 second = as_half2(__shfl_sync(~0U, scale, 2 + step / 2, 4));
+      const __half2 first = as_half2(step < 2 ? scales.x : scales.y);
+      const __half2 second = as_half2(step < 2 ? scales.z : scales.w);
       const bool low = step % 2 == 0;
       add_scaled<single>(sums.product, part, low ? __low2float(first) : __high2float(first),
                          low ? __low2float(second) : __high2float(second));

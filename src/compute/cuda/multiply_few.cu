@@ -70,13 +70,13 @@ struct Staging {
     if (vector % 4 == 0) sums[half * sum_rows + row] = sum;
   }
 
-  // Rows that do not exist repeat the last one: a column of B makes only its own column of D.
-  __device__ void load(unsigned tile, unsigned lane, TileInput& x) const {
+  // Rows that do not exist repeat the last one: a column of B makes only its own column of D. tile_of_four: tile % 4.
+  __device__ void load(unsigned tile, unsigned tile_of_four, unsigned lane, TileInput& x) const {
     const unsigned t = lane % 4;
     const unsigned row = single ? 0 : min(lane / 4, rows - 1);
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
-      const std::uint32_t* at = fragments + ((tile * 2 + half) * rows + row) * 16 + (t ^ tile % 4) * 4;
+      const std::uint32_t* at = fragments + ((tile * 2 + half) * rows + row) * 16 + (t ^ tile_of_four) * 4;
       const uint4 b = *reinterpret_cast<const uint4*>(at);
       x.b[2 * half][0] = b.x;
       x.b[2 * half][1] = b.y;
@@ -210,20 +210,21 @@ struct NormSource {
   }
 };
 
-// Tiles that a warp copies, and waits for, together.
-constexpr unsigned unit_of(bool two, Format first, Format second) {
-  return two || first == Format::F16 || second == Format::F16 ? 1 : 2;
-}
-// Units of a warp that are on their way, or being multiplied.
-constexpr unsigned slots_of(unsigned warps, Format first, Format second) {
-  return first == Format::F16 || second == Format::F16 ? 2 : warps == 16 ? 3 : 4;
+// Tiles that a warp copies, and waits for, together: neighbours in a row of tiles. The bytes of most are a whole number of
+// 16 to each lane.
+constexpr unsigned most_unit_tiles = 4;
+constexpr unsigned unit_of(Format first, Format second) {
+  return first == Format::F16 || second == Format::F16 ? 1 : most_unit_tiles;
 }
 
-// Bytes of a block's ring.
-constexpr std::size_t ring_bytes(unsigned warps, bool two, Format first, Format second) {
-  const std::size_t bytes = tile_bytes(first) + (two ? tile_bytes(second) : 0);
-  return warps * slots_of(warps, first, second) * unit_of(two, first, second) * bytes;
+// Bytes of a block's ring of `slots` such units to a warp.
+constexpr std::size_t ring_bytes(unsigned warps, unsigned slots, Format format) {
+  return std::size_t{warps} * slots * unit_of(format, format) * tile_bytes(format);
 }
+constexpr std::size_t ring_bytes(unsigned warps, unsigned slots, Format first, Format second) {
+  return std::size_t{warps} * slots * unit_of(first, second) * (tile_bytes(first) + tile_bytes(second));
+}
+constexpr unsigned long_slots = 2;  // of a warp that multiplies many units; one that multiplies a single one has 1
 
 // The shape of the work, the same for all blocks of a launch.
 struct Shape {
@@ -241,53 +242,67 @@ __device__ inline void fetch_ahead(const Ahead& ahead) {
   for (std::size_t at = begin + threadIdx.x * 128; at < end; at += blockDim.x * 128) ptx::prefetch_l2(ahead.data + at);
 }
 
+// Where a warp is in the units that it copies: units warp, warp + warps, … of each row of tiles.
+struct Place {
+  unsigned row = 0;
+  unsigned unit;
+
+  __device__ void advance(unsigned warps, unsigned units) {
+    unit += warps;
+    if (unit >= units) {
+      unit = threadIdx.x / 32;
+      ++row;
+    }
+  }
+};
+
+// Copies a unit's tiles of one matrix, or fewer where only `tiles` are left, that begin at `from`.
+template <Format format, unsigned unit_tiles>
+__device__ void copy_unit(std::uint32_t to, const std::byte* from, unsigned tiles, unsigned lane) {
+  constexpr unsigned bytes = tile_bytes(format);
+  if (unit_tiles * bytes % 512 == 0 && tiles >= unit_tiles) {
+#pragma unroll
+    for (unsigned at = 0; at < unit_tiles * bytes; at += 512) ptx::copy_async(to + lane * 16 + at, from + lane * 16 + at);
+  } else {
+    const unsigned end = min(tiles, unit_tiles) * bytes;
+    for (unsigned at = lane * 16; at < end; at += 512) ptx::copy_async(to + at, from + at);
+  }
+}
+
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
 // what will be needed to store it; output.store(row of tiles, totals, that) is called by one thread for each number.
-template <bool single, unsigned warps, bool two, Format first_format, Format second_format, typename Source,
-          typename Output>
+template <bool single, unsigned warps, unsigned slots, bool two, Format first_format, Format second_format,
+          typename Source, typename Output>
 __device__ void multiply_row_tiles(const Source& source, const Shape& shape, const std::byte* first_data,
                                    const std::byte* second_data, unsigned begin, unsigned end, const Output& output) {
-  constexpr unsigned unit = unit_of(two, first_format, second_format);
-  constexpr unsigned first_tile = tile_bytes(first_format);
-  constexpr unsigned second_tile = two ? tile_bytes(second_format) : 0;
-  constexpr unsigned slot_bytes = unit * (first_tile + second_tile);
-  constexpr unsigned ring_slots = slots_of(warps, first_format, second_format);
+  constexpr unsigned first_bytes = tile_bytes(first_format);
+  constexpr unsigned second_bytes = two ? tile_bytes(second_format) : 0;
+  constexpr unsigned unit_tiles = unit_of(first_format, two ? second_format : first_format);
+  constexpr unsigned slot_bytes = unit_tiles * (first_bytes + second_bytes);
   const unsigned lane = threadIdx.x % 32;
   const unsigned warp = threadIdx.x / 32;
   const unsigned row_count = end - begin;
-  const unsigned rounds = (shape.tiles + warps * unit - 1) / (warps * unit);  // of all warps, in a row of tiles
-  std::byte* const ring = ptx::dynamic_shared() + shape.ring_offset + warp * ring_slots * slot_bytes;
+  const unsigned units = (shape.tiles + unit_tiles - 1) / unit_tiles;
+  std::byte* const ring = ptx::dynamic_shared() + shape.ring_offset + warp * slots * slot_bytes;
   const std::uint32_t ring_address = ptx::shared_address(ring);
 
-  // The next unit that this warp copies.
-  unsigned copy_row = 0;
-  unsigned copy_round = 0;
+  Place next{.unit = warp};  // to be copied
   const auto copy = [&](unsigned slot) {
-    if (copy_row < row_count) {
-#pragma unroll
-      for (unsigned i = 0; i < unit; ++i) {
-        const unsigned tile = (copy_round * unit + i) * warps + warp;
-        if (tile >= shape.tiles) break;
-        const std::size_t index = std::size_t{begin + copy_row} * shape.tiles + tile;
-        const std::uint32_t to = ring_address + slot * slot_bytes + i * (first_tile + second_tile);
-        const std::byte* from = first_data + index * first_tile;
-        for (unsigned at = lane * 16; at < first_tile; at += 512) ptx::copy_async(to + at, from + at);
-        if constexpr (two) {
-          const std::byte* second_from = second_data + index * second_tile;
-          for (unsigned at = lane * 16; at < second_tile; at += 512) {
-            ptx::copy_async(to + first_tile + at, second_from + at);
-          }
-        }
+    if (next.row < row_count && next.unit < units) {
+      const unsigned tile = next.unit * unit_tiles;
+      const std::size_t index = std::size_t{begin + next.row} * shape.tiles + tile;
+      const std::uint32_t to = ring_address + slot * slot_bytes;
+      copy_unit<first_format, unit_tiles>(to, first_data + index * first_bytes, shape.tiles - tile, lane);
+      if constexpr (two) {
+        copy_unit<second_format, unit_tiles>(to + unit_tiles * first_bytes, second_data + index * second_bytes,
+                                             shape.tiles - tile, lane);
       }
-      if (++copy_round == rounds) {
-        copy_round = 0;
-        ++copy_row;
-      }
+      next.advance(warps, units);
     }
     ptx::copy_async_commit();
   };
 #pragma unroll
-  for (unsigned slot = 0; slot < ring_slots; ++slot) copy(slot);
+  for (unsigned slot = 0; slot < slots; ++slot) copy(slot);
   fetch_ahead(shape.ahead);
   const unsigned rows = single ? 1 : source.rows;
   const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows);
@@ -301,36 +316,39 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     Sums first_sums;
     Sums second_sums;
     unsigned staged = 0;  // the first tile whose activations are staged
-    for (unsigned round = 0; round < rounds; ++round) {
-      const unsigned round_tile = round * warps * unit;
+    for (unsigned round_tile = 0; round_tile < shape.tiles; round_tile += warps * unit_tiles) {
       if (round_tile % shape.staged_tiles == 0 && (r == 0 || shape.staged_tiles < shape.tiles)) {
         staged = round_tile;
-        if (r > 0 || round > 0) __syncthreads();
+        if (r > 0 || round_tile > 0) __syncthreads();
         source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
         __syncthreads();
       }
-      ptx::copy_async_wait<ring_slots - 1>();
+      const unsigned tile = round_tile + warp * unit_tiles;
+      if (tile >= shape.tiles) continue;
+      ptx::copy_async_wait<slots - 1>();
       __syncwarp();
-      FewTile<first_format> first[unit];
-      FewTile<second_format> second[unit];
       const std::byte* from = ring + slot * slot_bytes;
+      const auto multiply = [&](unsigned i) {
+        TileInput x;
+        staging.load(tile - staged + i, unit_tiles == 4 ? i : (tile - staged) % 4, lane, x);
+        FewTile<first_format> first;
+        first.load(from + i * first_bytes, lane);
+        first.template multiply<single>(x, first_sums);
+        if constexpr (two) {
+          FewTile<second_format> second;
+          second.load(from + unit_tiles * first_bytes + i * second_bytes, lane);
+          second.template multiply<single>(x, second_sums);
+        }
+      };
+      if (tile + unit_tiles <= shape.tiles) {
 #pragma unroll
-      for (unsigned i = 0; i < unit; ++i) {
-        first[i].load(from + i * (first_tile + second_tile), lane);
-        if constexpr (two) second[i].load(from + i * (first_tile + second_tile) + first_tile, lane);
+        for (unsigned i = 0; i < unit_tiles; ++i) multiply(i);
+      } else {
+        for (unsigned i = 0; i < shape.tiles - tile; ++i) multiply(i);
       }
       __syncwarp();
       copy(slot);
-      slot = slot + 1 == ring_slots ? 0 : slot + 1;
-#pragma unroll
-      for (unsigned i = 0; i < unit; ++i) {
-        const unsigned tile = round_tile + i * warps + warp;
-        if (tile >= shape.tiles) break;
-        TileInput x;
-        staging.load(tile - staged, lane, x);
-        first[i].template multiply<single>(x, first_sums);
-        if constexpr (two) second[i].template multiply<single>(x, second_sums);
-      }
+      slot = slot + 1 == slots ? 0 : slot + 1;
     }
 
     // Rows of tiles take turns with two places for their partial sums, so that one barrier for each is enough.
@@ -359,7 +377,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
 
 // Blocks for which a multiprocessor must have registers: 64 to a thread, so that the next kernel's blocks find room
 // beside this one's; 80 for several rows.
-constexpr unsigned resident_blocks(bool single, unsigned warps) { return (single ? 32 : 24) / warps; }
+constexpr unsigned resident_blocks(unsigned warps) { return 24 / warps; }
 
 // One product of a launch.
 struct Job {
@@ -400,8 +418,8 @@ struct ProductOutput {
   }
 };
 
-template <bool single, unsigned warps, typename Source>
-__global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
+template <bool single, unsigned warps, unsigned slots, typename Source>
+__global__ void __launch_bounds__(warps * 32, resident_blocks(warps))
     multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
   ptx::launch_dependents();
   unsigned index = 0;
@@ -412,7 +430,7 @@ __global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
   const unsigned end = min(begin + jobs.block_row_tiles, row_tiles);
   const ProductOutput output{job, scale, source.rows};
   const auto run = [&]<Format format>() {
-    multiply_row_tiles<single, warps, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
+    multiply_row_tiles<single, warps, slots, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
   };
   switch (job.format) {
     case Format::Q4: run.template operator()<Format::Q4>(); break;
@@ -438,12 +456,12 @@ struct SwigluOutput {
 };
 
 template <bool single, Format gate_format, Format up_format>
-__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(single, norm_warps))
+__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(norm_warps))
     swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
                   unsigned block_row_tiles, SwigluOutput output) {
   ptx::launch_dependents();
   const unsigned begin = blockIdx.x * block_row_tiles;
-  multiply_row_tiles<single, norm_warps, true, gate_format, up_format>(
+  multiply_row_tiles<single, norm_warps, long_slots, true, gate_format, up_format>(
       source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
 }
 
@@ -471,11 +489,12 @@ Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned wa
   const std::size_t fit = std::min(staged_bytes, shared_limit() - ring - partials) / tile_staged;
   Grid grid{};
   grid.shape.tiles = tiles;
-  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / (2 * warps) * 2 * warps);
+  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / (most_unit_tiles * warps) * most_unit_tiles * warps);
   grid.shape.ring_offset = static_cast<unsigned>(round_up(grid.shape.staged_tiles * tile_staged + partials, 16));
   grid.shape.ahead = ahead;
   // Half of each multiprocessor is left to the kernel that comes after.
-  const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
+  static const std::size_t res = getenv("RES") ? std::stoul(getenv("RES")) : 16;
+  const std::size_t resident = std::size_t{multiprocessors()} * res / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
   grid.shared = grid.shape.ring_offset + ring;
   return grid;
@@ -501,8 +520,10 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     }
     const unsigned warps = wide ? 16 : 8;
     std::size_t ring = 0;
+    // A row of tiles to each block, and a unit to each warp.
+    const bool brief = !wide && row_tiles <= 2 * std::size_t{multiprocessors()} && cols <= warps * most_unit_tiles * tile_cols;
     for (const OutputProduct& product : batch) {
-      ring = std::max(ring, ring_bytes(warps, false, product.weight.format, product.weight.format));
+      ring = std::max(ring, ring_bytes(warps, brief ? 1 : long_slots, product.weight.format));
     }
     const Grid grid = plan(cols, source.rows, row_tiles, warps, 1, ring, ahead);
     Jobs jobs{};
@@ -523,11 +544,17 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     };
     if constexpr (halves) {
       if (wide) {
-        start(source.rows == 1 ? multiply_kernel<true, 16, Source> : multiply_kernel<false, 16, Source>);
+        start(source.rows == 1 ? multiply_kernel<true, 16, long_slots, Source>
+                               : multiply_kernel<false, 16, long_slots, Source>);
         continue;
       }
     }
-    start(source.rows == 1 ? multiply_kernel<true, 8, Source> : multiply_kernel<false, 8, Source>);
+    if (brief) {
+      start(source.rows == 1 ? multiply_kernel<true, 8, 1, Source> : multiply_kernel<false, 8, 1, Source>);
+    } else {
+      start(source.rows == 1 ? multiply_kernel<true, 8, long_slots, Source>
+                             : multiply_kernel<false, 8, long_slots, Source>);
+    }
   }
 }
 
@@ -582,7 +609,7 @@ void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const Outpu
 void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
                 std::size_t stride, const Ahead& ahead) {
   const std::size_t row_tiles = gate.padded_rows() / tile_rows;
-  const std::size_t ring = ring_bytes(norm_warps, true, gate.format, up.format);
+  const std::size_t ring = ring_bytes(norm_warps, long_slots, gate.format, up.format);
   const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2, ring, ahead);
   const auto blocks = static_cast<unsigned>((row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles);
   const SwigluOutput output{hidden, static_cast<unsigned>(stride), static_cast<unsigned>(gate.rows),
