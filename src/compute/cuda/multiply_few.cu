@@ -321,7 +321,13 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
         staged = round_tile;
         if (r > 0 || round_tile > 0) __syncthreads();
         source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
-        __syncthreads();
+        // Of a single row, a thread stages 8 columns, so that a warp stages the unit that it multiplies itself.
+        static_assert(32 * vector_cols == most_unit_tiles * tile_cols);
+        if (single && unit_tiles == most_unit_tiles && shape.tiles <= warps * unit_tiles) {
+          __syncwarp();
+        } else {
+          __syncthreads();
+        }
       }
       const unsigned tile = round_tile + warp * unit_tiles;
       if (tile >= shape.tiles) continue;
