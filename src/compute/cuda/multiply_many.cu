@@ -69,7 +69,7 @@ struct ManyMatrix {
 
 struct ManyParameters {
   const __half* x;
-  std::size_t x_stride;
+  unsigned x_stride;
   unsigned x_rows;
   unsigned steps;  // tiles in a row of them
   unsigned matrix_count;
@@ -171,8 +171,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   const ManyMatrix& matrix = p.matrices[part.matrix];
   // Strips beyond the end repeat the last one; nothing is stored of them.
   const unsigned row = min(part.first_row, matrix.padded_rows - strip_rows);
-  const std::size_t strip_bytes =
-      row + strip_rows < matrix.padded_rows ? strip_rows / tile_rows * std::size_t{p.steps} * bytes : 0;
+  const unsigned strip_bytes = row + strip_rows < matrix.padded_rows ? strip_rows / 16 * p.steps * bytes : 0;
   const std::byte* from =
       matrix.data + (std::size_t{row / tile_rows + warp % 4} * p.steps + part.first_step) * bytes + lane * 16;
   const std::byte* memory = ptx::dynamic_shared();
@@ -203,15 +202,16 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   };
   const unsigned x_row = threadIdx.x / 8;
   const unsigned x_chunk = threadIdx.x % 8;
-  const __half* x = p.x + (part.first_activation + x_row) * p.x_stride + part.first_step * tile_cols + x_chunk * 8;
+  unsigned x_at = (part.first_activation + x_row) * p.x_stride + part.first_step * 64 + x_chunk * 8;
+  const unsigned x_left = part.first_activation + x_row < p.x_rows ? p.x_rows - part.first_activation - x_row : 0;
   const std::uint32_t x_to = base + x_row * 128 + ((x_chunk ^ (x_row % 8)) * 16);
   const auto copy_activations = [&](unsigned slot) {
 #pragma unroll
     for (unsigned n = 0; n < S::rows; n += threads / 8) {
-      const bool valid = part.first_activation + x_row + n < p.x_rows;
-      ptx::copy_async(x_to + slot * S::stage_bytes + n * 128, valid ? x + n * p.x_stride : p.x, valid);
+      const bool valid = n < x_left;
+      ptx::copy_async(x_to + slot * S::stage_bytes + n * 128, p.x + (valid ? x_at + n * p.x_stride : 0), valid);
     }
-    x += tile_cols;
+    x_at += 64;
   };
 
 #pragma unroll 1
@@ -278,7 +278,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
 
     unsigned slot = 0;
 #pragma unroll 1
-    for (unsigned step = 0; step < part.steps; ++step) {
+    for (unsigned steps = part.steps; steps > 0; --steps) {
       // This step and the next are there, and both warpgroups are done with the one before the last.
       ptx::copy_async_wait<ahead - 2>();
       ptx::fence_async_shared();
@@ -294,9 +294,9 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
         }
         ptx::warpgroup_commit();
         if (chunk == 0) {
-          if (step + ahead < part.steps) {
+          if (steps > ahead) {
             const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
-            if (p.prefetch && step + ahead + prefetch_steps < part.steps) prefetch_weights(prefetch_steps);
+            if (p.prefetch && steps > ahead + prefetch_steps) prefetch_weights(prefetch_steps);
             copy_weights(free_slot);
             copy_activations(free_slot);
           }
@@ -314,10 +314,10 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   } else {
     unsigned slot = 0;
 #pragma unroll 1
-    for (unsigned step = 0; step < part.steps; ++step) {
+    for (unsigned steps = part.steps; steps > 0; --steps) {
       ptx::copy_async_wait<ahead - 1>();
       __syncthreads();
-      if (step + ahead < part.steps) {
+      if (steps > ahead) {
         const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
         copy_weights(free_slot);
         copy_activations(free_slot);
@@ -595,8 +595,9 @@ void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instruc
 
 ManyParameters parameters_of(const Input& x, float scale, void* workspace) {
   ManyParameters p{};
+  if (x.rows * x.stride >= std::size_t{1} << 32) throw base::Error("product", "too many rows at once");
   p.x = x.halves;
-  p.x_stride = x.stride;
+  p.x_stride = static_cast<unsigned>(x.stride);
   p.x_rows = static_cast<unsigned>(x.rows);
   p.scale = scale;
   if (workspace != nullptr) {
