@@ -105,7 +105,8 @@ void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t
           continue;
         }
         const Sum sum = dot(weights[i], r, x, a);
-        const double expected = sum.value * static_cast<double>(scale) + (shapes[i].add ? static_cast<double>(untouched) : 0);
+        const double expected =
+            sum.value * static_cast<double>(scale) + (shapes[i].add ? static_cast<double>(untouched) : 0);
         const double error = bound(sum) * static_cast<double>(scale) + (shapes[i].add ? 1e-3 : 0);
         ASSERT_NEAR(y, expected, error) << "row " << a << ", column " << r;
       }
@@ -124,8 +125,11 @@ TEST(MultiplyMany, EveryFormatAndTileOfRows) {
 }
 
 TEST(MultiplyMany, SeveralProductsOfOneInput) {
-  const std::vector<Shape> shapes = {
-      {Type::Q4_K, 200, true}, {Type::Q6_K, 64, false}, {Type::Q4_K, 300, false}, {Type::Q5_K, 70, true}, {Type::Q6_K, 5, false}};
+  const std::vector<Shape> shapes = {{Type::Q4_K, 200, true},
+                                     {Type::Q6_K, 64, false},
+                                     {Type::Q4_K, 300, false},
+                                     {Type::Q5_K, 70, true},
+                                     {Type::Q6_K, 5, false}};
   for (const std::size_t rows : {30, 300}) {
     check_products(shapes, 256, rows, 64, Instructions::Warpgroup, 4);
     check_products(shapes, 256, rows, 64, Instructions::Warp, 4);
@@ -179,8 +183,10 @@ void check_swiglu(Type gate_type, Type up_type, std::size_t hidden_cols, std::si
       const double silu = g.value / (1 + std::exp(-g.value));
       const double expected = silu * u.value / static_cast<double>(hidden_divisor);
       // The slope of silu is at most 1.1.
-      const double error = (1.1 * bound(g) * std::abs(u.value) + std::abs(silu) * bound(u)) / static_cast<double>(hidden_divisor);
-      ASSERT_NEAR(value, expected, error + std::abs(expected) * 0x1p-11 * 1.01 + 0x1p-25) << "row " << a << ", column " << r;
+      const double error =
+          (1.1 * bound(g) * std::abs(u.value) + std::abs(silu) * bound(u)) / static_cast<double>(hidden_divisor);
+      ASSERT_NEAR(value, expected, error + std::abs(expected) * 0x1p-11 * 1.01 + 0x1p-25)
+          << "row " << a << ", column " << r;
     }
   }
 }
