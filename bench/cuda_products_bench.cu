@@ -2,6 +2,9 @@
 // result against plain sums in float. Prints for each product and number of rows: µs, TFLOP/s, GB/s of weights, and the
 // largest error as a share of the largest result.
 //
+// With the argument "plans" it also times every way to cut the work (multiply_many.h) where rows are few, and prints
+// the five fastest beside the one that the kernel's model chose.
+//
 // Every product runs over several copies of its weights, as many as the L2 cache cannot hold, from a CUDA graph, so
 // that neither that cache nor the time to start kernels flatters or blames it.
 #include <cuda_runtime.h>
@@ -16,7 +19,7 @@
 #include <vector>
 
 #include "compute/cuda/launch.h"
-#include "compute/cuda/products.h"
+#include "compute/cuda/multiply_many.h"
 
 namespace {
 
@@ -132,6 +135,7 @@ struct Case {
 };
 
 struct Bench {
+  bool plans = false;
   cudaStream_t stream = nullptr;
   std::unique_ptr<DeviceArray<std::byte>> workspace;
 
@@ -219,17 +223,18 @@ struct Bench {
     check(cudaStreamSynchronize(stream), "filling");
 
     // Other kernels for these products have their place here.
+    ManyPlan plan;
     const auto launch_one = [&](std::size_t copy) {
       const auto& of_copy = products[copy];
       if (test.swiglu) {
         swiglu_many(stream, input, of_copy[0].weight, of_copy[1].weight, hidden.data(), test.weights[0].rows,
-                    workspace->data());
+                    workspace->data(), matrix_instructions(), plan);
 #ifdef SMOLLM3_BENCH_FEW
       } else if (rows <= few_rows) {
         multiply_few(stream, input, of_copy, 1);
 #endif
       } else {
-        multiply_many(stream, input, of_copy, 1, workspace->data());
+        multiply_many(stream, input, of_copy, 1, workspace->data(), matrix_instructions(), plan);
       }
     };
     launch_one(0);
@@ -272,11 +277,34 @@ struct Bench {
       column += count;
     }
 
-    const double us = time(launches, [&] {
+    const auto launch_all = [&] {
       for (int i = 0; i < launches; ++i) launch_one(static_cast<std::size_t>(i) % copies);
-    });
+    };
+    const double us = time(launches, launch_all);
     std::printf("%-28s %5zu %9.1f %8.1f %8.0f   %.1e\n", test.name.c_str(), rows, us, flops / us * 1e-6,
                 static_cast<double>(bytes) / us * 1e-3, error / largest);
+    if (plans && rows > few_rows && rows <= 512) {
+      std::vector<std::pair<double, ManyPlan>> times;
+      for (const unsigned tile_rows : {32, 64, 128}) {
+        if (rows > 4 * tile_rows) continue;
+        for (const unsigned strips : {1, 2}) {
+          for (const unsigned splits : {1, 2, 3, 4, 5, 6, 8, 11, 16}) {
+            plan = {tile_rows, strips, splits};
+            try {
+              launch_one(0);
+            } catch (const base::Error&) {
+              continue;  // cannot be cut so
+            }
+            times.emplace_back(time(launches, launch_all), plan);
+          }
+        }
+      }
+      std::sort(times.begin(), times.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (std::size_t i = 0; i < std::min<std::size_t>(times.size(), 5); ++i) {
+        const ManyPlan& of = times[i].second;
+        std::printf("    %u rows, %u strips, %u splits: %.1f us\n", of.rows, of.strips, of.splits, times[i].first);
+      }
+    }
     std::fflush(stdout);
     return us;
   }
@@ -284,9 +312,10 @@ struct Bench {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   try {
     Bench bench;
+    bench.plans = argc > 1 && std::string(argv[1]) == "plans";
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, 0), "device");
     check(cudaStreamCreateWithFlags(&bench.stream, cudaStreamNonBlocking), "stream");

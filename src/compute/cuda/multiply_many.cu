@@ -535,60 +535,66 @@ void start(cudaStream_t stream, ManyParameters p, unsigned splits) {
   launch(stream, dim3(blocks), dim3(threads), S::shared_bytes, multiply_many_kernel<S>, p);
 }
 
-struct Plan {
-  unsigned strips = 1;
-  unsigned splits = 1;
-};
+unsigned count_tiles(const ManyParameters& p, unsigned rows, unsigned strips) {
+  const unsigned block_rows = 2 * strips * strip_rows;
+  unsigned tiles = 0;
+  if (p.hidden != nullptr) {
+    tiles = divide_up(p.matrices[0].rows, block_rows / 2);
+  } else {
+    for (unsigned i = 0; i < p.matrix_count; ++i) tiles += divide_up(p.matrices[i].rows, block_rows);
+  }
+  return tiles * divide_up(p.x_rows, rows);
+}
+
+bool can_split(const ManyParameters& p, unsigned tiles, unsigned splits) {
+  return splits == 1 || (p.partial != nullptr && splits <= p.steps && tiles * splits <= max_split_blocks);
+}
 
 // How to cut the work so that it takes the fewest cycles, by a model of an H200's: matrix units, bytes from L2 at 32 a
 // cycle, or what a step costs at least; for partial sums a wait and 64 bytes a cycle. All of it constants, so that
 // every run is cut alike.
-Plan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips, bool can_split) {
+ManyPlan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips) {
   constexpr unsigned multiprocessors = 132;
-  Plan best;
+  std::size_t bytes = 0;
+  for (unsigned i = 0; i < p.matrix_count; ++i) bytes = std::max(bytes, tile_bytes(p.matrices[i].format));
+  ManyPlan best;
   double best_cost = 0;
   for (unsigned strips = max_strips; strips >= 1; --strips) {
-    const unsigned block_rows = 2 * strips * strip_rows;
-    unsigned tiles = 0;
-    unsigned bytes = 0;
-    for (unsigned i = 0; i < p.matrix_count; ++i) {
-      tiles += p.hidden != nullptr && i > 0 ? 0 : divide_up(p.matrices[i].rows, p.hidden ? block_rows / 2 : block_rows);
-      bytes = std::max(bytes, static_cast<unsigned>(tile_bytes(p.matrices[i].format)));
-    }
-    tiles *= divide_up(p.x_rows, rows);
-    const double step = std::max({4.0 * strips * rows, (rows * 128.0 + 8 * strips * bytes) / 32, 250.0 + 120 * strips});
-    for (unsigned splits = 1; splits <= 16; ++splits) {
-      if (splits > 1 && (!can_split || splits > p.steps || tiles * splits > max_split_blocks)) break;
-      const double reduction = splits == 1 ? 0 : 2000 + splits * block_rows * std::min(rows, p.x_rows) * 4.0 / 64;
+    const unsigned tiles = count_tiles(p, rows, strips);
+    const double step = std::max(
+        {4.0 * strips * rows, (rows * 128.0 + 8.0 * strips * static_cast<double>(bytes)) / 32, 250.0 + 120 * strips});
+    for (unsigned splits = 1; splits <= 16 && can_split(p, tiles, splits); ++splits) {
+      const double partial_bytes = 4.0 * splits * 2 * strips * strip_rows * std::min(rows, p.x_rows);
+      const double reduction = splits == 1 ? 0 : 2000 + partial_bytes / 64;
       const double cost =
           divide_up(std::size_t{tiles} * splits, multiprocessors) * divide_up(p.steps, splits) * step + reduction;
       if (best_cost == 0 || cost < best_cost) {
         best_cost = cost;
-        best = {strips, splits};
+        best = {rows, strips, splits};
       }
     }
   }
   return best;
 }
 
-void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instructions) {
+void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instructions, ManyPlan plan) {
   if (p.x_rows == 0) return;
   const bool halves = std::any_of(p.matrices, p.matrices + p.matrix_count,
                                   [](const ManyMatrix& matrix) { return matrix.format == Format::F16; });
-  const bool can_split = p.partial != nullptr;
   if (instructions == Instructions::Warp) {
-    const Plan plan = make_plan(p, 64, 1, can_split);
-    start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, plan.splits);
-    return;
+    return start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, make_plan(p, 64, 1).splits);
   }
-  const unsigned rows = p.x_rows <= 32 ? 32 : p.x_rows <= 64 ? 64 : 128;
-  const Plan plan = make_plan(p, rows, halves ? 1 : 2, can_split);
-  if (rows == 32) {
+  if (plan.rows == 0) plan = make_plan(p, p.x_rows <= 32 ? 32 : p.x_rows <= 64 ? 64 : 128, halves ? 1 : 2);
+  if (halves) plan.strips = 1;
+  if (!can_split(p, count_tiles(p, plan.rows, plan.strips), plan.splits)) {
+    throw base::Error("product", "cannot be cut as asked for");
+  }
+  if (plan.rows == 32) {
     if (halves) return start<ManyShape<32, 1, 5, 2, 4, true>>(stream, p, plan.splits);
     if (plan.strips == 1) return start<ManyShape<32, 1, 8, 2, 4, false>>(stream, p, plan.splits);
     return start<ManyShape<32, 2, 6, 2, 4, false>>(stream, p, plan.splits);
   }
-  if (rows == 64) {
+  if (plan.rows == 64) {
     if (halves) return start<ManyShape<64, 1, 4, 2, 4, true>>(stream, p, plan.splits);
     if (plan.strips == 1) return start<ManyShape<64, 1, 7, 2, 4, false>>(stream, p, plan.splits);
     return start<ManyShape<64, 2, 5, 2, 2, false>>(stream, p, plan.splits);
@@ -627,7 +633,7 @@ ManyMatrix matrix_of(const PackedMatrix& weight) {
 std::size_t many_workspace_bytes() { return max_split_blocks * (sizeof(float4) + std::size_t{max_partial_bytes}); }
 
 void multiply_many(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
-                   void* workspace, Instructions instructions) {
+                   void* workspace, Instructions instructions, ManyPlan plan) {
   for (std::size_t first = 0; first < products.size(); first += max_matrices) {
     ManyParameters p = parameters_of(x, scale, workspace);
     for (const OutputProduct& product :
@@ -639,12 +645,12 @@ void multiply_many(cudaStream_t stream, const Input& x, std::span<const OutputPr
       matrix.add = product.add;
       p.steps = divide_up(product.weight.cols, tile_cols);
     }
-    multiply(stream, p, instructions);
+    multiply(stream, p, instructions, plan);
   }
 }
 
 void swiglu_many(cudaStream_t stream, const Input& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
-                 std::size_t stride, void* workspace, Instructions instructions) {
+                 std::size_t stride, void* workspace, Instructions instructions, ManyPlan plan) {
   ManyParameters p = parameters_of(x, 1, workspace);
   p.hidden = hidden;
   p.hidden_stride = stride;
@@ -652,7 +658,7 @@ void swiglu_many(cudaStream_t stream, const Input& x, const PackedMatrix& gate, 
   p.matrices[0] = matrix_of(gate);
   p.matrices[1] = matrix_of(up);
   p.steps = divide_up(gate.cols, tile_cols);
-  multiply(stream, p, instructions);
+  multiply(stream, p, instructions, plan);
 }
 
 Instructions matrix_instructions() {

@@ -71,7 +71,7 @@ struct Shape {
 constexpr float untouched = 12345;
 
 void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t rows, float scale,
-                    Instructions instructions, std::size_t gap = 1, bool cut = false) {
+                    Instructions instructions, std::size_t gap = 1, bool cut = false, ManyPlan plan = {}) {
   std::mt19937 random(static_cast<unsigned>(cols * 1000 + rows));
   const Activations x(rows, cols, random);
   std::vector<RandomWeight> weights;
@@ -85,11 +85,11 @@ void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t
     products.push_back({weights[i].matrix, outputs[i].data(), shapes[i].rows + gap, shapes[i].add});
   }
   Workspace workspace;
-  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions);
+  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions, plan);
   // A second time, with the workspace as it was left, it gives the same bits.
   const auto first = outputs;
   for (auto& output : outputs) std::fill(output.begin(), output.end(), untouched);
-  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions);
+  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions, plan);
   ASSERT_EQ(first, outputs);
   ASSERT_EQ(workspace.used(), cut);
 
@@ -145,6 +145,17 @@ TEST(MultiplyMany, CutColumns) {
   }
   check_products(std::vector<Shape>{{Type::Q8_0, 130, false}}, 4096, 20, 1, Instructions::Warpgroup, 1, true);
   check_products(std::vector<Shape>{{Type::Q4_K, 130, false}}, 4096, 20, 1, Instructions::Warp, 1, true);
+}
+
+TEST(MultiplyMany, EveryPlan) {
+  for (const unsigned rows : {32, 64, 128}) {
+    for (const unsigned strips : {1, 2}) {
+      for (const unsigned splits : {1, 3}) {
+        check_products(std::vector<Shape>{{Type::Q4_K, 150, false}, {Type::Q6_K, 130, true}}, 512, 70, 1,
+                       Instructions::Warpgroup, 1, splits > 1, {rows, strips, splits});
+      }
+    }
+  }
 }
 
 // More tiles than one band of the raster has.
