@@ -1,9 +1,12 @@
-// Times the products of activations with packed weights at the shapes of SmolLM3-3B, and checks some rows of each result
-// against plain sums in float. Prints for each product and number of rows: µs, TFLOP/s, GB/s of weights, and the largest
-// error as a share of the largest result.
+// Times the products of activations with packed weights at the shapes of SmolLM3-3B, and checks some rows of each
+// result against plain sums in float. Prints for each product and number of rows: µs, TFLOP/s, GB/s of weights, and the
+// largest error as a share of the largest result.
 //
-// Every product runs over several copies of its weights, as many as the L2 cache cannot hold, from a CUDA graph, so that
-// neither that cache nor the time to start kernels flatters or blames it.
+// With the argument "plans" it also times every way to cut the work (multiply_many.h) where rows are few, and prints
+// the five fastest beside the one that the kernel's model chose.
+//
+// Every product runs over several copies of its weights, as many as the L2 cache cannot hold, from a CUDA graph, so
+// that neither that cache nor the time to start kernels flatters or blames it.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -16,7 +19,7 @@
 #include <vector>
 
 #include "compute/cuda/launch.h"
-#include "compute/cuda/products.h"
+#include "compute/cuda/multiply_many.h"
 
 namespace {
 
@@ -25,7 +28,9 @@ using namespace compute::cuda;
 template <typename T>
 class DeviceArray {
  public:
-  explicit DeviceArray(std::size_t count) : count_(count) { check(cudaMalloc(&data_, count * sizeof(T)), "cudaMalloc"); }
+  explicit DeviceArray(std::size_t count) : count_(count) {
+    check(cudaMalloc(&data_, count * sizeof(T)), "cudaMalloc");
+  }
   ~DeviceArray() { cudaFree(data_); }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
@@ -48,7 +53,8 @@ __device__ float random_float(std::uint64_t i) { return static_cast<float>(rando
 // Tiles of random bits with scales that give weights of about ±0.05.
 __global__ void fill_tiles(Format format, std::uint32_t* words, std::size_t count) {
   const std::size_t tile_words = (format == Format::Q4 ? 640 : format == Format::Q6 ? 896 : 2048) / 4;
-  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count; i += std::size_t{gridDim.x} * blockDim.x) {
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count;
+       i += std::size_t{gridDim.x} * blockDim.x) {
     const std::size_t word = i % tile_words;
     const float a = random_float(2 * i);
     const float b = random_float(2 * i + 1);
@@ -63,7 +69,8 @@ __global__ void fill_tiles(Format format, std::uint32_t* words, std::size_t coun
 }
 
 __global__ void fill_halves(__half* x, std::size_t count) {
-  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count; i += std::size_t{gridDim.x} * blockDim.x) {
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count;
+       i += std::size_t{gridDim.x} * blockDim.x) {
     x[i] = __float2half(random_float(7 * i + 3));
   }
 }
@@ -128,6 +135,7 @@ struct Case {
 };
 
 struct Bench {
+  bool plans = false;
   cudaStream_t stream = nullptr;
   std::unique_ptr<DeviceArray<std::byte>> workspace;
 
@@ -137,13 +145,16 @@ struct Bench {
     return values;
   }
 
-  std::vector<float> reference(const PackedMatrix& weight, const Input& x, const std::vector<unsigned>& activations) const {
+  std::vector<float> reference(const PackedMatrix& weight, const Input& x,
+                               const std::vector<unsigned>& activations) const {
     DeviceArray<unsigned> chosen(activations.size());
-    check(cudaMemcpy(chosen.data(), activations.data(), activations.size() * sizeof(unsigned), cudaMemcpyHostToDevice), "copy");
+    check(cudaMemcpy(chosen.data(), activations.data(), activations.size() * sizeof(unsigned), cudaMemcpyHostToDevice),
+          "copy");
     DeviceArray<float> out(activations.size() * weight.rows);
     const dim3 grid(static_cast<unsigned>((weight.rows + 7) / 8), static_cast<unsigned>(activations.size()));
     plain_product<<<grid, 256, 0, stream>>>(weight.format, weight.data, static_cast<unsigned>(weight.rows),
-                                            static_cast<unsigned>(weight.cols), x.halves, x.stride, chosen.data(), out.data());
+                                            static_cast<unsigned>(weight.cols), x.halves, x.stride, chosen.data(),
+                                            out.data());
     check(cudaStreamSynchronize(stream), "plain product");
     return read(out.data(), out.count());
   }
@@ -186,7 +197,8 @@ struct Bench {
     }
     const double flops = 2.0 * static_cast<double>(rows * outputs * test.cols);
     const std::size_t copies = std::clamp<std::size_t>((200U << 20) / bytes, 1, 64);
-    const int launches = static_cast<int>(std::clamp<std::size_t>(static_cast<std::size_t>(4e12 / flops), 4, 2 * copies + 2));
+    const int launches =
+        static_cast<int>(std::clamp<std::size_t>(static_cast<std::size_t>(4e12 / flops), 4, 2 * copies + 2));
 
     DeviceArray<__half> x(rows * test.cols);
     fill_halves<<<1024, 256, 0, stream>>>(x.data(), x.count());
@@ -202,9 +214,8 @@ struct Bench {
       for (const Weight& weight : test.weights) {
         PackedMatrix matrix{weight.format, weight.rows, test.cols, tiles.data() + offset};
         offset += matrix.bytes();
-        fill_tiles<<<2048, 256, 0, stream>>>(matrix.format,
-                                             reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(matrix.data)),
-                                             matrix.bytes() / 4);
+        fill_tiles<<<2048, 256, 0, stream>>>(
+            matrix.format, reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(matrix.data)), matrix.bytes() / 4);
         copy.push_back({matrix, y.data() + column, outputs, false});
         column += weight.rows;
       }
@@ -212,16 +223,18 @@ struct Bench {
     check(cudaStreamSynchronize(stream), "filling");
 
     // Other kernels for these products have their place here.
+    ManyPlan plan;
     const auto launch_one = [&](std::size_t copy) {
       const auto& of_copy = products[copy];
       if (test.swiglu) {
-        swiglu_many(stream, input, of_copy[0].weight, of_copy[1].weight, hidden.data(), test.weights[0].rows, workspace->data());
+        swiglu_many(stream, input, of_copy[0].weight, of_copy[1].weight, hidden.data(), test.weights[0].rows,
+                    workspace->data(), matrix_instructions(), plan);
 #ifdef SMOLLM3_BENCH_FEW
       } else if (rows <= few_rows) {
         multiply_few(stream, input, of_copy, 1);
 #endif
       } else {
-        multiply_many(stream, input, of_copy, 1, workspace->data());
+        multiply_many(stream, input, of_copy, 1, workspace->data(), matrix_instructions(), plan);
       }
     };
     launch_one(0);
@@ -229,7 +242,8 @@ struct Bench {
 
     std::vector<unsigned> activations;
     for (std::size_t i = 0; i < std::min<std::size_t>(rows, 12); ++i) {
-      activations.push_back(static_cast<unsigned>(i * (rows - 1) / std::max<std::size_t>(std::min<std::size_t>(rows, 12) - 1, 1)));
+      activations.push_back(
+          static_cast<unsigned>(i * (rows - 1) / std::max<std::size_t>(std::min<std::size_t>(rows, 12) - 1, 1)));
     }
     double largest = 0;
     double error = 0;
@@ -242,7 +256,9 @@ struct Bench {
         std::vector<float> got(count);
         if (test.swiglu) {
           std::vector<__half> halves(count);
-          check(cudaMemcpy(halves.data(), hidden.data() + activations[a] * count, count * sizeof(__half), cudaMemcpyDeviceToHost), "copy");
+          check(cudaMemcpy(halves.data(), hidden.data() + activations[a] * count, count * sizeof(__half),
+                           cudaMemcpyDeviceToHost),
+                "copy");
           std::transform(halves.begin(), halves.end(), got.begin(), [](__half h) { return __half2float(h); });
         } else {
           got = read(y.data() + activations[a] * outputs + column, count);
@@ -250,7 +266,8 @@ struct Bench {
         for (std::size_t r = 0; r < count; ++r) {
           double wanted = static_cast<double>(expected[i][a * count + r]);
           if (test.swiglu) {
-            wanted = wanted / (1 + std::exp(-wanted)) * static_cast<double>(expected[1][a * count + r]) / static_cast<double>(hidden_divisor);
+            wanted = wanted / (1 + std::exp(-wanted)) * static_cast<double>(expected[1][a * count + r]) /
+                     static_cast<double>(hidden_divisor);
           }
           largest = std::max(largest, std::abs(wanted));
           const double difference = std::abs(static_cast<double>(got[r]) - wanted);
@@ -260,11 +277,34 @@ struct Bench {
       column += count;
     }
 
-    const double us = time(launches, [&] {
+    const auto launch_all = [&] {
       for (int i = 0; i < launches; ++i) launch_one(static_cast<std::size_t>(i) % copies);
-    });
+    };
+    const double us = time(launches, launch_all);
     std::printf("%-28s %5zu %9.1f %8.1f %8.0f   %.1e\n", test.name.c_str(), rows, us, flops / us * 1e-6,
                 static_cast<double>(bytes) / us * 1e-3, error / largest);
+    if (plans && rows > few_rows && rows <= 512) {
+      std::vector<std::pair<double, ManyPlan>> times;
+      for (const unsigned tile_rows : {32, 64, 128}) {
+        if (rows > 4 * tile_rows) continue;
+        for (const unsigned strips : {1, 2}) {
+          for (const unsigned splits : {1, 2, 3, 4, 5, 6, 8, 11, 16}) {
+            plan = {tile_rows, strips, splits};
+            try {
+              launch_one(0);
+            } catch (const base::Error&) {
+              continue;  // cannot be cut so
+            }
+            times.emplace_back(time(launches, launch_all), plan);
+          }
+        }
+      }
+      std::sort(times.begin(), times.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (std::size_t i = 0; i < std::min<std::size_t>(times.size(), 5); ++i) {
+        const ManyPlan& of = times[i].second;
+        std::printf("    %u rows, %u strips, %u splits: %.1f us\n", of.rows, of.strips, of.splits, times[i].first);
+      }
+    }
     std::fflush(stdout);
     return us;
   }
@@ -272,15 +312,17 @@ struct Bench {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   try {
     Bench bench;
+    bench.plans = argc > 1 && std::string(argv[1]) == "plans";
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, 0), "device");
     check(cudaStreamCreateWithFlags(&bench.stream, cudaStreamNonBlocking), "stream");
     bench.workspace = std::make_unique<DeviceArray<std::byte>>(many_workspace_bytes());
     check(cudaMemset(bench.workspace->data(), 0, bench.workspace->count()), "workspace");
-    std::printf("%s\n%-28s %5s %9s %8s %8s   %s\n", properties.name, "product", "rows", "us", "TFLOP/s", "GB/s", "error");
+    std::printf("%s\n%-28s %5s %9s %8s %8s   %s\n", properties.name, "product", "rows", "us", "TFLOP/s", "GB/s",
+                "error");
     const std::vector<Case> cases = {
         {"q, k, v (Q4, Q4, Q6)", {{"q", Format::Q4, 2048}, {"k", Format::Q4, 512}, {"v", Format::Q6, 512}}, 2048},
         {"o (Q4)", {{"o", Format::Q4, 2048}}, 2048},

@@ -76,8 +76,8 @@ struct TileFragments<Format::Q4> {
     const std::uint32_t word = step == 0 ? words.x : step == 1 ? words.y : step == 2 ? words.z : words.w;
     const std::uint32_t first = step < 2 ? scales.x : scales.y;
     const std::uint32_t second = step < 2 ? scales.z : scales.w;
-    const __half2 bias = as_half2(0x64006400);       // 1,024
-    const __half2 sixteenth = as_half2(0x2c002c00);  // 1/16
+    const __half2 bias = as_half2(0x64006400);          // 1,024
+    const __half2 sixteenth = as_half2(0x2c002c00);     // 1/16
     const __half2 shifted_bias = as_half2(0xd400d400);  // -64
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

@@ -1,18 +1,18 @@
-// y = x · Wᵀ for many rows of x, computed as yᵀ = W · xᵀ on the matrix units: the packed weights are the A operand, taken
-// apart in registers just before they are used, and the activations, halves, the B operand in shared memory.
+// y = x · Wᵀ for many rows of x, computed as yᵀ = W · xᵀ on the matrix units: the packed weights are the A operand,
+// taken apart in registers just before they are used, and the activations, halves, the B operand in shared memory.
 //
-// A block of two warpgroups computes 128 · MT weight rows for N rows of activations; a warpgroup has MT (1 or 2) strips of
-// 64 weight rows, warp w of it tile row w of each strip. For SwiGLU one warpgroup has gate's rows and the other up's.
-// It goes along the columns in steps of 64, one tile, whose weights and activations cp.async brings some steps ahead.
-// Within a step the products of four chunks of 16 columns run asynchronously, while the A fragments of a later chunk are
-// made in other registers.
+// A block of two warpgroups computes 128 · MT weight rows for N rows of activations; a warpgroup has MT (1 or 2) strips
+// of 64 weight rows, warp w of it tile row w of each strip. For SwiGLU one warpgroup has gate's rows and the other
+// up's. It goes along the columns in steps of 64, one tile, whose weights and activations cp.async brings some steps
+// ahead. Within a step the products of four chunks of 16 columns run asynchronously, while the A fragments of a later
+// chunk are made in other registers.
 //
-// Cost for a step, MT = 2 and N = 128 (Q4): matrix units 4 · 4 · 64 = 1,024 cycles; to unpack 2 · 4 · 13 instructions
-// in each of two warps of a scheduler, 208 of 1,024 issue slots; from L2 16 KiB of activations and 10 KiB of weights,
-// 26 bytes a cycle. Weights being a third as many bytes as activations, tiles are tall: 128 x 256 would take 37.
-// Where activations are few the weights' way from memory is what costs, and the grid must fill the GPU to ask for enough
-// of them at once: then the columns are cut among blocks, whose partial sums the last to arrive adds in fixed order, so
-// that the result is the same at every run.
+// Cost for a step, MT = 2 and N = 128 (Q4): matrix units 4 · 4 · 64 = 1,024 cycles; 202 instructions of each of two
+// warps of a scheduler, 104 of them to unpack, 404 of 1,024 issue slots (Q6: 252); from L2 16 KiB of activations and 10
+// KiB of weights, 26 bytes a cycle. Weights being a third as many bytes as activations, tiles are tall: with 128 weight
+// rows for 256 of activations it would be 37. Where activations are few the weights' way from memory is what costs, and
+// the grid must fill the GPU to ask for enough of them at once: then the columns are cut among blocks, whose partial
+// sums the last to arrive adds in fixed order, so that the result is the same at every run.
 #include "compute/cuda/multiply_many.h"
 
 #include <algorithm>
@@ -52,7 +52,7 @@ constexpr unsigned threads = 256;
 constexpr unsigned group_threads = 128;  // of a warpgroup
 constexpr unsigned max_matrices = 4;
 constexpr unsigned prefetch_steps = 8;
-constexpr unsigned raster_tiles = 16;    // activation tiles that pass over the weights together
+constexpr unsigned raster_tiles = 16;  // activation tiles that pass over the weights together
 constexpr unsigned max_split_blocks = 264;
 constexpr unsigned max_partial_bytes = 2 * strip_rows * 2 * 128 * sizeof(float);  // of a block, MT = 2 and N = 128
 
@@ -69,7 +69,7 @@ struct ManyMatrix {
 
 struct ManyParameters {
   const __half* x;
-  std::size_t x_stride;
+  unsigned x_stride;
   unsigned x_rows;
   unsigned steps;  // tiles in a row of them
   unsigned matrix_count;
@@ -90,7 +90,7 @@ struct Part {
   unsigned tile = 0;              // in the order of the grid
   unsigned first_activation = 0;  // row of x
   unsigned matrix = 0;
-  unsigned first_row = 0;         // of the matrix, at which this warpgroup's first strip begins
+  unsigned first_row = 0;  // of the matrix, at which this warpgroup's first strip begins
   unsigned split = 0;
   unsigned first_step = 0;
   unsigned steps = 0;
@@ -142,8 +142,8 @@ __device__ inline unsigned renewed(unsigned value) {
 // sums += a · b for a chunk of 16 columns with the instructions of a single warp; b: row 0 of the activations in shared
 // memory, swizzled as for a warpgroup, whose layout of sums this has too.
 template <unsigned rows>
-__device__ inline void multiply_warp(float (&sums)[rows / 2], const std::uint32_t (&a)[4], std::uint32_t b, unsigned chunk,
-                                     unsigned lane) {
+__device__ inline void multiply_warp(float (&sums)[rows / 2], const std::uint32_t (&a)[4], std::uint32_t b,
+                                     unsigned chunk, unsigned lane) {
 #pragma unroll
   for (unsigned n = 0; n < rows; n += 16) {
     const unsigned row = n + lane / 16 * 8 + lane % 8;
@@ -158,8 +158,8 @@ __device__ inline void multiply_warp(float (&sums)[rows / 2], const std::uint32_
   }
 }
 
-// sums[strip][...] = this warpgroup's strips · xᵀ, in the layout of the matrix instructions: sum 4j + 2h + i of lane 4g + t
-// is weight row g + 8h of the warp's tile and activation row 8j + 2t + i.
+// sums[strip][...] = this warpgroup's strips · xᵀ, in the layout of the matrix instructions: sum 4j + 2h + i of lane 4g
+// + t is weight row g + 8h of the warp's tile and activation row 8j + 2t + i.
 template <typename S, Format format>
 __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Part& part,
                                                float (&sums)[S::strips][S::sums]) {
@@ -171,8 +171,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   const ManyMatrix& matrix = p.matrices[part.matrix];
   // Strips beyond the end repeat the last one; nothing is stored of them.
   const unsigned row = min(part.first_row, matrix.padded_rows - strip_rows);
-  const std::size_t strip_bytes =
-      row + strip_rows < matrix.padded_rows ? strip_rows / tile_rows * std::size_t{p.steps} * bytes : 0;
+  const unsigned strip_bytes = row + strip_rows < matrix.padded_rows ? strip_rows / 16 * p.steps * bytes : 0;
   const std::byte* from =
       matrix.data + (std::size_t{row / tile_rows + warp % 4} * p.steps + part.first_step) * bytes + lane * 16;
   const std::byte* memory = ptx::dynamic_shared();
@@ -203,15 +202,16 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   };
   const unsigned x_row = threadIdx.x / 8;
   const unsigned x_chunk = threadIdx.x % 8;
-  const __half* x = p.x + (part.first_activation + x_row) * p.x_stride + part.first_step * tile_cols + x_chunk * 8;
+  unsigned x_at = (part.first_activation + x_row) * p.x_stride + part.first_step * 64 + x_chunk * 8;
+  const unsigned x_left = part.first_activation + x_row < p.x_rows ? p.x_rows - part.first_activation - x_row : 0;
   const std::uint32_t x_to = base + x_row * 128 + ((x_chunk ^ (x_row % 8)) * 16);
   const auto copy_activations = [&](unsigned slot) {
 #pragma unroll
     for (unsigned n = 0; n < S::rows; n += threads / 8) {
-      const bool valid = part.first_activation + x_row + n < p.x_rows;
-      ptx::copy_async(x_to + slot * S::stage_bytes + n * 128, valid ? x + n * p.x_stride : p.x, valid);
+      const bool valid = n < x_left;
+      ptx::copy_async(x_to + slot * S::stage_bytes + n * 128, p.x + (valid ? x_at + n * p.x_stride : 0), valid);
     }
-    x += tile_cols;
+    x_at += 64;
   };
 
 #pragma unroll 1
@@ -235,7 +235,8 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   const auto load_tiles = [&](unsigned slot) {
 #pragma unroll
     for (unsigned m = 0; m < S::strips; ++m) {
-      tiles[m].template load<detail::FromShared>(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes, lane);
+      tiles[m].template load<detail::FromShared>(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes,
+                                                 lane);
     }
   };
 #pragma unroll
@@ -246,12 +247,12 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
 
   constexpr unsigned ring = S::ring;
   if constexpr (S::instructions == Instructions::Warpgroup) {
-    // Chunk c has its fragments in a[c % ring]. Those of chunk c + lead are made after the products of chunk c have been
-    // started, when those of chunk c - lead, the last to use the same registers, have ended.
+    // Chunk c has its fragments in a[c % ring]. Those of chunk c + lead are made after the products of chunk c have
+    // been started, when those of chunk c - lead, the last to use the same registers, have ended.
     constexpr unsigned lead = ring / 2;
     std::uint32_t a[ring][S::strips][4];
-    // F16's are in shared memory as they are: loaded a tile at a time they would be in a's registers while products read
-    // them, which makes the compiler wait for each product.
+    // F16's are in shared memory as they are: loaded a tile at a time they would be in a's registers while products
+    // read them, which makes the compiler wait for each product.
     const auto make_fragments = [&](unsigned chunk, unsigned slot) {
 #pragma unroll
       for (unsigned m = 0; m < S::strips; ++m) {
@@ -278,7 +279,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
 
     unsigned slot = 0;
 #pragma unroll 1
-    for (unsigned step = 0; step < part.steps; ++step) {
+    for (unsigned steps = part.steps; steps > 0; --steps) {
       // This step and the next are there, and both warpgroups are done with the one before the last.
       ptx::copy_async_wait<ahead - 2>();
       ptx::fence_async_shared();
@@ -294,9 +295,9 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
         }
         ptx::warpgroup_commit();
         if (chunk == 0) {
-          if (step + ahead < part.steps) {
+          if (steps > ahead) {
             const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
-            if (p.prefetch && step + ahead + prefetch_steps < part.steps) prefetch_weights(prefetch_steps);
+            if (p.prefetch && steps > ahead + prefetch_steps) prefetch_weights(prefetch_steps);
             copy_weights(free_slot);
             copy_activations(free_slot);
           }
@@ -314,10 +315,10 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   } else {
     unsigned slot = 0;
 #pragma unroll 1
-    for (unsigned step = 0; step < part.steps; ++step) {
+    for (unsigned steps = part.steps; steps > 0; --steps) {
       ptx::copy_async_wait<ahead - 1>();
       __syncthreads();
-      if (step + ahead < part.steps) {
+      if (steps > ahead) {
         const unsigned free_slot = slot < 2 ? slot + ahead : slot - 2;
         copy_weights(free_slot);
         copy_activations(free_slot);
@@ -367,7 +368,7 @@ __device__ inline bool reduce_splits(const ManyParameters& p, const Part& part, 
   __syncthreads();
   if (*last == 0) return false;
   __threadfence();
-  constexpr unsigned at_once = S::strips * S::sums <= 32 ? 2 : 1;  // as registers allow
+  [[maybe_unused]] constexpr unsigned at_once = S::strips * S::sums <= 32 ? 2 : 1;  // as registers allow
 #pragma unroll at_once
   for (unsigned split = 0; split < p.splits; ++split) {
     const float4* from = place(split);
@@ -400,7 +401,8 @@ __device__ inline void each_sum(Store store) {
 // A strip goes through shared memory, [activation row][weight row], so that neighbouring threads store neighbours. The
 // rows' distances there leave no two threads of a warp with the same bank.
 template <typename S>
-__device__ inline void store_floats(const ManyParameters& p, const Part& part, const float (&sums)[S::strips][S::sums]) {
+__device__ inline void store_floats(const ManyParameters& p, const Part& part,
+                                    const float (&sums)[S::strips][S::sums]) {
   constexpr unsigned distance = strip_rows + 4;
   const ManyMatrix& matrix = p.matrices[part.matrix];
   const unsigned thread = threadIdx.x % group_threads;
@@ -439,7 +441,8 @@ __device__ inline void store_floats(const ManyParameters& p, const Part& part, c
 // The warpgroup of gate finishes the first half of the sums and that of up the second: each gives the other what it
 // needs through shared memory.
 template <typename S>
-__device__ inline void store_hidden(const ManyParameters& p, const Part& part, const float (&sums)[S::strips][S::sums]) {
+__device__ inline void store_hidden(const ManyParameters& p, const Part& part,
+                                    const float (&sums)[S::strips][S::sums]) {
   constexpr unsigned count = S::strips * S::sums / 2;
   constexpr unsigned activations = S::strips == 2 ? S::rows : S::rows / 2;
   constexpr unsigned distance = strip_rows + 8;
@@ -463,7 +466,8 @@ __device__ inline void store_hidden(const ManyParameters& p, const Part& part, c
   }
   __syncthreads();
   __half* staged = reinterpret_cast<__half*>(ptx::dynamic_shared()) + group * activations * distance;
-  each_sum<count>([&](unsigned activation, unsigned row, unsigned i) { staged[activation * distance + row] = values[i]; });
+  each_sum<count>(
+      [&](unsigned activation, unsigned row, unsigned i) { staged[activation * distance + row] = values[i]; });
   __syncthreads();
   const unsigned first_row = part.first_row + (S::strips == 2 ? group * strip_rows : 0);
   if (first_row >= p.matrices[0].padded_rows) return;
@@ -531,59 +535,66 @@ void start(cudaStream_t stream, ManyParameters p, unsigned splits) {
   launch(stream, dim3(blocks), dim3(threads), S::shared_bytes, multiply_many_kernel<S>, p);
 }
 
-struct Plan {
-  unsigned strips = 1;
-  unsigned splits = 1;
-};
+unsigned count_tiles(const ManyParameters& p, unsigned rows, unsigned strips) {
+  const unsigned block_rows = 2 * strips * strip_rows;
+  unsigned tiles = 0;
+  if (p.hidden != nullptr) {
+    tiles = divide_up(p.matrices[0].rows, block_rows / 2);
+  } else {
+    for (unsigned i = 0; i < p.matrix_count; ++i) tiles += divide_up(p.matrices[i].rows, block_rows);
+  }
+  return tiles * divide_up(p.x_rows, rows);
+}
+
+bool can_split(const ManyParameters& p, unsigned tiles, unsigned splits) {
+  return splits == 1 || (p.partial != nullptr && splits <= p.steps && tiles * splits <= max_split_blocks);
+}
 
 // How to cut the work so that it takes the fewest cycles, by a model of an H200's: matrix units, bytes from L2 at 32 a
-// cycle, or what a step costs at least; for partial sums a wait and 64 bytes a cycle. All of it constants, so that every run is cut alike.
-Plan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips, bool can_split) {
+// cycle, or what a step costs at least; for partial sums a wait and 64 bytes a cycle. All of it constants, so that
+// every run is cut alike.
+ManyPlan make_plan(const ManyParameters& p, unsigned rows, unsigned max_strips) {
   constexpr unsigned multiprocessors = 132;
-  Plan best;
+  std::size_t bytes = 0;
+  for (unsigned i = 0; i < p.matrix_count; ++i) bytes = std::max(bytes, tile_bytes(p.matrices[i].format));
+  ManyPlan best;
   double best_cost = 0;
   for (unsigned strips = max_strips; strips >= 1; --strips) {
-    const unsigned block_rows = 2 * strips * strip_rows;
-    unsigned tiles = 0;
-    unsigned bytes = 0;
-    for (unsigned i = 0; i < p.matrix_count; ++i) {
-      tiles += p.hidden != nullptr && i > 0 ? 0 : divide_up(p.matrices[i].rows, p.hidden ? block_rows / 2 : block_rows);
-      bytes = std::max(bytes, static_cast<unsigned>(tile_bytes(p.matrices[i].format)));
-    }
-    tiles *= divide_up(p.x_rows, rows);
-    const double step =
-        std::max({4.0 * strips * rows, (rows * 128.0 + 8 * strips * bytes) / 32, 250.0 + 120 * strips});
-    for (unsigned splits = 1; splits <= 16; ++splits) {
-      if (splits > 1 && (!can_split || splits > p.steps || tiles * splits > max_split_blocks)) break;
-      const double reduction = splits == 1 ? 0 : 2000 + splits * block_rows * std::min(rows, p.x_rows) * 4.0 / 64;
-      const double cost = divide_up(std::size_t{tiles} * splits, multiprocessors) * divide_up(p.steps, splits) * step + reduction;
+    const unsigned tiles = count_tiles(p, rows, strips);
+    const double step = std::max(
+        {4.0 * strips * rows, (rows * 128.0 + 8.0 * strips * static_cast<double>(bytes)) / 32, 250.0 + 120 * strips});
+    for (unsigned splits = 1; splits <= 16 && can_split(p, tiles, splits); ++splits) {
+      const double partial_bytes = 4.0 * splits * 2 * strips * strip_rows * std::min(rows, p.x_rows);
+      const double reduction = splits == 1 ? 0 : 2000 + partial_bytes / 64;
+      const double cost =
+          divide_up(std::size_t{tiles} * splits, multiprocessors) * divide_up(p.steps, splits) * step + reduction;
       if (best_cost == 0 || cost < best_cost) {
         best_cost = cost;
-        best = {strips, splits};
+        best = {rows, strips, splits};
       }
     }
   }
   return best;
 }
 
-void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instructions) {
+void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instructions, ManyPlan plan) {
   if (p.x_rows == 0) return;
   const bool halves = std::any_of(p.matrices, p.matrices + p.matrix_count,
                                   [](const ManyMatrix& matrix) { return matrix.format == Format::F16; });
-  const bool can_split = p.partial != nullptr;
   if (instructions == Instructions::Warp) {
-    const Plan plan = make_plan(p, 64, 1, can_split);
-    start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, plan.splits);
-    return;
+    return start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, make_plan(p, 64, 1).splits);
   }
-  const unsigned rows = p.x_rows <= 32 ? 32 : p.x_rows <= 64 ? 64 : 128;
-  const Plan plan = make_plan(p, rows, halves ? 1 : 2, can_split);
-  if (rows == 32) {
+  if (plan.rows == 0) plan = make_plan(p, p.x_rows <= 32 ? 32 : p.x_rows <= 64 ? 64 : 128, halves ? 1 : 2);
+  if (halves) plan.strips = 1;
+  if (!can_split(p, count_tiles(p, plan.rows, plan.strips), plan.splits)) {
+    throw base::Error("product", "cannot be cut as asked for");
+  }
+  if (plan.rows == 32) {
     if (halves) return start<ManyShape<32, 1, 5, 2, 4, true>>(stream, p, plan.splits);
     if (plan.strips == 1) return start<ManyShape<32, 1, 8, 2, 4, false>>(stream, p, plan.splits);
     return start<ManyShape<32, 2, 6, 2, 4, false>>(stream, p, plan.splits);
   }
-  if (rows == 64) {
+  if (plan.rows == 64) {
     if (halves) return start<ManyShape<64, 1, 4, 2, 4, true>>(stream, p, plan.splits);
     if (plan.strips == 1) return start<ManyShape<64, 1, 7, 2, 4, false>>(stream, p, plan.splits);
     return start<ManyShape<64, 2, 5, 2, 2, false>>(stream, p, plan.splits);
@@ -595,8 +606,9 @@ void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instruc
 
 ManyParameters parameters_of(const Input& x, float scale, void* workspace) {
   ManyParameters p{};
+  if (x.rows * x.stride >= std::size_t{1} << 32) throw base::Error("product", "too many rows at once");
   p.x = x.halves;
-  p.x_stride = x.stride;
+  p.x_stride = static_cast<unsigned>(x.stride);
   p.x_rows = static_cast<unsigned>(x.rows);
   p.scale = scale;
   if (workspace != nullptr) {
@@ -618,15 +630,14 @@ ManyMatrix matrix_of(const PackedMatrix& weight) {
 
 }  // namespace
 
-std::size_t many_workspace_bytes() {
-  return max_split_blocks * (sizeof(float4) + std::size_t{max_partial_bytes});
-}
+std::size_t many_workspace_bytes() { return max_split_blocks * (sizeof(float4) + std::size_t{max_partial_bytes}); }
 
 void multiply_many(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
-                   void* workspace, Instructions instructions) {
+                   void* workspace, Instructions instructions, ManyPlan plan) {
   for (std::size_t first = 0; first < products.size(); first += max_matrices) {
     ManyParameters p = parameters_of(x, scale, workspace);
-    for (const OutputProduct& product : products.subspan(first, std::min<std::size_t>(max_matrices, products.size() - first))) {
+    for (const OutputProduct& product :
+         products.subspan(first, std::min<std::size_t>(max_matrices, products.size() - first))) {
       ManyMatrix& matrix = p.matrices[p.matrix_count++];
       matrix = matrix_of(product.weight);
       matrix.y = product.y;
@@ -634,12 +645,12 @@ void multiply_many(cudaStream_t stream, const Input& x, std::span<const OutputPr
       matrix.add = product.add;
       p.steps = divide_up(product.weight.cols, tile_cols);
     }
-    multiply(stream, p, instructions);
+    multiply(stream, p, instructions, plan);
   }
 }
 
 void swiglu_many(cudaStream_t stream, const Input& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
-                 std::size_t stride, void* workspace, Instructions instructions) {
+                 std::size_t stride, void* workspace, Instructions instructions, ManyPlan plan) {
   ManyParameters p = parameters_of(x, 1, workspace);
   p.hidden = hidden;
   p.hidden_stride = stride;
@@ -647,7 +658,7 @@ void swiglu_many(cudaStream_t stream, const Input& x, const PackedMatrix& gate, 
   p.matrices[0] = matrix_of(gate);
   p.matrices[1] = matrix_of(up);
   p.steps = divide_up(gate.cols, tile_cols);
-  multiply(stream, p, instructions);
+  multiply(stream, p, instructions, plan);
 }
 
 Instructions matrix_instructions() {

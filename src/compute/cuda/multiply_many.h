@@ -1,4 +1,4 @@
-// The products of many rows (products.h) with a choice of instructions.
+// The products of many rows (products.h) with a choice of instructions and of how the work is cut.
 #pragma once
 
 #include "compute/cuda/products.h"
@@ -9,12 +9,20 @@ namespace compute::cuda {
 // (wgmma, compute capability 9.0 only).
 enum class Instructions { Warp, Warpgroup };
 
+// How the work is cut: tiles of `rows` rows of activations (32, 64 or 128) and 128 * strips weight rows (strips 1, or 2
+// where no weight is F16), and the columns in `splits` (1 to 16). Zero in `rows`: as is best by the kernel's own model.
+struct ManyPlan {
+  unsigned rows = 0;
+  unsigned strips = 1;
+  unsigned splits = 1;
+};
+
 // The best that the current device has.
 Instructions matrix_instructions();
 
 void multiply_many(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
-                   void* workspace, Instructions instructions);
+                   void* workspace, Instructions instructions, ManyPlan plan = {});
 void swiglu_many(cudaStream_t stream, const Input& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
-                 std::size_t stride, void* workspace, Instructions instructions);
+                 std::size_t stride, void* workspace, Instructions instructions, ManyPlan plan = {});
 
 }  // namespace compute::cuda

@@ -71,7 +71,7 @@ struct Shape {
 constexpr float untouched = 12345;
 
 void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t rows, float scale,
-                    Instructions instructions, std::size_t gap = 1, bool cut = false) {
+                    Instructions instructions, std::size_t gap = 1, bool cut = false, ManyPlan plan = {}) {
   std::mt19937 random(static_cast<unsigned>(cols * 1000 + rows));
   const Activations x(rows, cols, random);
   std::vector<RandomWeight> weights;
@@ -85,11 +85,11 @@ void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t
     products.push_back({weights[i].matrix, outputs[i].data(), shapes[i].rows + gap, shapes[i].add});
   }
   Workspace workspace;
-  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions);
+  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions, plan);
   // A second time, with the workspace as it was left, it gives the same bits.
   const auto first = outputs;
   for (auto& output : outputs) std::fill(output.begin(), output.end(), untouched);
-  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions);
+  multiply_many(nullptr, x.input(), products, scale, workspace.data(), instructions, plan);
   ASSERT_EQ(first, outputs);
   ASSERT_EQ(workspace.used(), cut);
 
@@ -105,7 +105,8 @@ void check_products(std::span<const Shape> shapes, std::size_t cols, std::size_t
           continue;
         }
         const Sum sum = dot(weights[i], r, x, a);
-        const double expected = sum.value * static_cast<double>(scale) + (shapes[i].add ? static_cast<double>(untouched) : 0);
+        const double expected =
+            sum.value * static_cast<double>(scale) + (shapes[i].add ? static_cast<double>(untouched) : 0);
         const double error = bound(sum) * static_cast<double>(scale) + (shapes[i].add ? 1e-3 : 0);
         ASSERT_NEAR(y, expected, error) << "row " << a << ", column " << r;
       }
@@ -124,8 +125,11 @@ TEST(MultiplyMany, EveryFormatAndTileOfRows) {
 }
 
 TEST(MultiplyMany, SeveralProductsOfOneInput) {
-  const std::vector<Shape> shapes = {
-      {Type::Q4_K, 200, true}, {Type::Q6_K, 64, false}, {Type::Q4_K, 300, false}, {Type::Q5_K, 70, true}, {Type::Q6_K, 5, false}};
+  const std::vector<Shape> shapes = {{Type::Q4_K, 200, true},
+                                     {Type::Q6_K, 64, false},
+                                     {Type::Q4_K, 300, false},
+                                     {Type::Q5_K, 70, true},
+                                     {Type::Q6_K, 5, false}};
   for (const std::size_t rows : {30, 300}) {
     check_products(shapes, 256, rows, 64, Instructions::Warpgroup, 4);
     check_products(shapes, 256, rows, 64, Instructions::Warp, 4);
@@ -141,6 +145,17 @@ TEST(MultiplyMany, CutColumns) {
   }
   check_products(std::vector<Shape>{{Type::Q8_0, 130, false}}, 4096, 20, 1, Instructions::Warpgroup, 1, true);
   check_products(std::vector<Shape>{{Type::Q4_K, 130, false}}, 4096, 20, 1, Instructions::Warp, 1, true);
+}
+
+TEST(MultiplyMany, EveryPlan) {
+  for (const unsigned rows : {32, 64, 128}) {
+    for (const unsigned strips : {1, 2}) {
+      for (const unsigned splits : {1, 3}) {
+        check_products(std::vector<Shape>{{Type::Q4_K, 150, false}, {Type::Q6_K, 130, true}}, 512, 70, 1,
+                       Instructions::Warpgroup, 1, splits > 1, {rows, strips, splits});
+      }
+    }
+  }
 }
 
 // More tiles than one band of the raster has.
@@ -179,8 +194,10 @@ void check_swiglu(Type gate_type, Type up_type, std::size_t hidden_cols, std::si
       const double silu = g.value / (1 + std::exp(-g.value));
       const double expected = silu * u.value / static_cast<double>(hidden_divisor);
       // The slope of silu is at most 1.1.
-      const double error = (1.1 * bound(g) * std::abs(u.value) + std::abs(silu) * bound(u)) / static_cast<double>(hidden_divisor);
-      ASSERT_NEAR(value, expected, error + std::abs(expected) * 0x1p-11 * 1.01 + 0x1p-25) << "row " << a << ", column " << r;
+      const double error =
+          (1.1 * bound(g) * std::abs(u.value) + std::abs(silu) * bound(u)) / static_cast<double>(hidden_divisor);
+      ASSERT_NEAR(value, expected, error + std::abs(expected) * 0x1p-11 * 1.01 + 0x1p-25)
+          << "row " << a << ", column " << r;
     }
   }
 }

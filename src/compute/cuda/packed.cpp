@@ -12,8 +12,8 @@
 namespace compute::cuda {
 namespace {
 
-constexpr std::size_t block_cols = 256;                           // of Q4_K and Q6_K
-constexpr std::size_t block_tiles = block_cols / tile_cols;       // in a row of tiles
+constexpr std::size_t block_cols = 256;                            // of Q4_K and Q6_K
+constexpr std::size_t block_tiles = block_cols / tile_cols;        // in a row of tiles
 constexpr std::size_t low_bytes = 32 * 4 * sizeof(std::uint32_t);  // the 4-bit words of a tile
 constexpr std::size_t high_bytes = 32 * 2 * sizeof(std::uint32_t);
 
@@ -37,8 +37,8 @@ std::size_t scale_index(std::size_t row, std::size_t group, std::size_t groups) 
   return ((row % 8) * 2 + row / 8) * groups + group;
 }
 
-// The words of 4-bit values: for the lane of g and t, bytes of columns 2t, 2t + 8, 2t + 1 and 2t + 9, each with row g in
-// its low nibble and row g + 8 in its high one.
+// The words of 4-bit values: for the lane of g and t, bytes of columns 2t, 2t + 8, 2t + 1 and 2t + 9, each with row g
+// in its low nibble and row g + 8 in its high one.
 void store_low(const Values& values, std::size_t tile, std::byte* out) {
   for (std::size_t g = 0; g < 8; ++g) {
     std::array<std::uint8_t, tile_cols> both;
@@ -146,11 +146,15 @@ void pack_f16(const Matrix& weight, std::size_t row, std::size_t rows, std::span
 
 Format packed_format(quant::Type type) {
   switch (type) {
-    case quant::Type::Q4_K: return Format::Q4;
-    case quant::Type::Q6_K: return Format::Q6;
+    case quant::Type::Q4_K:
+      return Format::Q4;
+    case quant::Type::Q6_K:
+      return Format::Q6;
     case quant::Type::F32:
-    case quant::Type::BF16: return Format::F32;
-    default: return Format::F16;
+    case quant::Type::BF16:
+      return Format::F32;
+    default:
+      return Format::F16;
   }
 }
 

@@ -1,5 +1,5 @@
-// Weights as the GPU's kernels read them. They keep their 4 and 6 bits; only their order changes, so that every lane of a
-// warp finds what its matrix instruction wants in 16 bytes of its own, and the scales are multiplied out to binary16.
+// Weights as the GPU's kernels read them. They keep their 4 and 6 bits; only their order changes, so that every lane of
+// a warp finds what its matrix instruction wants in 16 bytes of its own, and the scales are multiplied out to binary16.
 //
 // A matrix is cut into tiles of 16 rows and 64 columns; rows are padded with zeros to a multiple of 64, columns to one
 // of 64. Tiles lie row of tiles by row of tiles. In a tile, lane l of a warp has the elements of four k16 steps, in
@@ -35,10 +35,14 @@ inline constexpr std::size_t row_unit = 64;  // rows are padded to a multiple of
 
 constexpr std::size_t tile_bytes(Format format) {
   switch (format) {
-    case Format::Q4: return 640;
-    case Format::Q6: return 896;
-    case Format::F16: return 2048;
-    default: return tile_rows * tile_cols * 4;
+    case Format::Q4:
+      return 640;
+    case Format::Q6:
+      return 896;
+    case Format::F16:
+      return 2048;
+    default:
+      return tile_rows * tile_cols * 4;
   }
 }
 

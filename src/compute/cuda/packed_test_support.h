@@ -66,7 +66,8 @@ inline Element unpack(Format format, std::span<const std::byte> packed, std::siz
 
 // Random bytes, but scales (binary16, at the start or end of a block) between 2^-14 and 2^-6 so that products stay in
 // range.
-inline std::vector<std::byte> random_weight(quant::Type type, std::size_t rows, std::size_t cols, std::mt19937& random) {
+inline std::vector<std::byte> random_weight(quant::Type type, std::size_t rows, std::size_t cols,
+                                            std::mt19937& random) {
   using quant::Type;
   const auto info = *quant::type_info(type);
   std::vector<std::byte> bytes(rows * cols / info.block * info.block_bytes);
@@ -74,11 +75,18 @@ inline std::vector<std::byte> random_weight(quant::Type type, std::size_t rows, 
   std::vector<std::size_t> scales;
   switch (type) {
     case Type::Q4_K:
-    case Type::Q5_K: scales = {0, 2}; break;
-    case Type::Q6_K: scales = {208}; break;
+    case Type::Q5_K:
+      scales = {0, 2};
+      break;
+    case Type::Q6_K:
+      scales = {208};
+      break;
     case Type::Q8_0:
-    case Type::F16: scales = {0}; break;
-    default: break;
+    case Type::F16:
+      scales = {0};
+      break;
+    default:
+      break;
   }
   for (std::size_t block = 0; block < bytes.size(); block += info.block_bytes) {
     for (const std::size_t at : scales) {
