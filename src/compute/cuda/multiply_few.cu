@@ -26,8 +26,10 @@ using few::FewTile;
 using few::Sums;
 using few::TileInput;
 
+constexpr unsigned height = tile_rows;  // 32-bit forms for the kernels
+constexpr unsigned width = tile_cols;
 constexpr unsigned vector_cols = 8;                        // that a thread stages at once
-constexpr unsigned tile_vectors = tile_cols / vector_cols;
+constexpr unsigned tile_vectors = width / vector_cols;
 constexpr unsigned norm_warps = 8;
 constexpr unsigned norm_vectors = most_norm_cols / vector_cols / (norm_warps * 32);  // at most, to a thread
 constexpr std::size_t staged_bytes = 72 * 1024;            // of activations at once, at most
@@ -116,7 +118,7 @@ struct HalfSource {
         const unsigned row = single ? 0 : index / vectors;
         columns[i] = uint4{};
         if (index < total) {
-          columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * stride + first_tile * tile_cols +
+          columns[i] = *reinterpret_cast<const uint4*>(x + std::size_t{row} * stride + first_tile * width +
                                                        (index - row * vectors) * vector_cols);
         }
       }
@@ -322,7 +324,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
         if (r > 0 || round_tile > 0) __syncthreads();
         source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
         // Of a single row, a thread stages 8 columns, so that a warp stages the unit that it multiplies itself.
-        static_assert(32 * vector_cols == most_unit_tiles * tile_cols);
+        static_assert(32 * vector_cols == most_unit_tiles * width);
         if (single && unit_tiles == most_unit_tiles && shape.tiles <= warps * unit_tiles) {
           __syncwarp();
         } else {
@@ -359,7 +361,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
 
     // Rows of tiles take turns with two places for their partial sums, so that one barrier for each is enough.
     constexpr unsigned streams = two ? 2 : 1;
-    const unsigned warp_values = rows * tile_rows;
+    const unsigned warp_values = rows * height;
     float* partials = staging.partials + r % 2 * streams * warps * warp_values;
     const unsigned g = lane / 4;
     const unsigned t = lane % 4;
@@ -367,7 +369,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     for (unsigned i = 0; i < 4; i += single ? 2 : 1) {
       const unsigned activation = 2 * t + i % 2;
       if (activation >= rows) continue;
-      float* at = partials + warp * warp_values + activation * tile_rows + g + i / 2 * 8;
+      float* at = partials + warp * warp_values + activation * height + g + i / 2 * 8;
       *at = FewTile<first_format>::total(first_sums, i);
       if constexpr (two) at[warps * warp_values] = FewTile<second_format>::total(second_sums, i);
     }
@@ -409,8 +411,8 @@ struct ProductOutput {
 
   // Where this thread's number of a row of tiles goes; nullptr if it has none.
   __device__ float* place(unsigned row_tile) const {
-    const unsigned activation = threadIdx.x / tile_rows;
-    const unsigned row = row_tile * tile_rows + threadIdx.x % tile_rows;
+    const unsigned activation = threadIdx.x / height;
+    const unsigned row = row_tile * height + threadIdx.x % height;
     return activation < rows && row < job.rows ? job.y + std::size_t{activation} * job.stride + row : nullptr;
   }
 
@@ -432,7 +434,7 @@ __global__ void __launch_bounds__(warps * 32, resident_blocks(warps))
   while (index + 1 < jobs.count && blockIdx.x >= jobs.job[index + 1].first_block) ++index;
   const Job job = jobs.job[index];
   const unsigned begin = (blockIdx.x - job.first_block) * jobs.block_row_tiles;
-  const unsigned row_tiles = (job.rows + tile_rows - 1) / tile_rows;
+  const unsigned row_tiles = (job.rows + height - 1) / height;
   const unsigned end = min(begin + jobs.block_row_tiles, row_tiles);
   const ProductOutput output{job, scale, source.rows};
   const auto run = [&]<Format format>() {
@@ -453,8 +455,8 @@ struct SwigluOutput {
 
   __device__ float before(unsigned) const { return 0; }
   __device__ void store(unsigned row_tile, const float (&totals)[2], float) const {
-    const unsigned activation = threadIdx.x / tile_rows;
-    const unsigned row = row_tile * tile_rows + threadIdx.x % tile_rows;
+    const unsigned activation = threadIdx.x / height;
+    const unsigned row = row_tile * height + threadIdx.x % height;
     const float gate = totals[0];
     const float value = gate / (1.0F + expf(-gate)) * totals[1] * (1.0F / hidden_divisor);
     hidden[std::size_t{activation} * stride + row] = __float2half(row < weight_rows ? value : 0.0F);
