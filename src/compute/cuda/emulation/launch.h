@@ -9,8 +9,9 @@
 //      the call returns when the grid has been carried out.
 //   3. src/compute/cuda/CMakeLists.txt: smollm3_cuda_emulated_test(norm_test SOURCES norm_test.cpp KERNELS norm.cu)
 //      By hand: g++ -std=c++20 -O2 -g -DSMOLLM3_EMULATE_CUDA -fno-strict-aliasing -Wno-unknown-pragmas -Isrc
-//      -Isrc/compute/cuda/emulation/toolkit -x c++ norm.cu norm_test.cpp src/compute/cuda/emulation/*.cpp
-//      src/base/error.cpp -x none -lgtest -lgtest_main   (no CUDA toolkit; emulation/toolkit/ stands for its headers)
+//      -Isrc/compute/cuda/emulation/toolkit -x c++ norm.cu norm_test.cpp src/base/error.cpp
+//      src/compute/cuda/emulation/{fiber,machine,matrix}.cpp -x none -lgtest -lgtest_main   (emulation/toolkit/ takes
+//      the place of the CUDA toolkit)
 //
 // What stops the program, with block and thread: threads that wait at different barriers or instructions, shared
 // addresses outside the block's memory or misaligned, cp.async from misaligned global memory, wgmma without
@@ -18,7 +19,8 @@
 // cp.async brought without fence_async_shared(), a descriptor without the 128-byte swizzle.
 // What shows as NaN (bytes of 0xFF): shared memory before it is written, data of cp.async before copy_async_wait(),
 // sums of wgmma before warpgroup_wait(), results of lanes that don't take part in a shuffle. What is not found: races
-// between blocks, and most missing barriers inside one (threads run in order until they wait).
+// between blocks, and some missing barriers inside one. Threads run until they wait, in every other block of the
+// program from the last to the first: launch a kernel with two blocks or twice, and a missing barrier mostly shows.
 #pragma once
 
 #include <cuda_runtime.h>

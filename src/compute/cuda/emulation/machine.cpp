@@ -56,6 +56,7 @@ struct Machine {
   Stack scheduler;
   std::vector<Thread*> participants;
   const std::function<void()>* kernel = nullptr;
+  std::size_t blocks_run = 0;
 
   // What products under way read: it must stay as it is until they are waited for.
   struct Operand {
@@ -175,10 +176,13 @@ void run_block(dim3 block) {
     thread.index = {i % block.x, i / block.x % block.y, i / block.x / block.y};
     thread.stack = prepare_stack(m.stacks[i], thread_main);
   }
+  // In every other block the threads take their turns from the last to the first, so that a missing barrier shows
+  // whichever way data goes.
+  const bool backwards = m.blocks_run++ % 2 != 0;
   while (m.alive != 0) {
     bool progress = false;
     for (std::size_t i = 0; i < m.count; ++i) {
-      Thread& thread = m.threads[i];
+      Thread& thread = m.threads[backwards ? m.count - 1 - i : i];
       if (thread.ended || (thread.waits_at != nullptr && !thread.executes)) continue;
       m.current = &thread;
       switch_stack(m.scheduler, thread.stack, false);

@@ -19,7 +19,7 @@ inline constexpr unsigned warpgroup_threads = 128;
 // Which threads carry an instruction out together.
 enum class Scope { warp, warpgroup, block };
 
-// A piece of shared memory that asynchronous instructions write or read.
+// 16 bytes that cp.async brings to shared memory.
 struct Copy {
   std::byte* to = nullptr;
   const std::byte* from = nullptr;  // nullptr: zeros
@@ -88,7 +88,8 @@ void together(Scope scope, const char* instruction, std::uint32_t mask, Argument
 
 void barrier(Scope scope, const char* instruction, std::uint32_t mask = ~0U);
 
-// For wgmma: whether cp.async wrote there without a fence since; and that `bytes` are read until `group` is waited for.
+// For wgmma, on 16 bytes of dynamic shared memory: whether cp.async wrote them without a fence since; that they are
+// read until `group` is waited for; and that nothing wrote to what the groups now complete read.
 bool awaits_fence(const std::byte* memory);
 void keep_operand(std::byte* memory, std::size_t group);
 void check_operands(std::size_t groups_complete);

@@ -20,14 +20,24 @@ constexpr std::size_t step = 16;  // of k
 float low(std::uint32_t pair) { return half_to_float(static_cast<std::uint16_t>(pair)); }
 float high(std::uint32_t pair) { return half_to_float(static_cast<std::uint16_t>(pair >> 16)); }
 
-// The 16 x 16 matrix whose fragments are in the lanes of a warp.
-void gather(std::size_t lane, const std::uint32_t* a, float (&matrix)[16][step]) {
+// The 16 x 16 part of A, rows 16 apart, whose fragment a lane has.
+void gather(std::size_t lane, const std::uint32_t* a, float* matrix) {
   const std::size_t g = lane / 4;
   const std::size_t t = lane % 4;
   for (std::size_t i = 0; i < 4; ++i) {
-    float* to = &matrix[g + i % 2 * 8][2 * t + i / 2 * 8];
+    float* to = matrix + (g + i % 2 * 8) * step + 2 * t + i / 2 * 8;
     to[0] = low(a[i]);
     to[1] = high(a[i]);
+  }
+}
+
+// c[i][j] = Σ_k a[i][k] b[k][j], added up in k's order.
+void multiply_matrices(const float* a, const float* b, std::size_t rows, std::size_t cols, float* c) {
+  std::fill(c, c + rows * cols, 0.0F);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t k = 0; k < step; ++k) {
+      for (std::size_t j = 0; j < cols; ++j) c[i * cols + j] += a[i * step + k] * b[k * cols + j];
+    }
   }
 }
 
@@ -38,24 +48,23 @@ struct MultiplyArguments {
 };
 
 void multiply_warp(const std::vector<MultiplyArguments*>& lanes) {
-  float a[16][step];
-  float b[8][step];
+  constexpr std::size_t cols = 8;
+  float a[16 * step];
+  float b[step * cols];
+  float c[16 * cols];
   for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
     if (lanes[lane] == nullptr) emulation::fail("mma: lane %zu has ended", lane);
     gather(lane, lanes[lane]->a, a);
     for (std::size_t i = 0; i < 2; ++i) {
-      float* to = &b[lane / 4][2 * (lane % 4) + 8 * i];
+      float* to = b + (2 * (lane % 4) + 8 * i) * cols + lane / 4;
       to[0] = low(lanes[lane]->b[i]);
-      to[1] = high(lanes[lane]->b[i]);
+      to[cols] = high(lanes[lane]->b[i]);
     }
   }
+  multiply_matrices(a, b, 16, cols, c);
   for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
     for (std::size_t i = 0; i < 4; ++i) {
-      const float* row = a[lane / 4 + i / 2 * 8];
-      const float* column = b[2 * (lane % 4) + i % 2];
-      float sum = 0;
-      for (std::size_t k = 0; k < step; ++k) sum += row[k] * column[k];
-      lanes[lane]->d[i] += sum;
+      lanes[lane]->d[i] += c[(lane / 4 + i / 2 * 8) * cols + 2 * (lane % 4) + i % 2];
     }
   }
 }
@@ -70,8 +79,10 @@ struct WarpgroupArguments {
   std::size_t group;
 };
 
-// Rows of an operand in shared memory with the 128-byte swizzle ("Shared Memory Matrix Layout", "Matrix Descriptor").
-void read_operand(std::uint64_t descriptor, std::size_t rows, std::size_t group, std::vector<float>& matrix) {
+// Rows of an operand in shared memory with the 128-byte swizzle ("Shared Memory Matrix Layout", "Matrix Descriptor");
+// element k of a row goes to matrix[row * row_stride + k * k_stride].
+void read_operand(std::uint64_t descriptor, std::size_t rows, std::size_t group, std::vector<float>& matrix,
+                  std::size_t row_stride, std::size_t k_stride) {
   if (descriptor >> 62 != 1) emulation::fail("wgmma: the descriptor does not ask for the 128-byte swizzle");
   if ((descriptor >> 49 & 7) != 0) emulation::fail("wgmma: the descriptor has a base offset");
   const auto start = static_cast<std::uint32_t>(descriptor & 0x3FFF) << 4;
@@ -89,12 +100,15 @@ void read_operand(std::uint64_t descriptor, std::size_t rows, std::size_t group,
           start + static_cast<std::uint32_t>(row / 8) * stride + static_cast<std::uint32_t>(row % 8) * 128 + chunk * 16;
       address ^= (address >> 7 & 7) << 4;
       std::byte* memory = emulation::shared_bytes(address, 16, 16, "wgmma");
-      if (emulation::awaits_fence(memory))
+      if (emulation::awaits_fence(memory)) {
         emulation::fail("wgmma reads what cp.async brought without fence_async_shared()");
+      }
       emulation::keep_operand(memory, group);
       std::uint16_t halves[8];
       std::memcpy(halves, memory, 16);
-      for (std::size_t i = 0; i < 8; ++i) matrix[row * step + chunk * 8 + i] = half_to_float(halves[i]);
+      for (std::size_t i = 0; i < 8; ++i) {
+        matrix[row * row_stride + (chunk * 8 + i) * k_stride] = half_to_float(halves[i]);
+      }
     }
   }
 }
@@ -112,25 +126,19 @@ void multiply_warpgroup_together(const std::vector<WarpgroupArguments*>& threads
   const std::size_t n = first.n;
   std::vector<float> a;
   std::vector<float> b;
-  read_operand(first.b_descriptor, n, first.group, b);
-  if (first.a == nullptr) {
-    read_operand(first.a_descriptor, 64, first.group, a);
-  } else {
+  read_operand(first.b_descriptor, n, first.group, b, 1, n);
+  if (first.a != nullptr) {
     a.resize(64 * step);
-    for (std::size_t i = 0; i < threads.size(); ++i) {
-      float tile[16][step];
-      std::memcpy(tile, &a[i / 32 * 16 * step], sizeof tile);
-      gather(i % 32, threads[i]->a, tile);
-      std::memcpy(&a[i / 32 * 16 * step], tile, sizeof tile);
-    }
+    for (std::size_t i = 0; i < threads.size(); ++i) gather(i % 32, threads[i]->a, &a[i / 32 * 16 * step]);
+  } else {
+    read_operand(first.a_descriptor, 64, first.group, a, step, 1);
   }
+  std::vector<float> c(64 * n);
+  multiply_matrices(a.data(), b.data(), 64, n, c.data());
   for (std::size_t i = 0; i < threads.size(); ++i) {
     const std::size_t g = i / 32 * 16 + i % 32 / 4;
     for (std::size_t j = 0; j < n / 2; ++j) {
-      const float* row = &a[(g + j % 4 / 2 * 8) * step];
-      const float* column = &b[(j / 4 * 8 + 2 * (i % 4) + j % 2) * step];
-      float sum = 0;
-      for (std::size_t k = 0; k < step; ++k) sum += row[k] * column[k];
+      const float sum = c[(g + j % 4 / 2 * 8) * n + j / 4 * 8 + 2 * (i % 4) + j % 2];
       float& d = threads[i]->sums[j];
       d = first.accumulate ? d + sum : sum;
     }
@@ -192,6 +200,7 @@ namespace emulation {
 void multiply_warpgroup(unsigned n, float* d, const std::uint32_t* a, std::uint64_t a_descriptor,
                         std::uint64_t b_descriptor, bool accumulate) {
   Thread& self = current_thread();
+  // PTX asks for it only where registers were touched since the last product, which cannot be seen from here.
   if (!self.arrived) fail("wgmma without warpgroup_arrive() before it");
   auto sums = std::find_if(self.sums.begin(), self.sums.end(), [&](const PendingSums& p) { return p.registers == d; });
   if (sums == self.sums.end()) {
