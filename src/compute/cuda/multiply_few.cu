@@ -234,6 +234,7 @@ struct Shape {
   unsigned staged_tiles;  // of activations at once: all, or a multiple of what the warps copy together
   unsigned ring_offset;   // of the ring in shared memory
   Ahead ahead;
+  bool late;
 };
 
 // A block's share of what is to be in the L2 cache when a later kernel asks for it.
@@ -315,6 +316,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
   unsigned slot = 0;
   for (unsigned r = 0; r < row_count; ++r) {
     const float before = output.before(begin + r);
+    if (shape.late && r + 1 == row_count) ptx::launch_dependents();
     Sums first_sums;
     Sums second_sums;
     unsigned staged = 0;  // the first tile whose activations are staged
@@ -429,7 +431,7 @@ struct ProductOutput {
 template <bool single, unsigned warps, unsigned slots, typename Source>
 __global__ void __launch_bounds__(warps * 32, resident_blocks(warps))
     multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
-  ptx::launch_dependents();
+  if (!shape.late) ptx::launch_dependents();
   unsigned index = 0;
   while (index + 1 < jobs.count && blockIdx.x >= jobs.job[index + 1].first_block) ++index;
   const Job job = jobs.job[index];
@@ -467,7 +469,7 @@ template <bool single, Format gate_format, Format up_format>
 __global__ void __launch_bounds__(norm_warps * 32, resident_blocks(norm_warps))
     swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
                   unsigned block_row_tiles, SwigluOutput output) {
-  ptx::launch_dependents();
+  if (!shape.late) ptx::launch_dependents();
   const unsigned begin = blockIdx.x * block_row_tiles;
   multiply_row_tiles<single, norm_warps, long_slots, true, gate_format, up_format>(
       source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
@@ -505,6 +507,14 @@ Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned wa
   const std::size_t resident = std::size_t{multiprocessors()} * res / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
   grid.shared = grid.shape.ring_offset + ring;
+  static const bool late = getenv("LATE") && *getenv("LATE") == '1';
+  static const bool pad = getenv("PAD") && *getenv("PAD") == '1';
+  grid.shape.late = late;
+  if (pad) {
+    const std::size_t blocks = (row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles;
+    const std::size_t share = (blocks + multiprocessors() - 1) / multiprocessors();
+    grid.shared = std::max(grid.shared, (shared_limit() + 1024) / (share + 1));
+  }
   return grid;
 }
 
