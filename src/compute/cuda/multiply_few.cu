@@ -268,13 +268,16 @@ __device__ void copy_unit(std::uint32_t to, const std::byte* from, unsigned tile
     for (unsigned at = 0; at < unit_tiles * bytes; at += 512) ptx::copy_async(to + lane * 16 + at, from + lane * 16 + at);
   } else {
     const unsigned end = min(tiles, unit_tiles) * bytes;
+#pragma unroll 1
     for (unsigned at = lane * 16; at < end; at += 512) ptx::copy_async(to + at, from + at);
   }
 }
 
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
 // what will be needed to store it; output.store(row of tiles, totals, that) is called by one thread for each number.
-template <bool single, unsigned warps, unsigned slots, bool two, Format first_format, Format second_format,
+// `fixed`: of a single row of activations, where rows of tiles are at most a unit for each warp and whole units, a warp
+// keeps its part in registers.
+template <bool single, bool fixed, unsigned warps, unsigned slots, bool two, Format first_format, Format second_format,
           typename Source, typename Output>
 __device__ void multiply_row_tiles(const Source& source, const Shape& shape, const std::byte* first_data,
                                    const std::byte* second_data, unsigned begin, unsigned end, const Output& output) {
@@ -304,7 +307,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     }
     ptx::copy_async_commit();
   };
-#pragma unroll
+#pragma unroll 1
   for (unsigned slot = 0; slot < slots; ++slot) copy(slot);
   fetch_ahead(shape.ahead);
   const unsigned rows = single ? 1 : source.rows;
@@ -313,6 +316,8 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
   source.prepare(constants);
 
   ptx::wait_for_dependencies();
+  constexpr bool keeps = fixed && unit_tiles == most_unit_tiles;
+  TileInput kept[keeps ? unit_tiles : 1];
   unsigned slot = 0;
   for (unsigned r = 0; r < row_count; ++r) {
     const float before = output.before(begin + r);
@@ -327,10 +332,17 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
         source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
         // Of a single row, a thread stages 8 columns, so that a warp stages the unit that it multiplies itself.
         static_assert(32 * vector_cols == most_unit_tiles * width);
-        if (single && unit_tiles == most_unit_tiles && shape.tiles <= warps * unit_tiles) {
+        if constexpr (keeps) {
           __syncwarp();
         } else {
           __syncthreads();
+        }
+        if constexpr (keeps) {
+#pragma unroll
+          for (unsigned i = 0; i < unit_tiles; ++i) {
+            const unsigned own = warp * unit_tiles + i;
+            if (own < shape.tiles) staging.load(own, own % 4, lane, kept[i]);
+          }
         }
       }
       const unsigned tile = round_tile + warp * unit_tiles;
@@ -339,8 +351,11 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
       __syncwarp();
       const std::byte* from = ring + slot * slot_bytes;
       const auto multiply = [&](unsigned i) {
-        TileInput x;
-        staging.load(tile - staged + i, unit_tiles == 4 ? i : (tile - staged) % 4, lane, x);
+        TileInput loaded;
+        if constexpr (!keeps) {
+          staging.load(tile - staged + i, unit_tiles == 4 ? i : (tile - staged) % 4, lane, loaded);
+        }
+        const TileInput& x = keeps ? kept[i] : loaded;
         FewTile<first_format> first;
         first.load(from + i * first_bytes, lane);
         first.template multiply<single>(x, first_sums);
@@ -350,10 +365,11 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
           second.template multiply<single>(x, second_sums);
         }
       };
-      if (tile + unit_tiles <= shape.tiles) {
+      if (keeps || tile + unit_tiles <= shape.tiles) {
 #pragma unroll
         for (unsigned i = 0; i < unit_tiles; ++i) multiply(i);
       } else {
+#pragma unroll 1
         for (unsigned i = 0; i < shape.tiles - tile; ++i) multiply(i);
       }
       __syncwarp();
@@ -387,7 +403,7 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
 
 // Blocks for which a multiprocessor must have registers: 64 to a thread, so that the next kernel's blocks find room
 // beside this one's; 80 for several rows.
-constexpr unsigned resident_blocks(unsigned warps) { return 24 / warps; }
+constexpr unsigned resident_blocks(bool fixed, unsigned warps) { return (fixed ? 16 : 24) / warps; }
 
 // One product of a launch.
 struct Job {
@@ -428,8 +444,8 @@ struct ProductOutput {
   }
 };
 
-template <bool single, unsigned warps, unsigned slots, typename Source>
-__global__ void __launch_bounds__(warps * 32, resident_blocks(warps))
+template <bool single, bool fixed, unsigned warps, unsigned slots, typename Source>
+__global__ void __launch_bounds__(warps * 32, resident_blocks(fixed, warps))
     multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
   if (!shape.late) ptx::launch_dependents();
   unsigned index = 0;
@@ -440,7 +456,7 @@ __global__ void __launch_bounds__(warps * 32, resident_blocks(warps))
   const unsigned end = min(begin + jobs.block_row_tiles, row_tiles);
   const ProductOutput output{job, scale, source.rows};
   const auto run = [&]<Format format>() {
-    multiply_row_tiles<single, warps, slots, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
+    multiply_row_tiles<single, fixed, warps, slots, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
   };
   switch (job.format) {
     case Format::Q4: run.template operator()<Format::Q4>(); break;
@@ -465,13 +481,13 @@ struct SwigluOutput {
   }
 };
 
-template <bool single, Format gate_format, Format up_format>
-__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(norm_warps))
+template <bool single, bool fixed, Format gate_format, Format up_format>
+__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(fixed, norm_warps))
     swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
                   unsigned block_row_tiles, SwigluOutput output) {
   if (!shape.late) ptx::launch_dependents();
   const unsigned begin = blockIdx.x * block_row_tiles;
-  multiply_row_tiles<single, norm_warps, long_slots, true, gate_format, up_format>(
+  multiply_row_tiles<single, fixed, norm_warps, long_slots, true, gate_format, up_format>(
       source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
 }
 
@@ -518,6 +534,11 @@ Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned wa
   return grid;
 }
 
+// Whether the warps of a block have at most a whole unit each of a row of tiles.
+bool is_fixed(std::size_t cols) {
+  return cols % (most_unit_tiles * tile_cols) == 0 && cols <= norm_warps * most_unit_tiles * tile_cols;
+}
+
 std::size_t row_tiles_of(const PackedMatrix& weight) { return (weight.rows + tile_rows - 1) / tile_rows; }
 
 template <typename Source>
@@ -562,16 +583,20 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     };
     if constexpr (halves) {
       if (wide) {
-        start(source.rows == 1 ? multiply_kernel<true, 16, long_slots, Source>
-                               : multiply_kernel<false, 16, long_slots, Source>);
+        start(source.rows == 1 ? multiply_kernel<true, false, 16, long_slots, Source>
+                               : multiply_kernel<false, false, 16, long_slots, Source>);
         continue;
       }
     }
+    const bool fixed = source.rows == 1 && is_fixed(cols);
     if (brief) {
-      start(source.rows == 1 ? multiply_kernel<true, 8, 1, Source> : multiply_kernel<false, 8, 1, Source>);
+      start(fixed              ? multiply_kernel<true, true, 8, 1, Source>
+            : source.rows == 1 ? multiply_kernel<true, false, 8, 1, Source>
+                               : multiply_kernel<false, false, 8, 1, Source>);
     } else {
-      start(source.rows == 1 ? multiply_kernel<true, 8, long_slots, Source>
-                             : multiply_kernel<false, 8, long_slots, Source>);
+      start(fixed              ? multiply_kernel<true, true, 8, long_slots, Source>
+            : source.rows == 1 ? multiply_kernel<true, false, 8, long_slots, Source>
+                               : multiply_kernel<false, false, 8, long_slots, Source>);
     }
   }
 }
@@ -590,24 +615,25 @@ NormSource norm_source(const NormInput& x) {
 }
 
 template <Format gate_format, Format up_format>
-auto swiglu_kernel_for(bool single) {
-  return single ? swiglu_kernel<true, gate_format, up_format> : swiglu_kernel<false, gate_format, up_format>;
+auto swiglu_kernel_for(bool single, bool fixed) {
+  if (single && fixed) return swiglu_kernel<true, true, gate_format, up_format>;
+  return single ? swiglu_kernel<true, false, gate_format, up_format> : swiglu_kernel<false, false, gate_format, up_format>;
 }
 
 template <Format gate_format>
-auto swiglu_kernel_for(Format up_format, bool single) {
+auto swiglu_kernel_for(Format up_format, bool single, bool fixed) {
   switch (up_format) {
-    case Format::Q4: return swiglu_kernel_for<gate_format, Format::Q4>(single);
-    case Format::Q6: return swiglu_kernel_for<gate_format, Format::Q6>(single);
-    default: return swiglu_kernel_for<gate_format, Format::F16>(single);
+    case Format::Q4: return swiglu_kernel_for<gate_format, Format::Q4>(single, fixed);
+    case Format::Q6: return swiglu_kernel_for<gate_format, Format::Q6>(single, fixed);
+    default: return swiglu_kernel_for<gate_format, Format::F16>(single, fixed);
   }
 }
 
-auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
+auto swiglu_kernel_for(Format gate_format, Format up_format, bool single, bool fixed) {
   switch (gate_format) {
-    case Format::Q4: return swiglu_kernel_for<Format::Q4>(up_format, single);
-    case Format::Q6: return swiglu_kernel_for<Format::Q6>(up_format, single);
-    default: return swiglu_kernel_for<Format::F16>(up_format, single);
+    case Format::Q4: return swiglu_kernel_for<Format::Q4>(up_format, single, fixed);
+    case Format::Q6: return swiglu_kernel_for<Format::Q6>(up_format, single, fixed);
+    default: return swiglu_kernel_for<Format::F16>(up_format, single, fixed);
   }
 }
 
@@ -632,7 +658,7 @@ void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gat
   const auto blocks = static_cast<unsigned>((row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles);
   const SwigluOutput output{hidden, static_cast<unsigned>(stride), static_cast<unsigned>(gate.rows),
                             static_cast<unsigned>(x.rows)};
-  launch(stream, dim3(blocks), dim3(norm_warps * 32), grid.shared, swiglu_kernel_for(gate.format, up.format, x.rows == 1),
+  launch(stream, dim3(blocks), dim3(norm_warps * 32), grid.shared, swiglu_kernel_for(gate.format, up.format, x.rows == 1, is_fixed(x.cols)),
          norm_source(x), grid.shape, gate.data, up.data, static_cast<unsigned>(row_tiles), grid.block_row_tiles, output);
 }
 
