@@ -65,7 +65,7 @@ std::string rate(double tokens_per_second) {
 
 std::unique_ptr<engine::Engine> load_engine(const Globals& globals) {
   auto loaded = std::make_unique<engine::Engine>(
-      open_model(globals), engine::Options{.threads = globals.threads, .context = globals.context});
+      open_model(globals), engine::Options{.threads = globals.threads, .context = globals.context, .exact = globals.exact});
   announce_model(globals, loaded->file());
   return loaded;
 }

@@ -70,8 +70,8 @@ std::vector<Test> list_tests(const Options& options) {
 
 class Bench {
  public:
-  Bench(smollm3::Model& model, std::size_t positions)
-      : model_(model), pool_(model.device(), model.kv_shape(quant::Type::F16), positions, UINT64_MAX),
+  Bench(smollm3::Model& model, std::size_t positions, compute::Precision prompt_precision)
+      : model_(model), prompt_precision_(prompt_precision), pool_(model.device(), model.kv_shape(quant::Type::F16), positions, UINT64_MAX),
         known_(kv().page_bytes() / sizeof(std::uint64_t)) {
     for (std::uint64_t& halves : known_) halves = random_.next() & 0xBFFFBFFFBFFFBFFF;
   }
@@ -136,7 +136,7 @@ class Bench {
       const auto logits = at + size == count ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None;
       const smollm3::Chunk chunk{
           .sequence = &sequence, .tokens = std::span(tokens).subspan(at, size), .logits = logits};
-      model_.forward({&chunk, 1}, kv());
+      model_.forward({&chunk, 1}, kv(), prompt_precision_);
     }
   }
 
@@ -152,6 +152,7 @@ class Bench {
   }
 
   smollm3::Model& model_;
+  compute::Precision prompt_precision_;
   smollm3::PagePool pool_;
   FastRandom random_{1};
   std::vector<std::uint64_t> known_;  // a page of F16 numbers between -2 and 2
@@ -226,18 +227,19 @@ int bench(const Options& options, const Globals& globals) {
   const std::uint64_t available = base::available_memory();
   tests = keep_possible(std::move(tests), model, available > file.size() ? available - file.size() : 0);
   progress.clear();
+  const compute::Precision precision = prompt_precision(globals, *device);
   Output& out = standard_output();
   if (!options.json) {
-    out.write(fmt::format("{} · {} of weights · {} · {} threads · exact\n",
+    out.write(fmt::format("{} · {} of weights · {} · {} threads · {}\n",
                           printable(file.string("general.name", file.name())), byte_size(weight_bytes(model)),
-                          device->name(), threads));
+                          device->name(), threads, precision == compute::Precision::Fast ? "fast" : "exact"));
     out.write(fmt::format("limits: reading {:.1f} GB/s · {:.2f} Tops/s int8, {:.2f} float ({})\n\n",
                           limits.bytes_per_second * 1e-9, limits.int8_per_second * 1e-12,
                           limits.float_per_second * 1e-12, limits.instructions));
     out.write(fmt::format("{:<8} {:>8} {:>6} {:>11} {:>10}\n", "test", "depth", "batch", "tokens/s", "of limit"));
     out.flush();
   }
-  Bench runner(model, std::ranges::max(tests, {}, &Test::positions).positions());
+  Bench runner(model, std::ranges::max(tests, {}, &Test::positions).positions(), precision);
   runner.warm_up();
   std::vector<Result> results;
   for (const Test& test : tests) {

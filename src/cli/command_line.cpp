@@ -158,7 +158,7 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(about, "smollm3")) 
               "model and the memory allow)",
               globals_.context)
       .between(1, 16'777'216);
-  root.flag("--exact", "The same bits on every machine for prompts too (default where nothing faster is built in)",
+  root.flag("--exact", "The same bits on every machine for prompts too (default where nothing is faster: only AMX is)",
             globals_.exact);
   root.flag("-q,--quiet", "Nothing on standard error but errors", globals_.quiet);
 }

@@ -81,7 +81,7 @@ int logits(const Options& options, const Globals& globals) {
     const smollm3::Chunk chunk{.sequence = &sequence,
                                .tokens = all.subspan(at, std::min<std::size_t>(options.chunk, all.size() - at)),
                                .logits = smollm3::Chunk::Logits::All};
-    const std::span<const float> rows = model.forward({&chunk, 1}, pool.shape());
+    const std::span<const float> rows = model.forward({&chunk, 1}, pool.shape(), prompt_precision(globals, *device));
     out.write(reinterpret_cast<const char*>(rows.data()), static_cast<std::streamsize>(rows.size_bytes()));
     check(out, options.out);
   }

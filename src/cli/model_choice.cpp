@@ -69,4 +69,8 @@ void announce_model(const Globals& globals, const gguf::File& file) {
   write_error(dim(STDERR_FILENO, line) + "\n");
 }
 
+compute::Precision prompt_precision(const Globals& globals, const compute::Device& device) {
+  return device.has_fast_mode() && !globals.exact ? compute::Precision::Fast : compute::Precision::Exact;
+}
+
 }  // namespace cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/command_line.h"
+#include "compute/compute.h"
 #include "gguf/gguf.h"
 
 namespace cli {
@@ -13,5 +14,8 @@ gguf::File open_model(const Globals& globals);
 
 // Says on standard error which model it is, unless it was named by --model or --quiet is given.
 void announce_model(const Globals& globals, const gguf::File& file);
+
+// How prompts are computed: as fast as the device can, unless --exact was given.
+compute::Precision prompt_precision(const Globals& globals, const compute::Device& device);
 
 }  // namespace cli

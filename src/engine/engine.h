@@ -23,6 +23,7 @@ struct Options {
   int threads = 0;            // 0: as many as there are processors
   std::uint32_t context = 0;  // positions a conversation may have; 0: a default that fits into memory
   quant::Type kv_type = quant::Type::F16;
+  bool exact = false;         // prompts too are computed exactly, where something faster is built in
 };
 
 struct Request {
@@ -96,7 +97,7 @@ class Engine {
   const smollm3::Tokenizer& tokenizer() const;
   const smollm3::ChatTemplate& chat_template() const;
   std::string device_name() const;
-  std::string mode() const;        // "exact" or "fast"
+  std::string mode() const;        // how prompts are computed: "exact" or "fast"; what is generated always is exact
   int threads() const;
   std::uint32_t context() const;   // positions a conversation may have
 

@@ -103,6 +103,8 @@ class CpuDevice : public Device {
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
   std::size_t batch_rows() const override { return 512; }
+  bool has_fast_mode() const override { return kernels_.has_fast_mode; }
+  void set_precision(Precision precision) override { precision_ = precision; }
 
   // Weights are used where they lie.
   void prepare(std::span<const Matrix>, std::span<const std::span<const float>>) override {}
@@ -343,6 +345,7 @@ class CpuDevice : public Device {
   base::ThreadPool pool_;
   Ranges ranges_;
   Attention attention_;
+  Precision precision_ = Precision::Exact;
   std::vector<float> read_;             // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;  // for each thread, the gate and up products of one part
 };

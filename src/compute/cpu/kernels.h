@@ -67,6 +67,7 @@ inline constexpr std::size_t state_header = 16;
 
 struct Kernels {
   const char* name;
+  bool has_fast_mode = false;
 
   // cols / 256 SuperRows, `stride` apart; cols / 32 SmallRows likewise.
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
@@ -104,6 +105,7 @@ const Kernels& scalar_kernels();
 #if defined(__x86_64__)
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& amx_kernels();
 #endif
 
 }  // namespace compute::cpu
