@@ -289,7 +289,7 @@ class CpuDevice : public Device {
                  Activations& out) override {
     require(q.rows == rows.size() && q.cols % (shape.head_size * shape.kv_heads) == 0, "attention", "shapes differ");
     check(shape, layer, rows, "attention");
-    attention_.run(shape, layer, q, rows, reset(out, q.rows, q.cols).values());
+    attention_.run(shape, layer, q, rows, precision_, reset(out, q.rows, q.cols).values());
   }
 
  private:

@@ -65,6 +65,24 @@ struct AttentionBlock {
 // values.
 inline constexpr std::size_t state_header = 16;
 
+// Consecutive positions of one sequence, and the query heads of one key/value head for each.
+struct PromptPart {
+  const std::byte* const* pages;  // of the sequence
+  std::size_t key_offset;         // in a page
+  std::size_t value_offset;
+  bool half;  // F16, else F32
+  std::size_t head_size;
+  std::size_t first_position;
+  std::size_t rows;     // positions
+  std::size_t queries;  // of each
+  const float* q;       // row i at q + i * q_stride: [queries][head_size]
+  std::size_t q_stride;
+  float scale;
+  float* out;  // as q
+  std::size_t out_stride;
+  std::byte* scratch;  // prompt_scratch() bytes, on a cache line
+};
+
 struct Kernels {
   const char* name;
   bool has_fast_mode = false;
@@ -99,6 +117,10 @@ struct Kernels {
   void (*attend)(const AttentionBlock& block);                            // adds one block to the states
   void (*merge)(const float* span, std::size_t head_size, float* total);  // adds a span's state to the total
   void (*finish)(const float* state, std::size_t head_size, float* out);  // the weighted mean
+
+  // Attention in the fast mode, where there is one.
+  void (*attend_prompt)(const PromptPart& part) = nullptr;
+  std::size_t (*prompt_scratch)(std::size_t queries, std::size_t head_size) = nullptr;  // queries: rows * queries
 };
 
 const Kernels& scalar_kernels();
