@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "quant/type.h"
+
 namespace compute::cpu {
 
 // 256 activations as K-quants take them: x ≈ d * q.
@@ -48,6 +50,13 @@ using SuperProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n,
 using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
 using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
+// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows, given as
+// blocks of block_rows, the last with the rest, one after the other. scratch: fast_scratch_bytes on a cache line.
+using FastProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out, std::byte* scratch);
+inline constexpr std::size_t fast_rows = 512;
+inline constexpr std::size_t fast_weight_rows = 128;
+inline constexpr std::size_t fast_scratch_bytes = std::size_t{384} << 10;
+
 // A block of 64 positions of one key/value head, seen by some query heads of one row.
 struct AttentionBlock {
   const void* keys;    // [head_size][64]
@@ -85,11 +94,13 @@ struct PromptPart {
 
 struct Kernels {
   const char* name;
-  bool has_fast_mode = false;
 
   // cols / 256 SuperRows, `stride` apart; cols / 32 SmallRows likewise.
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
+
+  // The product for a type with blocks of 256; none where Fast is Exact.
+  FastProduct* (*fast_product)(quant::Type type) = nullptr;
 
   SuperProduct* product_q2_k;
   SuperProduct* product_q3_k;

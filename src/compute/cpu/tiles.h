@@ -30,7 +30,18 @@ inline constexpr std::size_t tile_bytes = tile_rows * tile_row_bytes;
 // longer than a kernel.
 class Tiles {
  public:
-  explicit Tiles(std::size_t rows = tile_rows) {
+  explicit Tiles(std::size_t rows = tile_rows) { configure(rows); }
+  ~Tiles() { asm volatile("tilerelease"); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+
+  // What the tiles held is lost if `rows` is another number than before.
+  void set_rows(std::size_t rows) {
+    if (rows != rows_) configure(rows);
+  }
+
+ private:
+  void configure(std::size_t rows) {
     struct alignas(64) Configuration {
       std::uint8_t palette = 1;
       std::uint8_t start_row = 0;
@@ -45,10 +56,10 @@ class Tiles {
     }
     // The compiler must know that all of it is read: GCC 12's _tile_loadconfig does not tell it.
     asm volatile("ldtilecfg %0" : : "m"(configuration));
+    rows_ = rows;
   }
-  ~Tiles() { asm volatile("tilerelease"); }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
+
+  std::size_t rows_ = 0;
 };
 
 template <int t>
@@ -90,16 +101,18 @@ struct EmulatedTile {
   alignas(64) std::uint8_t bytes[tile_rows][tile_row_bytes];
 };
 inline thread_local EmulatedTile emulated_tiles[8];
-inline thread_local std::size_t emulated_rows = tile_rows;
+inline thread_local std::size_t emulated_rows = 0;
 inline std::size_t emulated_rows_of(int t) { return t < 6 ? emulated_rows : tile_rows; }
 
 class Tiles {
  public:
-  explicit Tiles(std::size_t rows = tile_rows) {
+  explicit Tiles(std::size_t rows = tile_rows) { set_rows(rows); }
+  ~Tiles() { emulated_rows = 0; }
+  void set_rows(std::size_t rows) {
+    if (rows == emulated_rows) return;
     std::memset(emulated_tiles, 0, sizeof emulated_tiles);
     emulated_rows = rows;
   }
-  ~Tiles() { emulated_rows = 0; }
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
 };
