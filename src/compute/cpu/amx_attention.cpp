@@ -271,9 +271,14 @@ class Prompt {
     const std::size_t whole = visible / 16;
     const auto rest = static_cast<__mmask16>((1U << visible % 16) - 1U);
     __m512 largest = _mm512_set1_ps(maximum);
-    for (std::size_t v = 0; v < whole; ++v) largest = _mm512_max_ps(largest, score(v));
+    __m512 others = largest;
+    for (std::size_t v = 0; v + 2 <= whole; v += 2) {
+      largest = _mm512_max_ps(largest, score(v));
+      others = _mm512_max_ps(others, score(v + 1));
+    }
+    if (whole % 2 != 0) others = _mm512_max_ps(others, score(whole - 1));
     if (rest != 0) largest = _mm512_mask_max_ps(largest, rest, largest, score(whole));
-    const float new_maximum = _mm512_reduce_max_ps(largest);
+    const float new_maximum = _mm512_reduce_max_ps(_mm512_max_ps(largest, others));
     const __m512 offset = _mm512_set1_ps(new_maximum);
 
     __m512 even = _mm512_setzero_ps();
