@@ -84,6 +84,9 @@ std::size_t first_row(std::size_t tile, std::size_t n) {
   return tile * tile_rows + tile_rows <= n || n < tile_rows ? tile * tile_rows : n - tile_rows;
 }
 
+// Lanes of sums that are kept, not begun.
+__mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
+
 // Puts the sums [tile][row][16] of weight rows r to r + 15 where they belong.
 void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r, const Output& out) {
   const std::size_t left = w.rows - r;
@@ -163,25 +166,25 @@ struct ExactStep {
   std::size_t last;      // row of a tile
   const ExactFactors* factors;  // of each panel
   float* sums;                  // [tile of activations][2][row][lane]
-  bool first;                   // sums begin with it
+  __mmask16 keep;               // none, if sums begin with it, or all
 };
 
 // Adds the products of two of a step's vectors to the sums.
-template <typename Format, std::size_t P, std::size_t piece>
+template <typename Format, std::size_t A, std::size_t P, std::size_t piece>
 [[gnu::always_inline]] inline void add_piece(const ExactStep& step, const std::int32_t (*products)[tile_rows * lanes]) {
 #pragma GCC unroll 2
   for (std::size_t v = 2 * piece; v < 2 * piece + 2; ++v) {
     const std::size_t p = v % P;
     const std::size_t row = v / P % tile_rows;
     const std::size_t a = v / P / tile_rows;
-    const SuperRow* x = step.x[a] + (row < step.last ? row : step.last);
+    const SuperRow* x = step.x[a] + (A == 2 || row < step.last ? row : step.last);  // pairs of tiles are whole
     const ExactFactors& f = step.factors[p];
     const std::int32_t* high = products[(a * P + p) * 2] + row * lanes;
     const std::int32_t* low = products[(a * P + p) * 2 + 1] + row * lanes;
     float* sum = step.sums + ((a * 2 + p) * tile_rows + row) * lanes;
     const Float dx = I::floats(x->d);
     const Int total = _mm512_add_epi32(I::left(_mm512_load_si512(high), 8), _mm512_load_si512(low));
-    Float acc = step.first ? I::floats(0) : I::load(sum);
+    Float acc = _mm512_maskz_load_ps(step.keep, sum);
     acc = I::fma(I::mul(f.d, dx), I::to_floats(total), acc);
     if constexpr (Format::has_mins) {
       const std::int16_t* group_sums = Format::groups == 8 ? x->sums32 : x->sums16;
@@ -198,7 +201,7 @@ template <typename Format, std::size_t P, std::size_t piece>
 template <typename Format, std::size_t A, std::size_t P>
 [[gnu::always_inline]] inline void add_all(const ExactStep& step, const std::int32_t (*products)[tile_rows * lanes]) {
   const auto all = [&]<std::size_t... piece>(std::index_sequence<piece...>) {
-    (add_piece<Format, P, piece>(step, products), ...);
+    (add_piece<Format, A, P, piece>(step, products), ...);
   };
   all(std::make_index_sequence<A * P * 8>());
 }
@@ -220,9 +223,9 @@ template <typename Format, std::size_t A, std::size_t P>
     tile_load<6>(panels[0].high[s], tile_row_bytes);
     tile_load<7>(panels[0].low[s], tile_row_bytes);
     tile_dot_signed<0, 4, 6>();
-    add_piece<Format, P, piece>(before, products_before);
+    add_piece<Format, A, P, piece>(before, products_before);
     tile_dot_unsigned<1, 4, 7>();
-    add_piece<Format, P, piece + 1>(before, products_before);
+    add_piece<Format, A, P, piece + 1>(before, products_before);
     if constexpr (P == 2) {
       tile_load<6>(panels[1].high[s], tile_row_bytes);
       tile_load<7>(panels[1].low[s], tile_row_bytes);
@@ -230,9 +233,9 @@ template <typename Format, std::size_t A, std::size_t P>
     if constexpr (A * P == 2) {
       constexpr int a = A == 2 ? 5 : 4;
       tile_dot_signed<2, a, 6>();
-      add_piece<Format, P, piece + 2>(before, products_before);
+      add_piece<Format, A, P, piece + 2>(before, products_before);
       tile_dot_unsigned<3, a, 7>();
-      add_piece<Format, P, piece + 3>(before, products_before);
+      add_piece<Format, A, P, piece + 3>(before, products_before);
     }
   };
   one.template operator()<0>();
@@ -248,7 +251,7 @@ template <typename Format, std::size_t A, std::size_t P>
 // Up to P panels of weight rows from r on, with at most 16 activation rows.
 template <typename Format, std::size_t P>
 void multiply_few(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
-  ExactStep before{{x, x}, 0, s.factors[1], s.unused[0][0], true};
+  ExactStep before{{x, x}, 0, s.factors[1], s.unused[0][0], 0};
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
     ask_for_next<Format::block_bytes * P * lanes>(w, r + P * lanes, b);
     for (std::size_t p = 0; p < P; ++p) {
@@ -257,7 +260,7 @@ void multiply_few(ExactScratch& s, const WeightRows& w, std::size_t r, const Sup
       });
     }
     const SuperRow* block = x + b * n;
-    const ExactStep step{{block, block}, n - 1, s.factors[b % 2], s.sums[0][0], b == 0};
+    const ExactStep step{{block, block}, n - 1, s.factors[b % 2], s.sums[0][0], keep(b == 0)};
     run_step<Format, 1, P>(step, s.panels, s.products[b % 2], before, s.products[1 - b % 2]);
     before = step;
   }
@@ -278,7 +281,7 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
       });
     }
     const SuperRow* block = x + b * n;
-    ExactStep before{{x, x}, 0, s.factors[0], s.unused[0][0], true};
+    ExactStep before{{x, x}, 0, s.factors[0], s.unused[0][0], 0};
     std::size_t parity = 0;
     for (std::size_t tile = 0; tile + 2 <= tiles; tile += 2) {
       for (std::size_t p = 0; p < panels; ++p) {
@@ -286,7 +289,7 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
                              tile_rows - 1,
                              &s.factors[0][p],
                              s.sums[tile][p],
-                             b == 0};
+                             keep(b == 0)};
         run_step<Format, 2, 1>(step, &s.panels[p], s.products[parity], before, s.products[1 - parity]);
         before = step;
         parity = 1 - parity;
@@ -295,8 +298,8 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
     add_all<Format, 2, 1>(before, s.products[1 - parity]);
     if (tiles % 2 == 1) {
       const SuperRow* last = block + first_row(tiles - 1, n);
-      const ExactStep step{{last, last}, tile_rows - 1, s.factors[0], s.sums[tiles - 1][0], b == 0};
-      const ExactStep none{{x, x}, 0, s.factors[0], s.unused[0][0], true};
+      const ExactStep step{{last, last}, tile_rows - 1, s.factors[0], s.sums[tiles - 1][0], keep(b == 0)};
+      const ExactStep none{{x, x}, 0, s.factors[0], s.unused[0][0], 0};
       if (panels == 2) {
         run_step<Format, 1, 2>(step, s.panels, s.products[0], none, s.products[1]);
         add_all<Format, 1, 2>(step, s.products[0]);
@@ -411,21 +414,21 @@ struct FastStep {
   std::size_t last;      // row of a tile
   const float* d[2];     // of each panel
   float* sums;
-  bool first;            // sums begin with it
+  __mmask16 keep;        // none, if sums begin with it, or all
 };
 
 // Adds the products of four of a step's vectors to the sums.
-template <std::size_t P, std::size_t piece>
+template <std::size_t A, std::size_t P, std::size_t piece>
 [[gnu::always_inline]] inline void add_piece(const FastStep& step, const std::int32_t* products, const Float (&d)[2]) {
 #pragma GCC unroll 4
   for (std::size_t v = 4 * piece; v < 4 * piece + 4; ++v) {
     const std::size_t p = v % P;
     const std::size_t row = v / P % tile_rows;
     const std::size_t a = v / P / tile_rows;
-    const SuperRow* x = step.x[a] + (row < step.last ? row : step.last);
+    const SuperRow* x = step.x[a] + (A == 2 || row < step.last ? row : step.last);  // pairs of tiles are whole
     const std::size_t at = ((a * 2 + p) * tile_rows + row) * lanes;
     const Float factor = I::mul(d[p], I::floats(x->d));
-    Float acc = step.first ? I::floats(0) : I::load(step.sums + at);
+    Float acc = _mm512_maskz_load_ps(step.keep, step.sums + at);
     acc = I::fma(factor, I::to_floats(_mm512_load_si512(products + at)), acc);
     I::store(step.sums + at, acc);
   }
@@ -435,7 +438,7 @@ template <std::size_t A, std::size_t P>
 [[gnu::always_inline]] inline void add_all(const FastStep& step, const std::int32_t* products) {
   const Float d[2] = {I::load(step.d[0]), I::load(step.d[1])};
   const auto all = [&]<std::size_t... piece>(std::index_sequence<piece...>) {
-    (add_piece<P, piece>(step, products, d), ...);
+    (add_piece<A, P, piece>(step, products, d), ...);
   };
   all(std::make_index_sequence<A * P * 4>());
 }
@@ -456,18 +459,18 @@ template <std::size_t A, std::size_t P>
     if constexpr (A == 2) tile_load<5>(step.x[1]->q + s * tile_row_bytes, sizeof(SuperRow));
     constexpr std::size_t piece = s * A * P;
     tile_dot_signed<0, 4, 6>();
-    add_piece<P, piece>(before, products_before, d);
+    add_piece<A, P, piece>(before, products_before, d);
     if constexpr (P == 2) {
       tile_dot_signed<1, 4, 7>();
-      add_piece<P, piece + 1>(before, products_before, d);
+      add_piece<A, P, piece + 1>(before, products_before, d);
     }
     if constexpr (A == 2) {
       tile_dot_signed<2, 5, 6>();
-      add_piece<P, piece + P>(before, products_before, d);
+      add_piece<A, P, piece + P>(before, products_before, d);
     }
     if constexpr (A == 2 && P == 2) {
       tile_dot_signed<3, 5, 7>();
-      add_piece<P, piece + 3>(before, products_before, d);
+      add_piece<A, P, piece + 3>(before, products_before, d);
     }
   };
   one.template operator()<0>();
@@ -485,7 +488,7 @@ template <std::size_t A, std::size_t P>
 template <std::size_t A, std::size_t P>
 void multiply_fast(FastScratch& s, const SuperRow* x, std::size_t n, std::size_t first, std::size_t count,
                    std::size_t blocks, float* sums, bool begin) {
-  FastStep before{{x, x}, 0, {s.panels[0].d[0], s.panels[0].d[0]}, s.unused, true};
+  FastStep before{{x, x}, 0, {s.panels[0].d[0], s.panels[0].d[0]}, s.unused, 0};
   std::size_t parity = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t tile = first + i * A;
@@ -495,7 +498,7 @@ void multiply_fast(FastScratch& s, const SuperRow* x, std::size_t n, std::size_t
                           (n < tile_rows ? n : tile_rows) - 1,
                           {s.panels[0].d[b], s.panels[P - 1].d[b]},
                           sums + tile * pair_floats,
-                          begin && b == 0};
+                          keep(begin && b == 0)};
       const std::int8_t* const q[2] = {s.panels[0].q[b][0], s.panels[P - 1].q[b][0]};
       run_step<A, P>(step, q, s.products[parity], before, s.products[1 - parity]);
       before = step;
