@@ -85,6 +85,9 @@ std::size_t first_row(std::size_t tile, std::size_t n) {
   return tile * tile_rows + tile_rows <= n || n < tile_rows ? tile * tile_rows : n - tile_rows;
 }
 
+// Lanes of sums that are kept, not begun.
+__mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
+
 // Puts the sums [tile][row][16] of weight rows r to r + 15 where they belong.
 void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r, const Output& out) {
   const std::size_t left = w.rows - r;
@@ -164,25 +167,25 @@ struct ExactStep {
   std::size_t last;      // row of a tile
   const ExactFactors* factors;  // of each panel
   float* sums;                  // [tile of activations][2][row][lane]
-  bool first;                   // sums begin with it
+  __mmask16 keep;               // none, if sums begin with it, or all
 };
 
 // Adds the products of two of a step's vectors to the sums.
-template <typename Format, std::size_t P, std::size_t piece>
+template <typename Format, std::size_t A, std::size_t P, std::size_t piece>
 [[gnu::always_inline]] inline void add_piece(const ExactStep& step, const std::int32_t (*products)[tile_rows * lanes]) {
 #pragma GCC unroll 2
   for (std::size_t v = 2 * piece; v < 2 * piece + 2; ++v) {
     const std::size_t p = v % P;
     const std::size_t row = v / P % tile_rows;
     const std::size_t a = v / P / tile_rows;
-    const SuperRow* x = step.x[a] + (row < step.last ? row : step.last);
+    const SuperRow* x = step.x[a] + (A == 2 || row < step.last ? row : step.last);  // pairs of tiles are whole
     const ExactFactors& f = step.factors[p];
     const std::int32_t* high = products[(a * P + p) * 2] + row * lanes;
     const std::int32_t* low = products[(a * P + p) * 2 + 1] + row * lanes;
     float* sum = step.sums + ((a * 2 + p) * tile_rows + row) * lanes;
     const Float dx = I::floats(x->d);
     const Int total = _mm512_add_epi32(I::left(_mm512_load_si512(high), 8), _mm512_load_si512(low));
-    Float acc = step.first ? I::floats(0) : I::load(sum);
+    Float acc = _mm512_maskz_load_ps(step.keep, sum);
     acc = I::fma(I::mul(f.d, dx), I::to_floats(total), acc);
     if constexpr (Format::has_mins) {
       const std::int16_t* group_sums = Format::groups == 8 ? x->sums32 : x->sums16;
@@ -199,7 +202,7 @@ template <typename Format, std::size_t P, std::size_t piece>
 template <typename Format, std::size_t A, std::size_t P>
 [[gnu::always_inline]] inline void add_all(const ExactStep& step, const std::int32_t (*products)[tile_rows * lanes]) {
   const auto all = [&]<std::size_t... piece>(std::index_sequence<piece...>) {
-    (add_piece<Format, P, piece>(step, products), ...);
+    (add_piece<Format, A, P, piece>(step, products), ...);
   };
   all(std::make_index_sequence<A * P * 8>());
 }
@@ -221,9 +224,9 @@ template <typename Format, std::size_t A, std::size_t P>
     tile_load<6>(panels[0].high[s], tile_row_bytes);
     tile_load<7>(panels[0].low[s], tile_row_bytes);
     tile_dot_signed<0, 4, 6>();
-    add_piece<Format, P, piece>(before, products_before);
+    add_piece<Format, A, P, piece>(before, products_before);
     tile_dot_unsigned<1, 4, 7>();
-    add_piece<Format, P, piece + 1>(before, products_before);
+    add_piece<Format, A, P, piece + 1>(before, products_before);
     if constexpr (P == 2) {
       tile_load<6>(panels[1].high[s], tile_row_bytes);
       tile_load<7>(panels[1].low[s], tile_row_bytes);
@@ -231,9 +234,9 @@ template <typename Format, std::size_t A, std::size_t P>
     if constexpr (A * P == 2) {
       constexpr int a = A == 2 ? 5 : 4;
       tile_dot_signed<2, a, 6>();
-      add_piece<Format, P, piece + 2>(before, products_before);
+      add_piece<Format, A, P, piece + 2>(before, products_before);
       tile_dot_unsigned<3, a, 7>();
-      add_piece<Format, P, piece + 3>(before, products_before);
+      add_piece<Format, A, P, piece + 3>(before, products_before);
     }
   };
   one.template operator()<0>();
@@ -249,7 +252,7 @@ template <typename Format, std::size_t A, std::size_t P>
 // Up to P panels of weight rows from r on, with at most 16 activation rows.
 template <typename Format, std::size_t P>
 void multiply_few(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
-  ExactStep before{{x, x}, 0, s.factors[1], s.unused[0][0], true};
+  ExactStep before{{x, x}, 0, s.factors[1], s.unused[0][0], 0};
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
     ask_for_next<Format::block_bytes * P * lanes>(w, r + P * lanes, b);
     for (std::size_t p = 0; p < P; ++p) {
@@ -258,7 +261,7 @@ void multiply_few(ExactScratch& s, const WeightRows& w, std::size_t r, const Sup
       });
     }
     const SuperRow* block = x + b * n;
-    const ExactStep step{{block, block}, n - 1, s.factors[b % 2], s.sums[0][0], b == 0};
+    const ExactStep step{{block, block}, n - 1, s.factors[b % 2], s.sums[0][0], keep(b == 0)};
     run_step<Format, 1, P>(step, s.panels, s.products[b % 2], before, s.products[1 - b % 2]);
     before = step;
   }
@@ -279,7 +282,7 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
       });
     }
     const SuperRow* block = x + b * n;
-    ExactStep before{{x, x}, 0, s.factors[0], s.unused[0][0], true};
+    ExactStep before{{x, x}, 0, s.factors[0], s.unused[0][0], 0};
     std::size_t parity = 0;
     for (std::size_t tile = 0; tile + 2 <= tiles; tile += 2) {
       for (std::size_t p = 0; p < panels; ++p) {
@@ -287,7 +290,7 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
                              tile_rows - 1,
                              &s.factors[0][p],
                              s.sums[tile][p],
-                             b == 0};
+                             keep(b == 0)};
         run_step<Format, 2, 1>(step, &s.panels[p], s.products[parity], before, s.products[1 - parity]);
         before = step;
         parity = 1 - parity;
@@ -296,8 +299,8 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
     add_all<Format, 2, 1>(before, s.products[1 - parity]);
     if (tiles % 2 == 1) {
       const SuperRow* last = block + first_row(tiles - 1, n);
-      const ExactStep step{{last, last}, tile_rows - 1, s.factors[0], s.sums[tiles - 1][0], b == 0};
-      const ExactStep none{{x, x}, 0, s.factors[0], s.unused[0][0], true};
+      const ExactStep step{{last, last}, tile_rows - 1, s.factors[0], s.sums[tiles - 1][0], keep(b == 0)};
+      const ExactStep none{{x, x}, 0, s.factors[0], s.unused[0][0], 0};
       if (panels == 2) {
         run_step<Format, 1, 2>(step, s.panels, s.products[0], none, s.products[1]);
         add_all<Format, 1, 2>(step, s.products[0]);
@@ -333,15 +336,24 @@ void product_exact(const WeightRows& w, const SuperRow* x, std::size_t n, const 
 
 // --- fast ------------------------------------------------------------------------------------------------------------
 
-constexpr std::size_t chunk_blocks = 4;  // blocks of columns whose weights are unpacked at a time, into 32 KB
+// Blocks of columns whose weights are unpacked at a time: two panels of them take 16 KB, and as many are multiplied
+// meanwhile.
+constexpr std::size_t chunk_blocks = 2;
 
 struct FastPanel {
   std::int8_t q[chunk_blocks][steps][tile_bytes];
   float d[chunk_blocks][lanes];
 };
 
+// What turns q of each group into bytes, in both 16-bit halves of a lane: (a · q + b) >> 8.
+struct FastFactors {
+  Int a[16];
+  Int b[16];
+};
+
 struct FastScratch {
-  FastPanel panels[2];
+  FastPanel panels[2][2];  // what is multiplied, and what is unpacked meanwhile; of each panel
+  FastFactors factors;     // of the block that is being unpacked
   float sums[fast_weight_rows / (2 * lanes)][fast_rows / tile_rows + 2][pair_floats];
   float unused[2 * pair_floats];
   std::int32_t products[2][2 * pair_floats];
@@ -366,7 +378,7 @@ Float magnitude(const Factors& f, std::size_t g, Float scale, Float& min) {
 }
 
 template <typename Format>
-void unpack_fast(const std::uint8_t* p, std::size_t stride, std::int8_t* q, float* d) {
+void unpack_factors(const std::uint8_t* p, std::size_t stride, FastFactors& factors, float* d) {
   Factors f;
   Format::factors(p, stride, f);
   Float scale[Format::groups];
@@ -381,8 +393,6 @@ void unpack_fast(const std::uint8_t* p, std::size_t stride, std::int8_t* q, floa
   const __mmask16 normal = _mm512_cmp_ps_mask(largest, I::floats(0x1p-100F), _CMP_NLT_UQ);
   const Float inverse = _mm512_maskz_div_ps(normal, I::floats(127.0F * 256), largest);
   _mm512_store_ps(d, _mm512_maskz_mul_ps(normal, largest, I::floats(1.0F / 127)));
-  Int a[Format::groups];
-  Int b[Format::groups];
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < Format::groups; ++g) {
     constexpr int half = 128;
@@ -394,16 +404,73 @@ void unpack_fast(const std::uint8_t* p, std::size_t stride, std::int8_t* q, floa
       constexpr auto shift = static_cast<unsigned>(__builtin_ctz(Format::offset));
       offset = I::sub(I::ints(half), I::left(factor, shift));
     }
-    a[g] = twice(factor);
-    b[g] = twice(offset);
+    factors.a[g] = twice(factor);
+    factors.b[g] = twice(offset);
   }
+}
+
+// The weights of a block are unpacked in as many steps as their bytes can be taken apart without unpacking any twice.
+template <typename Format>
+constexpr std::size_t column_parts = __is_same(Format, Formats::Q4_K) || __is_same(Format, Formats::IQ4_XS) ? 4 : 2;
+
+template <typename Format, std::size_t part>
+void unpack_columns(const std::uint8_t* p, std::size_t stride, const FastFactors& f, std::int8_t* q) {
   Format::each_column(
       p, stride, [&](std::size_t k, Int w) __attribute__((always_inline)) {
+        if (k * column_parts<Format> / 64 != part) return;
         const std::size_t g = k * Format::groups / 64;
-        const Int even = _mm512_add_epi16(_mm512_mullo_epi16(I::both(w, I::ints(0x00ff00ff)), a[g]), b[g]);
-        const Int odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(w, 8), a[g]), b[g]);
+        const Int even = _mm512_add_epi16(_mm512_mullo_epi16(I::both(w, I::ints(0x00ff00ff)), f.a[g]), f.b[g]);
+        const Int odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(w, 8), f.a[g]), f.b[g]);
         _mm512_store_si512(q + k * 64, merge(_mm512_srli_epi16(even, 8), odd));
       });
+}
+
+// Weights that are unpacked while others are multiplied, a little between any two steps: the processor does both at a
+// time, since products of tiles leave it most of its other units.
+struct Unpacking {
+  const WeightRows* w;
+  std::size_t from;    // block of columns
+  std::size_t blocks;  // of columns
+  std::size_t row;     // of the first panel
+  std::size_t panels;
+  std::size_t next_from;  // what is unpacked after it: its bytes are asked for from memory
+  std::size_t next_row;
+  FastPanel* to;
+  FastFactors* factors;
+  void (*unpack)(const Unpacking&, std::size_t part);
+  std::size_t parts;
+  std::size_t done = 0;
+
+  // Keeps up with a work of which `part` of `all` is done.
+  void advance(std::size_t part, std::size_t all) {
+    while (done * all < parts * part) unpack(*this, done++);
+  }
+  void finish() { advance(1, 1); }
+};
+
+template <typename Format>
+void unpack_part(const Unpacking& u, std::size_t index) {
+  constexpr std::size_t each = 1 + column_parts<Format>;
+  const std::size_t panel = index / each / u.blocks;
+  const std::size_t block = index / each % u.blocks;
+  const std::size_t part = index % each;
+  std::int8_t* q = u.to[panel].q[block][0];
+  with_rows<Format::block_bytes>(
+      *u.w, u.row + panel * lanes, u.from + block, [&](const std::uint8_t* p, std::size_t stride) {
+        if (part == 0) unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
+        if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
+        if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
+        if constexpr (column_parts<Format> == 4) {
+          if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
+          if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
+        }
+      });
+  if (part != 0) return;
+  const std::size_t first = u.next_row + panel * lanes;
+  const std::uint8_t* ahead = u.w->data + (u.next_from + block) * Format::block_bytes;
+  for (std::size_t r = first; r < first + lanes && r < u.w->rows; ++r) {
+    for (std::size_t at = 0; at < Format::block_bytes; at += 64) __builtin_prefetch(ahead + r * u.w->row_bytes + at, 0, 2);
+  }
 }
 
 // One step: a block of 256 columns of some tiles of activations and some panels.
@@ -412,21 +479,21 @@ struct FastStep {
   std::size_t last;      // row of a tile
   const float* d[2];     // of each panel
   float* sums;
-  bool first;            // sums begin with it
+  __mmask16 keep;        // none, if sums begin with it, or all
 };
 
 // Adds the products of four of a step's vectors to the sums.
-template <std::size_t P, std::size_t piece>
+template <std::size_t A, std::size_t P, std::size_t piece>
 [[gnu::always_inline]] inline void add_piece(const FastStep& step, const std::int32_t* products, const Float (&d)[2]) {
 #pragma GCC unroll 4
   for (std::size_t v = 4 * piece; v < 4 * piece + 4; ++v) {
     const std::size_t p = v % P;
     const std::size_t row = v / P % tile_rows;
     const std::size_t a = v / P / tile_rows;
-    const SuperRow* x = step.x[a] + (row < step.last ? row : step.last);
+    const SuperRow* x = step.x[a] + (A == 2 || row < step.last ? row : step.last);  // pairs of tiles are whole
     const std::size_t at = ((a * 2 + p) * tile_rows + row) * lanes;
     const Float factor = I::mul(d[p], I::floats(x->d));
-    Float acc = step.first ? I::floats(0) : I::load(step.sums + at);
+    Float acc = _mm512_maskz_load_ps(step.keep, step.sums + at);
     acc = I::fma(factor, I::to_floats(_mm512_load_si512(products + at)), acc);
     I::store(step.sums + at, acc);
   }
@@ -436,7 +503,7 @@ template <std::size_t A, std::size_t P>
 [[gnu::always_inline]] inline void add_all(const FastStep& step, const std::int32_t* products) {
   const Float d[2] = {I::load(step.d[0]), I::load(step.d[1])};
   const auto all = [&]<std::size_t... piece>(std::index_sequence<piece...>) {
-    (add_piece<P, piece>(step, products, d), ...);
+    (add_piece<A, P, piece>(step, products, d), ...);
   };
   all(std::make_index_sequence<A * P * 4>());
 }
@@ -457,18 +524,18 @@ template <std::size_t A, std::size_t P>
     if constexpr (A == 2) tile_load<5>(step.x[1]->q + s * tile_row_bytes, sizeof(SuperRow));
     constexpr std::size_t piece = s * A * P;
     tile_dot_signed<0, 4, 6>();
-    add_piece<P, piece>(before, products_before, d);
+    add_piece<A, P, piece>(before, products_before, d);
     if constexpr (P == 2) {
       tile_dot_signed<1, 4, 7>();
-      add_piece<P, piece + 1>(before, products_before, d);
+      add_piece<A, P, piece + 1>(before, products_before, d);
     }
     if constexpr (A == 2) {
       tile_dot_signed<2, 5, 6>();
-      add_piece<P, piece + P>(before, products_before, d);
+      add_piece<A, P, piece + P>(before, products_before, d);
     }
     if constexpr (A == 2 && P == 2) {
       tile_dot_signed<3, 5, 7>();
-      add_piece<P, piece + 3>(before, products_before, d);
+      add_piece<A, P, piece + 3>(before, products_before, d);
     }
   };
   one.template operator()<0>();
@@ -482,67 +549,108 @@ template <std::size_t A, std::size_t P>
   if constexpr (A == 2 && P == 2) tile_store<3>(products + 3 * tile, tile_row_bytes);
 }
 
-// Tiles of activations [first, first + count · A) of a block of n rows with the unpacked blocks of columns.
+// Where a product stands: the steps with the panels that are unpacked.
+struct FastWork {
+  FastScratch* s;
+  const FastPanel* panels;
+  std::size_t blocks;    // of columns
+  __mmask16 keep_first;  // of the first block
+  Unpacking* next;
+  std::size_t steps;
+  std::size_t done = 0;
+
+  void step() {
+    ++done;
+    next->advance(done, steps);
+  }
+};
+
+// Tiles of activations [first, first + count · A) of a block of n rows.
 template <std::size_t A, std::size_t P>
-void multiply_fast(FastScratch& s, const SuperRow* x, std::size_t n, std::size_t first, std::size_t count,
-                   std::size_t blocks, float* sums, bool begin) {
-  FastStep before{{x, x}, 0, {s.panels[0].d[0], s.panels[0].d[0]}, s.unused, true};
+void multiply_fast(FastWork& work, const SuperRow* x, std::size_t n, std::size_t first, std::size_t count, float* sums) {
+  FastScratch& s = *work.s;
+  const FastPanel* panels = work.panels;
+  FastStep before{{x, x}, 0, {panels[0].d[0], panels[0].d[0]}, s.unused, 0};
   std::size_t parity = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t tile = first + i * A;
-    for (std::size_t b = 0; b < blocks; ++b) {
+    for (std::size_t b = 0; b < work.blocks; ++b) {
       const SuperRow* block = x + b * n;
       const FastStep step{{block + first_row(tile, n), block + first_row(tile + A - 1, n)},
                           (n < tile_rows ? n : tile_rows) - 1,
-                          {s.panels[0].d[b], s.panels[P - 1].d[b]},
+                          {panels[0].d[b], panels[P - 1].d[b]},
                           sums + tile * pair_floats,
-                          begin && b == 0};
-      const std::int8_t* const q[2] = {s.panels[0].q[b][0], s.panels[P - 1].q[b][0]};
+                          b == 0 ? work.keep_first : keep(false)};
+      const std::int8_t* const q[2] = {panels[0].q[b][0], panels[P - 1].q[b][0]};
       run_step<A, P>(step, q, s.products[parity], before, s.products[1 - parity]);
       before = step;
       parity = 1 - parity;
+      work.step();
     }
   }
   add_all<A, P>(before, s.products[1 - parity]);
 }
 
 template <std::size_t P>
-void multiply_fast(FastScratch& s, const SuperRow* x, std::size_t n, std::size_t blocks, float* sums, bool begin) {
+void multiply_fast(FastWork& work, const SuperRow* x, std::size_t n, float* sums) {
   const std::size_t tiles = tiles_of(n);
-  if (tiles > 1) multiply_fast<2, P>(s, x, n, 0, tiles / 2, blocks, sums, begin);
-  if (tiles % 2 == 1) multiply_fast<1, P>(s, x, n, tiles - 1, 1, blocks, sums, begin);
+  if (tiles > 1) multiply_fast<2, P>(work, x, n, 0, tiles / 2, sums);
+  if (tiles % 2 == 1) multiply_fast<1, P>(work, x, n, tiles - 1, 1, sums);
 }
 
 template <typename Format>
 void product_fast(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out, std::byte* scratch) {
   auto& s = *reinterpret_cast<FastScratch*>(scratch);
   const std::size_t all_blocks = w.cols / 256;
+  const auto blocks_from = [&](std::size_t from) { return all_blocks - from < chunk_blocks ? all_blocks - from : chunk_blocks; };
+  std::size_t pairs = 0;  // of tiles of activations, or single ones
+  for (std::size_t a = 0; a < n; a += block_rows) pairs += (tiles_of(n - a < block_rows ? n - a : block_rows) + 1) / 2;
+
+  // Pairs of panels in the order of their work: for some columns all rows, which share the activations' bytes.
+  const auto after = [&](std::size_t& from, std::size_t& row) {
+    row += 2 * lanes;
+    if (row < w.rows) return;
+    row = 0;
+    from += chunk_blocks;
+  };
+  std::size_t buffer = 0;
+  const auto start = [&](std::size_t from, std::size_t row) {
+    std::size_t next_from = from;
+    std::size_t next_row = row;
+    after(next_from, next_row);
+    if (next_from >= all_blocks) next_row = w.rows;
+    const std::size_t panels = w.rows - row > lanes ? 2 : 1;
+    const std::size_t blocks = blocks_from(from);
+    return Unpacking{&w, from, blocks, row, panels, next_from, next_row, s.panels[buffer], &s.factors, unpack_part<Format>,
+                     panels * blocks * (1 + column_parts<Format>)};
+  };
+
   Tiles tiles;
-  for (std::size_t from = 0; from < all_blocks; from += chunk_blocks) {
-    const std::size_t blocks = all_blocks - from < chunk_blocks ? all_blocks - from : chunk_blocks;
-    for (std::size_t r = 0; r < w.rows; r += 2 * lanes) {
-      const std::size_t panels = w.rows - r > lanes ? 2 : 1;
-      for (std::size_t p = 0; p < panels; ++p) {
-        for (std::size_t b = 0; b < blocks; ++b) {
-          with_rows<Format::block_bytes>(w, r + p * lanes, from + b, [&](const std::uint8_t* bytes, std::size_t stride) {
-            unpack_fast<Format>(bytes, stride, s.panels[p].q[b][0], s.panels[p].d[b]);
-          });
-        }
+  Unpacking present = start(0, 0);
+  present.finish();
+  for (;;) {
+    std::size_t next_from = present.from;
+    std::size_t next_row = present.row;
+    after(next_from, next_row);
+    const bool last = next_from >= all_blocks;
+    buffer = 1 - buffer;
+    Unpacking next = last ? present : start(next_from, next_row);
+    FastWork work{&s, present.to, present.blocks, keep(present.from == 0), &next, pairs * present.blocks};
+    // Activations lie in blocks of block_rows, each with all its columns.
+    float* sums = s.sums[present.row / (2 * lanes)][0];
+    for (std::size_t a = 0; a < n; a += block_rows) {
+      const std::size_t rows = n - a < block_rows ? n - a : block_rows;
+      const SuperRow* block = x + a * all_blocks + present.from * rows;
+      tiles.set_rows(rows < tile_rows ? rows : tile_rows);
+      if (present.panels == 2) {
+        multiply_fast<2>(work, block, rows, sums);
+      } else {
+        multiply_fast<1>(work, block, rows, sums);
       }
-      // Activations lie in blocks of block_rows, each with all its columns.
-      float* sums = s.sums[r / (2 * lanes)][0];
-      for (std::size_t a = 0; a < n; a += block_rows) {
-        const std::size_t rows = n - a < block_rows ? n - a : block_rows;
-        const SuperRow* block = x + a * all_blocks + from * rows;
-        tiles.set_rows(rows < tile_rows ? rows : tile_rows);
-        if (panels == 2) {
-          multiply_fast<2>(s, block, rows, blocks, sums, from == 0);
-        } else {
-          multiply_fast<1>(s, block, rows, blocks, sums, from == 0);
-        }
-        sums += tiles_of(rows) * pair_floats;
-      }
+      sums += tiles_of(rows) * pair_floats;
     }
+    if (last) break;
+    present = next;
   }
   for (std::size_t r = 0; r < w.rows; r += lanes) {
     const float* sums = s.sums[r / (2 * lanes)][0] + r / lanes % 2 * tile_rows * lanes;

@@ -136,12 +136,16 @@ void tile_store(void* p, std::size_t stride) {
 
 template <typename B>
 void emulated_dot(EmulatedTile& c, const EmulatedTile& a, const EmulatedTile& b) {
+  std::int32_t columns[64][16];
+  for (std::size_t k = 0; k < 64; ++k) {
+    for (std::size_t n = 0; n < 16; ++n) columns[k][n] = static_cast<B>(b.bytes[k / 4][4 * n + k % 4]);
+  }
   for (std::size_t m = 0; m < tile_rows; ++m) {
     std::int32_t sums[16];
     std::memcpy(sums, c.bytes[m], sizeof sums);
     for (std::size_t k = 0; k < 64; ++k) {
       const auto value = static_cast<std::int32_t>(static_cast<std::int8_t>(a.bytes[m][k]));
-      for (std::size_t n = 0; n < 16; ++n) sums[n] += value * static_cast<B>(b.bytes[k / 4][4 * n + k % 4]);
+      for (std::size_t n = 0; n < 16; ++n) sums[n] += value * columns[k][n];
     }
     std::memcpy(c.bytes[m], sums, sizeof sums);
   }
