@@ -144,8 +144,9 @@ void feed_forward(benchmark::State& state) {
 }
 
 // n rows of attention that end at the given depth: the last n positions of one sequence.
-void attention(benchmark::State& state, quant::Type type) {
+void attention(benchmark::State& state, quant::Type type, compute::Precision precision) {
   const auto device = compute::make_cpu_device(thread_count());
+  device->set_precision(precision);
   const auto n = static_cast<std::size_t>(state.range(0));
   const auto depth = static_cast<std::size_t>(state.range(1));
   const compute::KvShape shape{.layers = 1, .kv_heads = 4, .head_size = 128, .type = type};
@@ -221,7 +222,8 @@ int main(int argc, char** argv) {
         ->Unit(benchmark::kMicrosecond);
   for (const quant::Type type : {quant::Type::F16, quant::Type::F32}) {
     const std::string name = "attention/" + std::string(quant::type_info(type)->name);
-    benchmark::RegisterBenchmark(name.c_str(), [type](benchmark::State& state) { attention(state, type); })
+    const auto exact = [type](benchmark::State& state) { attention(state, type, compute::Precision::Exact); };
+    benchmark::RegisterBenchmark(name.c_str(), exact)
         ->ArgNames({"n", "depth"})
         ->Args({1, 64})
         ->Args({1, 512})
@@ -229,6 +231,17 @@ int main(int argc, char** argv) {
         ->Args({1, 16384})
         ->Args({512, 512})
         ->Args({512, 4096})
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+  }
+  if (compute::make_cpu_device(1)->has_fast_mode()) {
+    const auto fast = [](benchmark::State& state) { attention(state, quant::Type::F16, compute::Precision::Fast); };
+    benchmark::RegisterBenchmark("attention/fast", fast)
+        ->ArgNames({"n", "depth"})
+        ->Args({512, 512})
+        ->Args({512, 2048})
+        ->Args({512, 8192})
+        ->Args({512, 32768})
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
   }

@@ -70,8 +70,9 @@ std::vector<Test> list_tests(const Options& options) {
 
 class Bench {
  public:
-  Bench(smollm3::Model& model, std::size_t positions)
+  Bench(smollm3::Model& model, std::size_t positions, compute::Precision prompt_precision)
       : model_(model),
+        prompt_precision_(prompt_precision),
         pool_(model.device(), model.kv_shape(quant::Type::F16), positions + compute::page_positions, UINT64_MAX),
         known_(pool_) {
     // A page of F16 numbers between -2 and 2.
@@ -145,7 +146,7 @@ class Bench {
       const auto logits = at + size == count ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None;
       const smollm3::Chunk chunk{
           .sequence = &sequence, .tokens = std::span(tokens).subspan(at, size), .logits = logits};
-      model_.forward({&chunk, 1}, kv());
+      model_.forward({&chunk, 1}, kv(), prompt_precision_);
     }
   }
 
@@ -161,6 +162,7 @@ class Bench {
   }
 
   smollm3::Model& model_;
+  compute::Precision prompt_precision_;
   smollm3::PagePool pool_;
   FastRandom random_{1};
   smollm3::Sequence known_;  // one page, which the others are copies of
@@ -247,16 +249,17 @@ int bench(const Options& options, const Globals& globals) {
   const compute::Rates limits = limits_of(*device, weight_bytes(model));
   tests = keep_possible(std::move(tests), model, device->free_memory(file.size()));
   progress.clear();
+  const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
   Output& out = standard_output();
   if (!options.json) {
     out.write(fmt::format("{} · {} of weights · {} · {} threads · {}\n",
                           printable(file.string("general.name", file.name())), byte_size(weight_bytes(model)),
-                          device->name(), device->threads(), device->exact() ? "exact" : "fast"));
+                          device->name(), device->threads(), compute::mode(*device, precision)));
     out.write(describe(limits) + "\n\n");
     out.write(fmt::format("{:<8} {:>8} {:>6} {:>11} {:>10}\n", "test", "depth", "batch", "tokens/s", "of limit"));
     out.flush();
   }
-  Bench runner(model, std::ranges::max(tests, {}, &Test::positions).positions());
+  Bench runner(model, std::ranges::max(tests, {}, &Test::positions).positions(), precision);
   runner.warm_up();
   std::vector<Result> results;
   for (const Test& test : tests) {

@@ -162,7 +162,8 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(about, "smollm3")) 
               globals_.context)
       .between(1, 16'777'216);
   root.flag("--exact",
-            "The same bits on every machine for prompts too, on the CPU (default where nothing faster is built in)",
+            "The same bits on every machine for prompts too, on the CPU (default where nothing faster is built in: "
+            "processors without AMX)",
             globals_.exact);
   root.flag("-q,--quiet", "Nothing on standard error but errors", globals_.quiet);
 }

@@ -77,11 +77,12 @@ int logits(const Options& options, const Globals& globals) {
   check(out, options.out);
   announce_model(globals, file);
   const std::span<const smollm3::Token> all(tokens);
+  const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
   for (std::size_t at = 0; at < all.size(); at += options.chunk) {
     const smollm3::Chunk chunk{.sequence = &sequence,
                                .tokens = all.subspan(at, std::min<std::size_t>(options.chunk, all.size() - at)),
                                .logits = smollm3::Chunk::Logits::All};
-    const std::span<const float> rows = model.forward({&chunk, 1}, pool.shape());
+    const std::span<const float> rows = model.forward({&chunk, 1}, pool.shape(), precision);
     out.write(reinterpret_cast<const char*>(rows.data()), static_cast<std::streamsize>(rows.size_bytes()));
     check(out, options.out);
   }

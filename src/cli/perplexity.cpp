@@ -73,8 +73,12 @@ double negative_log_likelihood(std::span<const float> logits, Token token) {
 
 class Chunks {
  public:
-  Chunks(smollm3::Model& model, std::size_t size, std::uint64_t budget)
-      : model_(model), size_(size), pool_(model.device(), model.kv_shape(quant::Type::F16), size, budget), sequence_(pool_) {}
+  Chunks(smollm3::Model& model, compute::Precision precision, std::size_t size, std::uint64_t budget)
+      : model_(model),
+        precision_(precision),
+        size_(size),
+        pool_(model.device(), model.kv_shape(quant::Type::F16), size, budget),
+        sequence_(pool_) {}
 
   // Runs the tokens of one chunk through the model, from an empty context, and scores those of the second half: all
   // that follow the token in its middle.
@@ -100,10 +104,11 @@ class Chunks {
   std::span<const float> forward(std::span<const Token> tokens, bool logits) {
     using Logits = smollm3::Chunk::Logits;
     const smollm3::Chunk chunk{.sequence = &sequence_, .tokens = tokens, .logits = logits ? Logits::All : Logits::None};
-    return model_.forward({&chunk, 1}, pool_.shape());
+    return model_.forward({&chunk, 1}, pool_.shape(), precision_);
   }
 
   smollm3::Model& model_;
+  compute::Precision precision_;
   std::size_t size_;
   smollm3::PagePool pool_;
   smollm3::Sequence sequence_;
@@ -144,7 +149,7 @@ int perplexity(const Options& options, const Globals& globals) {
   announce_model(globals, file);
 
   const InterruptGuard guard(InterruptGuard::Second::EndsTheProgram);
-  Chunks runner(model, size, device->free_memory(file.size()));
+  Chunks runner(model, compute::prompt_precision(*device, globals.exact), size, device->free_memory(file.size()));
   Score score;
   Progress progress(chunks, globals.quiet);
   const auto show = [&](std::size_t done) {

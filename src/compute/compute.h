@@ -109,6 +109,11 @@ struct Rates {
   std::string instructions;     // that the products were measured with
 };
 
+// How products and attention are rounded. Exact: the bits of docs/numerics.md, the same on every machine. Fast: as a
+// device does them fastest, close to the exact ones; the bits then depend on the device, but still not on the batch, nor
+// on the number of threads.
+enum class Precision { Exact, Fast };
+
 // One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
 // carried out in the order they were asked for; a device with a queue of its own may do so later, but before read(),
 // copy_page() and write_page() return. What spans refer to is no longer needed when a call returns.
@@ -118,13 +123,18 @@ class Device {
 
   virtual std::string name() const = 0;  // as in "AVX-512 (VNNI)"
   virtual int threads() const = 0;
-  // Whether its results are, to the bit, those that docs/numerics.md states.
+  // Whether its exact results are, to the bit, those that docs/numerics.md states.
   virtual bool exact() const = 0;
   // The most rows of a batch that are faster together than one half after the other.
   virtual std::size_t batch_rows() const = 0;
 
   // Measures what it can do at most, in about a second; nothing where the device is this machine's processors.
   virtual std::optional<Rates> measure_rates() { return std::nullopt; }
+
+  // Whether Fast differs from Exact here.
+  virtual bool has_fast_mode() const { return false; }
+  // Holds for the operations that follow; Exact at first.
+  virtual void set_precision(Precision) {}
 
   // Tells of all weights that will be used, matrices and gains of norms: a device with memory of its own copies them
   // there, or throws a base::Error that says how much they take and how much is free.
@@ -178,11 +188,12 @@ class Device {
                          Activations& out) = 0;
 };
 
-enum class Isa { Scalar, Avx2, Avx512 };
+enum class Isa { Scalar, Avx2, Avx512, Amx };
 
-// A device on `threads` threads of this machine's processors, with the best instruction set they have: Avx512 means F,
-// BW, DQ, VL and VNNI, Avx2 means AVX2, FMA and F16C. `forced`, or else SMOLLM3_CPU=scalar|avx2|avx512 in the
-// environment, picks one instead; an Error if it is unknown or the processor lacks it.
+// A device on `threads` threads of this machine's processors, with the best instruction set they have: Amx means tiles of
+// int8 and BF16, granted by the system, and Avx512; Avx512 means F, BW, DQ, VL and VNNI, Avx2 means AVX2, FMA and F16C.
+// `forced`, or else SMOLLM3_CPU=scalar|avx2|avx512|amx in the environment, picks one instead; an Error if it is unknown
+// or the processor lacks it. Amx alone has a fast mode.
 std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced = std::nullopt);
 
 // Whether this machine's processors can run the instruction set.
@@ -204,5 +215,11 @@ struct ChosenDevice {
 
 // Auto: the GPU in builds with CUDA where there is one, else the CPU. Cuda: the GPU, or an Error that says why not.
 ChosenDevice make_device(DeviceKind kind, int threads);
+
+// How prompts are to be computed: as fast as the device can, unless exact ones are wanted.
+Precision prompt_precision(const Device& device, bool exact);
+
+// "exact" if what the device computes with this precision has, to the bit, the values of docs/numerics.md, else "fast".
+std::string mode(const Device& device, Precision precision);
 
 }  // namespace compute

@@ -23,4 +23,12 @@ ChosenDevice make_device(DeviceKind kind, int threads) {
 
 #endif
 
+Precision prompt_precision(const Device& device, bool exact) {
+  return device.has_fast_mode() && !exact ? Precision::Fast : Precision::Exact;
+}
+
+std::string mode(const Device& device, Precision precision) {
+  return device.exact() && precision == Precision::Exact ? "exact" : "fast";
+}
+
 }  // namespace compute

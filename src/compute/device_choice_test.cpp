@@ -19,6 +19,19 @@ TEST(DeviceChoice, TheCpuIsAlwaysThere) {
   EXPECT_EQ(chosen.note, "");
 }
 
+TEST(DeviceChoice, PromptsAreExactWhereNothingIsFasterOrIfThatIsWanted) {
+  for (const Isa isa : {Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Amx}) {
+    if (!supported(isa)) continue;
+    const auto device = make_cpu_device(1, isa);
+    const bool fast = isa == Isa::Amx;
+    EXPECT_EQ(device->has_fast_mode(), fast);
+    EXPECT_EQ(prompt_precision(*device, false), fast ? Precision::Fast : Precision::Exact);
+    EXPECT_EQ(mode(*device, prompt_precision(*device, false)), fast ? "fast" : "exact");
+    EXPECT_EQ(prompt_precision(*device, true), Precision::Exact);
+    EXPECT_EQ(mode(*device, prompt_precision(*device, true)), "exact");
+  }
+}
+
 void expect_no_gpu(const std::string& why) {
   try {
     make_device(DeviceKind::Cuda, 1);

@@ -78,6 +78,7 @@ struct Engine::State {
         chat_template(smollm3::ChatTemplate::of(file)),
         model(file, device, options.context),
         kv_shape(model.kv_shape(options.kv_type)),
+        prompt_precision(compute::prompt_precision(device, options.exact)),
         budget(device.free_memory(file.size())),
         context(static_cast<std::uint32_t>(choose_context(options.context, model.config(), kv_shape, budget))),
         pool(device, kv_shape, context, budget) {
@@ -105,7 +106,8 @@ struct Engine::State {
   Computed begin(Job& job);
   bool compute_prompt(Job& job, Computed& conversation);
   Finish generate(Job& job, Computed& conversation, Sampler& sampler);
-  void forward(Computed& conversation, std::span<const Token> tokens, smollm3::Chunk::Logits logits);
+  void forward(Computed& conversation, std::span<const Token> tokens, smollm3::Chunk::Logits logits,
+               compute::Precision precision);
   void keep(Computed conversation);
 
   gguf::File file;
@@ -115,6 +117,7 @@ struct Engine::State {
   smollm3::ChatTemplate chat_template;
   smollm3::Model model;
   compute::KvShape kv_shape;
+  compute::Precision prompt_precision;
   std::uint64_t budget;
   std::uint32_t context;
   smollm3::PagePool pool;
@@ -216,13 +219,14 @@ Computed Engine::State::begin(Job& job) {
 }
 
 // Runs the next tokens of a conversation, making room by forgetting others.
-void Engine::State::forward(Computed& conversation, std::span<const Token> tokens, smollm3::Chunk::Logits wanted) {
+void Engine::State::forward(Computed& conversation, std::span<const Token> tokens, smollm3::Chunk::Logits wanted,
+                            compute::Precision precision) {
   while (!conversation.sequence.reserve(tokens.size())) {
     if (kept.empty()) throw Error("context", "the key/value cache is full", "start a new conversation or raise --ctx");
     kept.pop_back();
   }
   const smollm3::Chunk chunk{.sequence = &conversation.sequence, .tokens = tokens, .logits = wanted};
-  const std::span<const float> result = model.forward({&chunk, 1}, kv_shape);
+  const std::span<const float> result = model.forward({&chunk, 1}, kv_shape, precision);
   conversation.tokens.insert(conversation.tokens.end(), tokens.begin(), tokens.end());
   logits.assign(result.begin(), result.end());
 }
@@ -235,7 +239,8 @@ bool Engine::State::compute_prompt(Job& job, Computed& conversation) {
     if (job.cancelled) return false;
     const std::size_t count = std::min(prompt.size() - at, model.max_batch());
     const bool last = at + count == prompt.size();
-    forward(conversation, prompt.subspan(at, count), last ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None);
+    forward(conversation, prompt.subspan(at, count), last ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None,
+            prompt_precision);
     at += count;
     job.listener({.prompt_done = static_cast<std::uint32_t>(at), .usage = job.usage});
   }
@@ -267,7 +272,7 @@ Finish Engine::State::generate(Job& job, Computed& conversation, Sampler& sample
     }
     dismiss_cancelled();
     if (job.cancelled) return Finish::Cancelled;
-    forward(conversation, {&token, 1}, smollm3::Chunk::Logits::Last);
+    forward(conversation, {&token, 1}, smollm3::Chunk::Logits::Last, compute::Precision::Exact);
   }
 }
 
@@ -312,7 +317,7 @@ const smollm3::Tokenizer& Engine::tokenizer() const { return state_->tokenizer; 
 const smollm3::ChatTemplate& Engine::chat_template() const { return state_->chat_template; }
 std::string Engine::device_name() const { return state_->device.name(); }
 std::string Engine::device_note() const { return state_->chosen.note; }
-std::string Engine::mode() const { return state_->device.exact() ? "exact" : "fast"; }
+std::string Engine::mode() const { return compute::mode(state_->device, state_->prompt_precision); }
 int Engine::threads() const { return state_->device.threads(); }
 std::uint32_t Engine::context() const { return state_->context; }
 

@@ -24,6 +24,7 @@ struct Options {
   int threads = 0;            // 0: as many as there are processors
   std::uint32_t context = 0;  // positions a conversation may have; 0: a default that fits into memory
   quant::Type kv_type = quant::Type::F16;
+  bool exact = false;         // prompts too are computed exactly, where something faster is built in
 };
 
 struct Request {
@@ -98,7 +99,7 @@ class Engine {
   const smollm3::ChatTemplate& chat_template() const;
   std::string device_name() const;
   std::string device_note() const;  // as of compute::ChosenDevice
-  std::string mode() const;        // "exact" or "fast"
+  std::string mode() const;        // how prompts are computed: "exact" or "fast", as of compute::mode
   int threads() const;
   std::uint32_t context() const;   // positions a conversation may have
 

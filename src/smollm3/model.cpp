@@ -92,8 +92,10 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
   return b.tokens.size();
 }
 
-std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache) {
+std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache,
+                                      compute::Precision precision) {
   Buffers& b = *buffers_;
+  device_.set_precision(precision);
   std::size_t count = lay_out(chunks);
   if (count == 0) return {};
   compute::View x = b.x.first(count);
@@ -159,6 +161,7 @@ std::span<const float> Model::output(compute::View x) {
   Buffers& b = *buffers_;
   if (x.rows > b.logits.view().rows) b.logits = device_.allocate(x.rows, config_.vocab);
   const compute::View logits = b.logits.first(x.rows);
+  device_.set_precision(compute::Precision::Exact);
   device_.rms_norm(x, weights_.output_norm, config_.norm_epsilon, *b.normed);
   device_.matmul(*b.normed, {{weights_.output, logits}});
   return device_.read(logits);

@@ -34,7 +34,7 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
 
 std::vector<compute::Isa> runnable_isas() {
   std::vector<compute::Isa> isas;
-  for (const compute::Isa isa : {compute::Isa::Scalar, compute::Isa::Avx2, compute::Isa::Avx512}) {
+  for (const compute::Isa isa : {compute::Isa::Scalar, compute::Isa::Avx2, compute::Isa::Avx512, compute::Isa::Amx}) {
     if (compute::supported(isa)) isas.push_back(isa);
   }
   return isas;

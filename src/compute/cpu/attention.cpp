@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 namespace compute::cpu {
 namespace {
@@ -64,7 +65,8 @@ float* Attention::room_for(std::size_t floats) {
   return states_.data();
 }
 
-void Attention::run(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows, float* out) {
+void Attention::run(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows, Precision precision,
+                    float* out) {
   const std::size_t group = q.cols / shape.head_size / shape.kv_heads;
   const Job job{
       .shape = shape,
@@ -76,6 +78,7 @@ void Attention::run(const KvShape& shape, std::size_t layer, View q, std::span<c
       .state_size = group * (shape.head_size + state_header),
       .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_size))),
   };
+  if (precision == Precision::Fast && kernels_.attend_prompt != nullptr) return by_prompts(job);
   // Rows of a prompt share their sequence's blocks, so a part takes several, as long as there are parts for all
   // threads.
   const std::size_t wanted_parts = 4 * static_cast<std::size_t>(pool_.size());
@@ -151,6 +154,49 @@ void Attention::by_spans(const Job& job) {
     job.finish(kernels_, total, row, head);
   };
   pool_.run(static_cast<int>(job.rows.size() * heads), merge_all);
+}
+
+// A part is one head and consecutive positions of one sequence.
+void Attention::by_prompts(const Job& job) {
+  // Each part packs all keys and values before it, so it should have many rows, as long as there are parts for all
+  // threads.
+  const std::size_t wanted_parts = 4 * static_cast<std::size_t>(pool_.size());
+  const std::size_t most = std::clamp<std::size_t>(job.rows.size() * job.shape.kv_heads / wanted_parts, 64, 256);
+  struct Piece {
+    std::size_t first;
+    std::size_t rows;
+  };
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < job.rows.size(); ++i) {
+    const bool follows = i != 0 && job.rows[i].pages.data() == job.rows[i - 1].pages.data() &&
+                         job.rows[i].position == job.rows[i - 1].position + 1;
+    if (!follows || pieces.back().rows == most) pieces.push_back({i, 0});
+    ++pieces.back().rows;
+  }
+  const std::size_t scratch = kernels_.prompt_scratch(most * job.group, job.shape.head_size) / sizeof(float);
+  float* memory = room_for(static_cast<std::size_t>(pool_.size()) * scratch);
+  pool_.run(static_cast<int>(pieces.size() * job.shape.kv_heads), [&](int part, int thread) {
+    const std::size_t head = static_cast<std::size_t>(part) % job.shape.kv_heads;
+    // Later rows see more: the largest parts first, so that all threads finish together.
+    const Piece& piece = pieces[pieces.size() - 1 - static_cast<std::size_t>(part) / job.shape.kv_heads];
+    const std::size_t column = head * job.group * job.shape.head_size;
+    kernels_.attend_prompt({
+        .pages = job.rows[piece.first].pages.data(),
+        .key_offset = job.shape.key_offset(job.layer, head),
+        .value_offset = job.shape.value_offset(job.layer, head),
+        .half = job.shape.type == quant::Type::F16,
+        .head_size = job.shape.head_size,
+        .first_position = job.rows[piece.first].position,
+        .rows = piece.rows,
+        .queries = job.group,
+        .q = job.q.data + piece.first * job.q.stride + column,
+        .q_stride = job.q.stride,
+        .scale = job.scale,
+        .out = job.out + piece.first * job.q.cols + column,
+        .out_stride = job.q.cols,
+        .scratch = reinterpret_cast<std::byte*>(memory + static_cast<std::size_t>(thread) * scratch),
+    });
+  });
 }
 
 }  // namespace compute::cpu

@@ -1,5 +1,6 @@
 // How attention is cut into parts for threads. The bits do not depend on the cut: a span of 512 positions is always
-// worked through block by block, and a query's spans are always merged in ascending order.
+// worked through block by block, and a query's spans are always merged in ascending order; the fast mode's kernel takes
+// any rows of a prompt and gives each the same bits.
 #pragma once
 
 #include "base/memory.h"
@@ -14,13 +15,15 @@ class Attention {
   Attention(const Kernels& kernels, base::ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
 
   // out: [rows][q.cols].
-  void run(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows, float* out);
+  void run(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows, Precision precision,
+           float* out);
 
  private:
   struct Job;
 
   void by_rows(const Job& job, std::size_t rows_per_part);
   void by_spans(const Job& job);
+  void by_prompts(const Job& job);
   float* room_for(std::size_t floats);
 
   const Kernels& kernels_;

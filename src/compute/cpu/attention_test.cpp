@@ -188,5 +188,158 @@ INSTANTIATE_TEST_SUITE_P(Isas, ByIsaAndCache,
                                   std::string(quant::type_info(std::get<1>(test.param))->name);
                          });
 
+// Fast mode, on machines that have one.
+class Fast : public testing::TestWithParam<quant::Type> {
+ protected:
+  void SetUp() override { SMOLLM3_NEED_ISA(Isa::Amx); }
+
+  static std::unique_ptr<Device> fast_device(int threads) {
+    auto device = make_cpu_device(threads, Isa::Amx);
+    device->set_precision(Precision::Fast);
+    return device;
+  }
+};
+
+// Normal values, with some large: what attention meets in a trained model, and scores that stay within tens.
+std::vector<float> moderate_values(std::size_t count, Random& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> x(count);
+  for (float& v : x) v = normal(random) * (random() % 100 == 0 ? 4.0F : 1.0F);
+  return x;
+}
+
+std::vector<KvRow> rows_of(const Sequence& sequence, std::size_t first, std::size_t end) {
+  std::vector<KvRow> rows;
+  for (std::size_t p = first; p < end; ++p) rows.push_back({sequence.pages, p});
+  return rows;
+}
+
+// With scores x of queries and keys rounded to BF16 (2⁻⁹ each), a weight is off by at most e^(2⁻⁸ Σ|q k| · scale): the
+// bound follows from that, and from the rounding of weights and values.
+TEST_P(Fast, AgreesWithDouble) {
+  Random random(5);
+  struct Case {
+    std::size_t kv_heads, group, head_size;
+  };
+  for (const auto& [kv_heads, group, head_size] : {Case{1, 4, 128}, Case{2, 3, 48}, Case{2, 1, 16}, Case{1, 7, 64}}) {
+    const KvShape shape{.layers = 2, .kv_heads = kv_heads, .head_size = head_size, .type = GetParam()};
+    const auto device = fast_device(2);
+    Sequence sequence(shape, 1100, random);
+    for (std::size_t layer = 0; layer < 2; ++layer) {
+      sequence.keys[layer] = moderate_values(sequence.keys[layer].size(), random);
+      sequence.values[layer] = moderate_values(sequence.values[layer].size(), random);
+    }
+    sequence.store(*device);
+    const std::size_t cols = kv_heads * group * head_size;
+    for (const auto& [first, end] : {std::pair<std::size_t, std::size_t>{0, 90}, {500, 530}, {1023, 1025}, {1099, 1100}}) {
+      const std::vector<float> q = moderate_values((end - first) * cols, random);
+      const std::vector<float> y = attend(*device, shape, 1, q, rows_of(sequence, first, end));
+      for (std::size_t i = 0; i < end - first; ++i) {
+        const std::size_t position = first + i;
+        for (std::size_t head = 0; head < kv_heads * group; ++head) {
+          const std::size_t kv = head / group * head_size;
+          const float* query = &q[i * cols + head * head_size];
+          const double scale = 1 / std::sqrt(static_cast<double>(head_size));
+          std::vector<double> p(position + 1);
+          double max = -1e300;
+          double worst = 0;  // of the scores' errors
+          for (std::size_t j = 0; j <= position; ++j) {
+            double size = 0;
+            for (std::size_t d = 0; d < head_size; ++d) {
+              const double product = double{query[d]} *
+                                     double{as_cached(sequence.keys[1][j * sequence.cols + kv + d], shape.type)};
+              p[j] += product * scale;
+              size += product * product;
+            }
+            max = std::max(max, p[j]);
+            // Roundings of d independent products: four standard deviations of their sum.
+            worst = std::max(worst, 4 * std::sqrt(size) * scale / 512);
+          }
+          double sum = 0;
+          for (double& v : p) sum += v = std::exp(v - max);
+          for (std::size_t d = 0; d < head_size; ++d) {
+            double exact = 0;
+            double magnitude = 0;
+            for (std::size_t j = 0; j <= position; ++j) {
+              const double v = double{as_cached(sequence.values[1][j * sequence.cols + kv + d], shape.type)};
+              exact += p[j] / sum * v;
+              magnitude += p[j] / sum * std::fabs(v);
+            }
+            ASSERT_NEAR(y[i * cols + head * head_size + d], exact, (2 * worst + 1.0 / 128) * magnitude) << position;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Fast, BitsDependNeitherOnTheCutNorOnThreads) {
+  Random random(6);
+  for (const auto& [kv_heads, group, head_size] :
+       {std::tuple<std::size_t, std::size_t, std::size_t>{1, 4, 128}, {2, 3, 48}}) {
+    const KvShape shape{.layers = 1, .kv_heads = kv_heads, .head_size = head_size, .type = GetParam()};
+    Sequence sequence(shape, 620, random);
+    sequence.store(*fast_device(1));
+    const std::size_t cols = kv_heads * group * head_size;
+    const std::vector<KvRow> rows = rows_of(sequence, 470, 620);
+    const std::vector<float> q = random_values(rows.size() * cols, random);
+    const std::vector<float> expected = attend(*fast_device(1), shape, 0, q, rows);
+    for (const int threads : {2, 3}) {
+      ASSERT_TRUE(same_bits(expected, attend(*fast_device(threads), shape, 0, q, rows))) << threads;
+    }
+    const auto device = fast_device(2);
+    for (const std::size_t cut : {1, 5, 53, 149}) {
+      for (std::size_t i = 0; i < rows.size(); i += cut == 1 ? 19 : cut) {
+        const std::size_t count = std::min(cut, rows.size() - i);
+        ASSERT_TRUE(same_bits(std::span(expected).subspan(i * cols, count * cols),
+                              attend(*device, shape, 0, std::span(q).subspan(i * cols, count * cols),
+                                     std::span(rows).subspan(i, count))))
+            << cut << " from " << i;
+      }
+    }
+  }
+}
+
+// What lies behind a row's position, written later or never, must not reach it, not even as 0 · NaN.
+TEST_P(Fast, NotANumberReachesThoseWhoSeeIt) {
+  Random random(7);
+  const auto device = fast_device(2);
+  const KvShape shape{.layers = 1, .kv_heads = 1, .head_size = 32, .type = GetParam()};
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const bool in_key : {true, false}) {
+      Sequence sequence(shape, 600, random);
+      const std::vector<float> q(600 * 64, 1.0F);
+      (in_key ? sequence.keys : sequence.values)[0][550 * 32 + 3] = bad;
+      sequence.store(*device);
+      const std::vector<float> y = attend(*device, shape, 0, q, rows_of(sequence, 0, 600));
+      for (std::size_t i = 0; i < y.size(); ++i) ASSERT_EQ(std::isnan(y[i]), i / 64 >= 550) << i / 64;
+    }
+  }
+}
+
+TEST_P(Fast, RowsOfSeveralPromptsDoNotMeet) {
+  Random random(8);
+  const auto device = fast_device(3);
+  const KvShape shape{.layers = 1, .kv_heads = 2, .head_size = 64, .type = GetParam()};
+  const std::size_t cols = 4 * 64;
+  Sequence one(shape, 100, random);
+  Sequence other(shape, 700, random);
+  one.store(*device);
+  other.store(*device);
+  std::vector<KvRow> rows = rows_of(one, 0, 100);
+  for (const KvRow& row : rows_of(other, 650, 700)) rows.push_back(row);
+  rows.push_back(rows[3]);
+  const std::vector<float> q = random_values(rows.size() * cols, random);
+  const std::vector<float> together = attend(*device, shape, 0, q, rows);
+  for (const std::size_t i : {0, 63, 64, 99, 100, 149, 150}) {
+    const std::vector<float> alone =
+        attend(*device, shape, 0, std::span(q).subspan(i * cols, cols), std::span(rows).subspan(i, 1));
+    EXPECT_TRUE(same_bits(alone, std::span(together).subspan(i * cols, cols))) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Fast, testing::Values(quant::Type::F16, quant::Type::F32),
+                         [](const auto& test) { return std::string(quant::type_info(test.param)->name); });
+
 }  // namespace
 }  // namespace compute::cpu::test

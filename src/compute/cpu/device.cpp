@@ -28,6 +28,7 @@ constexpr std::size_t panel_rows = 16;       // weight rows that vector kernels 
 constexpr std::size_t max_part_rows = 64;    // weight rows in a part where many activation rows share them
 constexpr std::size_t part_bytes = 1 << 15;  // bytes of weights in a part where few do
 constexpr std::size_t parts_per_thread = 16;
+constexpr std::size_t fast_parts_per_thread = 8;
 
 // Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
 constexpr std::uint64_t spare_memory = 512'000'000;
@@ -98,12 +99,16 @@ class CpuDevice : public Device {
         pool_(threads),
         ranges_(pool_),
         attention_(kernels_, pool_),
-        scratch_(static_cast<std::size_t>(threads) * 2 * block_rows * max_part_rows) {}
+        scratch_(static_cast<std::size_t>(threads) * 2 * (kernels.fast_product != nullptr ? fast_rows : block_rows) *
+                 max_part_rows),
+        fast_scratch_(kernels.fast_product != nullptr ? static_cast<std::size_t>(threads) * fast_scratch_bytes : 0) {}
 
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
   bool exact() const override { return true; }
   std::size_t batch_rows() const override { return 512; }
+  bool has_fast_mode() const override { return kernels_.fast_product != nullptr; }
+  void set_precision(Precision precision) override { precision_ = precision; }
 
   // Weights are used where they lie.
   void prepare(std::span<const Matrix>, std::span<const std::span<const float>>) override {}
@@ -193,31 +198,41 @@ class CpuDevice : public Device {
   void matmul(Activations& input, std::span<const Product> products) override {
     auto& x = dynamic_cast<CpuActivations&>(input);
     std::size_t total_bytes = 0;
+    std::size_t total_rows = 0;
     for (const Product& product : products) {
       row_bytes(product.weight);
       require(product.weight.cols == x.cols() && product.y.rows == x.rows() && product.y.cols == product.weight.rows,
               "matmul", "shapes differ");
       x.make(form_for(product.weight.type), kernels_, pool_);
       total_bytes += product.weight.data.size();
+      total_rows += product.weight.rows;
     }
     // Parts: for each product, groups of rows; for each group, the blocks of activations, so that the group's weights
     // are read from memory once.
     std::vector<Slice> slices;
     std::size_t parts = 0;
     for (const Product& product : products) {
-      const std::size_t rows = rows_per_part(product.weight, x, total_bytes);
-      slices.push_back({parts, rows});
-      parts += (product.weight.rows + rows - 1) / rows * x.blocks();
+      FastProduct* const fast = fast_product(product.weight);
+      const std::size_t blocks = fast != nullptr ? fast_blocks(x) : x.blocks();
+      const std::size_t rows = fast != nullptr ? fast_rows_per_part(total_rows) : rows_per_part(product.weight, x, total_bytes);
+      slices.push_back({parts, rows, blocks, fast});
+      parts += (product.weight.rows + rows - 1) / rows * blocks;
     }
-    ranges_.run(parts, [&](std::size_t part, int) {
+    ranges_.run(parts, [&](std::size_t part, int thread) {
       std::size_t p = products.size() - 1;
       while (slices[p].first_part > part) --p;
       const Product& product = products[p];
-      const std::size_t block = (part - slices[p].first_part) % x.blocks();
-      const std::size_t first = (part - slices[p].first_part) / x.blocks() * slices[p].rows;
-      const std::size_t count = std::min(slices[p].rows, product.weight.rows - first);
-      float* y = product.y.data + block * block_rows * product.y.stride + first;
-      multiply(kernels_, product.weight, first, count, x, block, {y, product.y.stride, product.add});
+      const Slice& slice = slices[p];
+      const std::size_t block = (part - slice.first_part) % slice.blocks;
+      const std::size_t first = (part - slice.first_part) / slice.blocks * slice.rows;
+      const std::size_t count = std::min(slice.rows, product.weight.rows - first);
+      const std::size_t rows = slice.fast != nullptr ? fast_rows : block_rows;
+      const Output out{product.y.data + block * rows * product.y.stride + first, product.y.stride, product.add};
+      if (slice.fast != nullptr) {
+        multiply_fast(slice.fast, product.weight, first, count, x, block, out, thread);
+      } else {
+        multiply(kernels_, product.weight, first, count, x, block, out);
+      }
     });
   }
 
@@ -230,6 +245,9 @@ class CpuDevice : public Device {
     x.make(form_for(gate.type), kernels_, pool_);
     x.make(form_for(up.type), kernels_, pool_);
     CpuActivations& to = reset(hidden, x.rows(), gate.rows);
+    FastProduct* const fast_gate = fast_product(gate);
+    FastProduct* const fast_up = fast_product(up);
+    if (fast_gate != nullptr && fast_up != nullptr) return swiglu_fast(x, gate, fast_gate, up, fast_up, to);
     const std::size_t rows = std::min(max_part_rows, rows_per_part(gate, x, gate.data.size() + up.data.size()));
     const std::size_t parts = (gate.rows + rows - 1) / rows * x.blocks();
     ranges_.run(parts, [&](std::size_t part, int thread) {
@@ -288,7 +306,7 @@ class CpuDevice : public Device {
                  Activations& out) override {
     require(q.rows == rows.size() && q.cols % (shape.head_size * shape.kv_heads) == 0, "attention", "shapes differ");
     check(shape, layer, rows, "attention");
-    attention_.run(shape, layer, q, rows, reset(out, q.rows, q.cols).values());
+    attention_.run(shape, layer, q, rows, precision_, reset(out, q.rows, q.cols).values());
   }
 
  private:
@@ -296,7 +314,9 @@ class CpuDevice : public Device {
 
   struct Slice {
     std::size_t first_part;
-    std::size_t rows;  // of the weight, in each part
+    std::size_t rows;    // of the weight, in each part
+    std::size_t blocks;  // of activation rows
+    FastProduct* fast;   // if it is to be fast
   };
 
   static CpuActivations& reset(Activations& out, std::size_t rows, std::size_t cols) {
@@ -325,6 +345,47 @@ class CpuDevice : public Device {
     std::memcpy(values + slot * value.size_bytes(), value.data(), value.size_bytes());
   }
 
+  // What a weight is multiplied with in the present mode; none, if that is as exact as ever.
+  FastProduct* fast_product(const Matrix& w) const {
+    return precision_ == Precision::Fast && kernels_.fast_product != nullptr ? kernels_.fast_product(w.type) : nullptr;
+  }
+
+  static std::size_t fast_blocks(const CpuActivations& x) { return (x.rows() + fast_rows - 1) / fast_rows; }
+
+  // Weights are unpacked once for all activation rows: parts are as large as leaves each thread a few.
+  std::size_t fast_rows_per_part(std::size_t total_rows) const {
+    constexpr std::size_t unit = 2 * panel_rows;
+    const std::size_t fair = total_rows / (fast_parts_per_thread * static_cast<std::size_t>(pool_.size()));
+    return std::clamp(fair / unit * unit, unit, fast_weight_rows);
+  }
+
+  void multiply_fast(FastProduct* product, const Matrix& w, std::size_t first, std::size_t count,
+                     const CpuActivations& x, std::size_t block, const Output& out, int thread) {
+    const std::size_t bytes = w.data.size() / w.rows;
+    const WeightRows rows{reinterpret_cast<const std::uint8_t*>(w.data.data()) + first * bytes, bytes, count, w.cols};
+    product(rows, x.super(block * (fast_rows / block_rows)), std::min(fast_rows, x.rows() - block * fast_rows), out,
+            &fast_scratch_[static_cast<std::size_t>(thread) * fast_scratch_bytes]);
+  }
+
+  void swiglu_fast(const CpuActivations& x, const Matrix& gate, FastProduct* fast_gate, const Matrix& up,
+                   FastProduct* fast_up, CpuActivations& to) {
+    const std::size_t rows = std::min(max_part_rows, fast_rows_per_part(gate.rows));
+    const std::size_t blocks = fast_blocks(x);
+    ranges_.run((gate.rows + rows - 1) / rows * blocks, [&](std::size_t part, int thread) {
+      const std::size_t block = part % blocks;
+      const std::size_t first = part / blocks * rows;
+      const std::size_t count = std::min(rows, gate.rows - first);
+      float* gated = &scratch_[static_cast<std::size_t>(thread) * 2 * fast_rows * max_part_rows];
+      float* linear = gated + fast_rows * max_part_rows;
+      multiply_fast(fast_gate, gate, first, count, x, block, {gated, max_part_rows, false}, thread);
+      multiply_fast(fast_up, up, first, count, x, block, {linear, max_part_rows, false}, thread);
+      for (std::size_t a = 0; a < std::min(fast_rows, x.rows() - block * fast_rows); ++a) {
+        kernels_.swiglu(gated + a * max_part_rows, linear + a * max_part_rows, count,
+                        to.values() + (block * fast_rows + a) * gate.rows + first);
+      }
+    });
+  }
+
   // Enough parts that all threads finish together, none so small that handing it out costs.
   std::size_t rows_per_part(const Matrix& w, const CpuActivations& x, std::size_t total_bytes) const {
     const std::size_t bytes = w.data.size() / w.rows;
@@ -344,8 +405,10 @@ class CpuDevice : public Device {
   base::ThreadPool pool_;
   Ranges ranges_;
   Attention attention_;
+  Precision precision_ = Precision::Exact;
   std::vector<float> read_;             // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;  // for each thread, the gate and up products of one part
+  base::AlignedBuffer<std::byte> fast_scratch_;  // for each thread, what fast products need
 };
 
 }  // namespace

@@ -31,7 +31,10 @@ TEST_F(Environment, PicksTheInstructionSet) {
   }
   setenv("SMOLLM3_CPU", "", 1);
   const std::string best = make_cpu_device(1)->name();
-  EXPECT_EQ(best, supported(Isa::Avx512) ? "AVX-512 (VNNI)" : supported(Isa::Avx2) ? "AVX2" : "scalar");
+  EXPECT_EQ(best, supported(Isa::Amx)      ? "AMX (int8)"
+                  : supported(Isa::Avx512) ? "AVX-512 (VNNI)"
+                  : supported(Isa::Avx2)   ? "AVX2"
+                                           : "scalar");
   for (const char* unknown : {"AVX2", "avx", "sse", "neon"}) {
     setenv("SMOLLM3_CPU", unknown, 1);
     EXPECT_THROW(make_cpu_device(1), base::Error) << unknown;
@@ -87,7 +90,7 @@ TEST(Device, ProductsOfOneInputShareAPhase) {
 
 TEST(Device, ProductsAreAddedToWhatIsThere) {
   Random random(3);
-  for (const Isa isa : {Isa::Scalar, Isa::Avx2, Isa::Avx512}) {
+  for (const Isa isa : {Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Amx}) {
     if (!supported(isa)) continue;
     const auto device = make_cpu_device(2, isa);
     for (const quant::Type type : all_types()) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "compute/cpu/tile_permission.h"
 
 namespace compute {
 
@@ -12,6 +13,8 @@ namespace compute {
 bool supported(Isa isa) {
   __builtin_cpu_init();
   switch (isa) {
+    case Isa::Amx:
+      return supported(Isa::Avx512) && cpu::tiles_permitted();
     case Isa::Avx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -37,8 +40,9 @@ std::optional<Isa> isa_from_environment() {
   if (name == "scalar") return Isa::Scalar;
   if (name == "avx2") return Isa::Avx2;
   if (name == "avx512") return Isa::Avx512;
+  if (name == "amx") return Isa::Amx;
   throw base::Error("SMOLLM3_CPU", "\"" + std::string(name) + "\" is not an instruction set",
-                    "set it to scalar, avx2 or avx512, or unset it");
+                    "set it to scalar, avx2, avx512 or amx, or unset it");
 }
 
 }  // namespace
@@ -52,6 +56,7 @@ Isa choose_isa(std::optional<Isa> forced) {
     }
     return *forced;
   }
+  if (supported(Isa::Amx)) return Isa::Amx;
   if (supported(Isa::Avx512)) return Isa::Avx512;
   if (supported(Isa::Avx2)) return Isa::Avx2;
   return Isa::Scalar;
@@ -59,6 +64,7 @@ Isa choose_isa(std::optional<Isa> forced) {
 
 const Kernels& kernels_for(Isa isa) {
 #if defined(__x86_64__)
+  if (isa == Isa::Amx) return amx_kernels();
   if (isa == Isa::Avx512) return avx512_kernels();
   if (isa == Isa::Avx2) return avx2_kernels();
 #endif

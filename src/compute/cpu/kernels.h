@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "quant/type.h"
+
 namespace compute::cpu {
 
 // 256 activations as K-quants take them: x ≈ d * q.
@@ -48,6 +50,13 @@ using SuperProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n,
 using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
 using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
+// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows, given as
+// blocks of block_rows, the last with the rest, one after the other. scratch: fast_scratch_bytes on a cache line.
+using FastProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out, std::byte* scratch);
+inline constexpr std::size_t fast_rows = 512;
+inline constexpr std::size_t fast_weight_rows = 128;
+inline constexpr std::size_t fast_scratch_bytes = std::size_t{384} << 10;
+
 // A block of 64 positions of one key/value head, seen by some query heads of one row.
 struct AttentionBlock {
   const void* keys;    // [head_size][64]
@@ -65,12 +74,33 @@ struct AttentionBlock {
 // values.
 inline constexpr std::size_t state_header = 16;
 
+// Consecutive positions of one sequence, and the query heads of one key/value head for each.
+struct PromptPart {
+  const std::byte* const* pages;  // of the sequence
+  std::size_t key_offset;         // in a page
+  std::size_t value_offset;
+  bool half;  // F16, else F32
+  std::size_t head_size;
+  std::size_t first_position;
+  std::size_t rows;     // positions
+  std::size_t queries;  // of each
+  const float* q;       // row i at q + i * q_stride: [queries][head_size]
+  std::size_t q_stride;
+  float scale;
+  float* out;  // as q
+  std::size_t out_stride;
+  std::byte* scratch;  // prompt_scratch() bytes, on a cache line
+};
+
 struct Kernels {
   const char* name;
 
   // cols / 256 SuperRows, `stride` apart; cols / 32 SmallRows likewise.
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
+
+  // The product for a type with blocks of 256; none where Fast is Exact.
+  FastProduct* (*fast_product)(quant::Type type) = nullptr;
 
   SuperProduct* product_q2_k;
   SuperProduct* product_q3_k;
@@ -98,12 +128,17 @@ struct Kernels {
   void (*attend)(const AttentionBlock& block);                            // adds one block to the states
   void (*merge)(const float* span, std::size_t head_size, float* total);  // adds a span's state to the total
   void (*finish)(const float* state, std::size_t head_size, float* out);  // the weighted mean
+
+  // Attention in the fast mode, where there is one.
+  void (*attend_prompt)(const PromptPart& part) = nullptr;
+  std::size_t (*prompt_scratch)(std::size_t queries, std::size_t head_size) = nullptr;  // queries: rows * queries
 };
 
 const Kernels& scalar_kernels();
 #if defined(__x86_64__)
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& amx_kernels();
 #endif
 
 }  // namespace compute::cpu

@@ -122,6 +122,7 @@ void fill(SuperRow& row, Random& random) {
 
 const Kernels& kernels_of(Isa isa) {
 #if defined(__x86_64__)
+  if (isa == Isa::Amx) return amx_kernels();
   if (isa == Isa::Avx512) return avx512_kernels();
   if (isa == Isa::Avx2) return avx2_kernels();
 #endif

@@ -34,11 +34,14 @@ inline const std::vector<quant::Type>& small_types() {
 }
 
 inline const std::vector<Isa>& vector_isas() {
-  static const std::vector<Isa> isas = {Isa::Avx2, Isa::Avx512};
+  static const std::vector<Isa> isas = {Isa::Avx2, Isa::Avx512, Isa::Amx};
   return isas;
 }
 
-inline std::string isa_name(Isa isa) { return isa == Isa::Avx512 ? "avx512" : isa == Isa::Avx2 ? "avx2" : "scalar"; }
+inline std::string isa_name(Isa isa) {
+  static const char* const names[] = {"scalar", "avx2", "avx512", "amx"};
+  return names[static_cast<std::size_t>(isa)];
+}
 
 // A weight that owns its bytes. Every bit of a quantised block is random, scales included, except that the binary16
 // factors are finite; some are zero, negative or subnormal.

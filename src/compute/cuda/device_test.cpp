@@ -151,6 +151,8 @@ class CudaDevice : public testing::Test {
 TEST_F(CudaDevice, SaysWhatItIs) {
   EXPECT_NE(device().name(), "");
   EXPECT_FALSE(device().exact());
+  EXPECT_FALSE(device().has_fast_mode());
+  EXPECT_EQ(mode(device(), prompt_precision(device(), false)), "fast");
   EXPECT_GE(device().batch_rows(), 512u);
   EXPECT_GT(device().free_memory(0), 100'000'000u);
   const std::optional<Rates> rates = device().measure_rates();
