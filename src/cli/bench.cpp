@@ -231,7 +231,8 @@ std::string describe(const compute::Rates& limits) {
   const std::string products =
       limits.int8_per_second == limits.float_per_second
           ? fmt::format("{:.1f} Tops/s", limits.float_per_second * 1e-12)
-          : fmt::format("{:.2f} Tops/s int8, {:.2f} float", limits.int8_per_second * 1e-12,
+          : fmt::format("{:.2f} Tops/s int8, {}{:.2f} float", limits.int8_per_second * 1e-12,
+                        limits.bf16_per_second > 0 ? fmt::format("{:.2f} BF16, ", limits.bf16_per_second * 1e-12) : "",
                         limits.float_per_second * 1e-12);
   return fmt::format("limits: reading {:.1f} GB/s · {} ({})", limits.bytes_per_second * 1e-9, products,
                      limits.instructions);
@@ -268,7 +269,7 @@ int bench(const Options& options, const Globals& globals) {
                                 options.repeat));
     });
     progress.clear();
-    const Workload work = test.prompt ? prompt_workload(model, runner.kv(), test.tokens, test.depth)
+    const Workload work = test.prompt ? prompt_workload(model, runner.kv(), precision, test.tokens, test.depth)
                                       : decode_workload(model, runner.kv(), test.tokens, test.depth, test.batch);
     const double limit = static_cast<double>(test.tokens * test.batch) / work.least_seconds(limits);
     results.push_back({test, speed, speed / limit});
@@ -299,9 +300,9 @@ void add_bench(CommandLine& line) {
   command.notes(
       "pp is prompt processing, tg the generation of text. The limit is the least time that the bytes and\n"
       "operations of a test can take at the rates measured first: reading as many bytes as the model has,\n"
-      "int8 dot products for quantised weights, float products for attention and other weights; on a GPU\n"
-      "products of halves for all. Known positions are filled with random keys and values instead of\n"
-      "being computed.\n"
+      "int8 dot products for quantised weights, float products for attention and other weights, BF16 ones\n"
+      "for attention of prompts in the fast mode (AMX); on a GPU products of halves for all. Known\n"
+      "positions are filled with random keys and values instead of being computed.\n"
       "\n"
       "Example:\n"
       "  smollm3 --threads 2 bench -p 512 -n 64 -d 0 -b 1,16");

@@ -1,7 +1,8 @@
 // Each kernel is a loop of one instruction, or one pattern of loads, at the highest rate it can have: a compiler's
 // version of the same loop measures the compiler. Hence assembly; processors without a version here run the portable
 // loops.
-//   products   12 independent accumulators, enough to hide the latency of any processor's dot product or FMA
+//   products   12 independent accumulators, enough to hide the latency of any processor's dot product or FMA; with AMX
+//              four, of a tile each
 //   reading    two lines each at four places, a stride apart: next to each other, or in four streams
 #include "cli/limits.h"
 
@@ -18,6 +19,7 @@
 
 #include "base/resources.h"
 #include "compute/compute.h"
+#include "compute/cpu/tiles.h"
 
 namespace cli {
 namespace {
@@ -33,6 +35,8 @@ struct Kernels {
   void (*float_products)(std::uint64_t rounds);
   double float_operations;
   void (*read)(const std::byte* begin, std::size_t stride, std::size_t step, std::size_t rounds);
+  void (*bf16_products)(std::uint64_t rounds) = nullptr;  // if there are such
+  double bf16_operations = 0;
 };
 
 #if defined(__x86_64__)
@@ -78,6 +82,30 @@ void read_avx2(const std::byte* begin, std::size_t stride, std::size_t step, std
   SMOLLM3_READ("vmovups", "ymm");
 }
 
+void int8_amx(std::uint64_t rounds) {
+  const compute::cpu::Tiles tiles;
+  for (; rounds > 0; --rounds) {
+    compute::cpu::tile_dot_signed<0, 4, 6>();
+    compute::cpu::tile_dot_signed<1, 4, 7>();
+    compute::cpu::tile_dot_signed<2, 5, 6>();
+    compute::cpu::tile_dot_signed<3, 5, 7>();
+  }
+}
+
+void bf16_amx(std::uint64_t rounds) {
+  const compute::cpu::Tiles tiles;
+  for (; rounds > 0; --rounds) {
+    compute::cpu::tile_dot_bf16<0, 4, 6>();
+    compute::cpu::tile_dot_bf16<1, 4, 7>();
+    compute::cpu::tile_dot_bf16<2, 5, 6>();
+    compute::cpu::tile_dot_bf16<3, 5, 7>();
+  }
+}
+
+constexpr double tile_outputs = 16 * 16;  // of a product of tiles, each of 64 int8 products or 32 of BF16
+
+constexpr Kernels amx = {"AMX and AVX-512", int8_amx,    4 * tile_outputs * 64 * 2, float_avx512, 12 * 16 * 2,
+                         read_avx512,       bf16_amx,    4 * tile_outputs * 32 * 2};
 constexpr Kernels avx512 = {"AVX-512 VNNI", int8_avx512, 12 * 64 * 2, float_avx512, 12 * 16 * 2, read_avx512};
 constexpr Kernels avx2 = {"AVX2", int8_avx2, 12 * 32 * 2, float_avx2, 12 * 8 * 2, read_avx2};
 
@@ -126,6 +154,7 @@ constexpr Kernels portable = {"portable loops", int8_portable,      2 * portable
 
 const Kernels& best_kernels() {
 #if defined(__x86_64__)
+  if (compute::supported(compute::Isa::Amx)) return amx;
   if (compute::supported(compute::Isa::Avx512)) return avx512;
   if (compute::supported(compute::Isa::Avx2)) return avx2;
 #endif
@@ -196,6 +225,9 @@ compute::Rates measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes)
   return {.bytes_per_second = read_rate(pool, kernels, model_bytes),
           .int8_per_second = product_rate(pool, kernels.int8_products, kernels.int8_operations),
           .float_per_second = product_rate(pool, kernels.float_products, kernels.float_operations),
+          .bf16_per_second = kernels.bf16_products == nullptr
+                                 ? 0
+                                 : product_rate(pool, kernels.bf16_products, kernels.bf16_operations),
           .instructions = kernels.name};
 }
 

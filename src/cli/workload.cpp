@@ -64,7 +64,8 @@ double position_bytes(const compute::KvShape& kv) {
 }  // namespace
 
 double Workload::least_seconds(const compute::Rates& limits) const {
-  const double computing = int8_operations / limits.int8_per_second + float_operations / limits.float_per_second;
+  double computing = int8_operations / limits.int8_per_second + float_operations / limits.float_per_second;
+  if (bf16_operations > 0) computing += bf16_operations / limits.bf16_per_second;
   return std::max(bytes / limits.bytes_per_second, computing);
 }
 
@@ -72,16 +73,17 @@ std::uint64_t weight_bytes(const smollm3::Model& model) {
   return bytes_of(weights_of_all_tokens(model)) + bytes_of(weights_of_logits(model));
 }
 
-Workload prompt_workload(const smollm3::Model& model, const compute::KvShape& kv, std::size_t tokens,
-                         std::size_t depth) {
+Workload prompt_workload(const smollm3::Model& model, const compute::KvShape& kv, compute::Precision precision,
+                         std::size_t tokens, std::size_t depth) {
   const Matrices of_all = weights_of_all_tokens(model);
   const Matrices of_logits = weights_of_logits(model);
   Workload work;
   add_products(work, of_all, to_double(tokens));
   add_products(work, of_logits, 1);
   const double layers = to_double(model.config().layers);
-  work.float_operations += (layers - 1) * attention_operations(model.config(), positions_seen(tokens, depth)) +
-                           attention_operations(model.config(), to_double(depth + tokens));
+  (precision == compute::Precision::Fast ? work.bf16_operations : work.float_operations) +=
+      (layers - 1) * attention_operations(model.config(), positions_seen(tokens, depth)) +
+      attention_operations(model.config(), to_double(depth + tokens));
   work.bytes = to_double(bytes_of(of_logits));
   for (std::size_t at = 0; at < tokens; at += model.max_batch()) {
     work.bytes += to_double(bytes_of(of_all)) +

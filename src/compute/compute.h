@@ -106,6 +106,7 @@ struct Rates {
   double bytes_per_second = 0;  // read from its memory
   double int8_per_second = 0;   // operations of products of quantised weights: a product and a sum for each weight
   double float_per_second = 0;  // operations of all other products
+  double bf16_per_second = 0;   // instead, for attention of prompts, where that is done in BF16 in the fast mode
   std::string instructions;     // that the products were measured with
 };
 

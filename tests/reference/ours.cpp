@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -26,10 +27,14 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
     if (!sequence.reserve(count)) throw std::runtime_error("the pool is too small");
     const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count),
                                smollm3::Chunk::Logits::All};
-    const std::span<const float> rows = model.forward({&chunk, 1}, cache);
+    const std::span<const float> rows = model.forward({&chunk, 1}, cache, run.precision);
     logits.insert(logits.end(), rows.begin(), rows.end());
   }
   return logits;
+}
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
 std::vector<compute::Isa> runnable_isas() {
@@ -104,6 +109,11 @@ Distance distance(const Rows& expected, std::span<const float> got) {
   std::ranges::nth_element(errors, middle);
   d.median_error = *middle;
   return d;
+}
+
+void add(Distance& mean, const Distance& sample, std::uint64_t samples) {
+  mean.mean_kl += sample.mean_kl / static_cast<double>(samples);
+  mean.relative_error += sample.relative_error / static_cast<double>(samples);
 }
 
 }  // namespace reference

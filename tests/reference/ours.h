@@ -18,12 +18,15 @@ struct Run {
   quant::Type kv = quant::Type::F32;
   int threads = 2;
   std::optional<compute::Isa> isa = std::nullopt;  // of the CPU
+  compute::Precision precision = compute::Precision::Exact;
   std::uint32_t context = 0;             // as --ctx
   std::vector<std::size_t> chunks = {};  // sizes of the batches, over and over; none: as large as may be
 };
 
 // One row of `vocab` logits for each token.
 std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_t> tokens, const Run& run = {});
+
+bool same_bits(std::span<const float> a, std::span<const float> b);
 
 // The instruction sets this machine can run, the scalar kernels first.
 std::vector<compute::Isa> runnable_isas();
@@ -37,5 +40,8 @@ struct Distance {
   double mean_kl = 0;         // mean Kullback-Leibler divergence from the reference's distribution, in nats
 };
 Distance distance(const Rows& expected, std::span<const float> got);
+
+// Adds one of so many samples to a mean of relative errors and KLs.
+void add(Distance& mean, const Distance& sample, std::uint64_t samples);
 
 }  // namespace reference

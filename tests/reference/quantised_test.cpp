@@ -44,12 +44,6 @@ TEST_P(BlockTypes, EqualTheRoundedReferenceInOneLayer) {
   }
 }
 
-// One of so many samples whose mean is wanted.
-void add(Distance& mean, const Distance& sample, std::uint64_t samples) {
-  mean.mean_kl += sample.mean_kl / static_cast<double>(samples);
-  mean.relative_error += sample.relative_error / static_cast<double>(samples);
-}
-
 TEST_P(BlockTypes, AreAsFarFromTheReferenceAsTheRoundingMakesThem) {
   for (const RandomModel& shape : models_of(GetParam(), 6)) {
     const TemporaryModel model(shape);

@@ -43,10 +43,6 @@ const Subject subjects[] = {
     {"Q4_K_M", [](std::string_view tensor) { return q4_k_m(tensor, 4); }},
 };
 
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
-}
-
 class SameBits : public testing::TestWithParam<Subject> {
  protected:
   const RandomModel shape_{

@@ -42,7 +42,7 @@ int load32(const void* p) {
 // Sums are laid out as [tile of activations][panel][row][lane], in pairs of panels.
 constexpr std::size_t pair_floats = 2 * tile_rows * lanes;  // of one tile of activations
 
-constexpr std::size_t least_rows = 5;  // activation rows from which on tiles are faster
+constexpr std::size_t least_exact_rows = tile_rows;  // activation rows from which on exact products are faster on tiles
 
 // Asks memory for the blocks that weight rows from r on have in columns of block b: the processor does not follow that
 // many rows by itself.
@@ -163,8 +163,7 @@ void unpack_exact(const std::uint8_t* p, std::size_t stride, ExactPanel& panel, 
 
 // One step: a block of 256 columns of some tiles of activations and some panels.
 struct ExactStep {
-  const SuperRow* x[2];  // the first row of each tile of activations
-  std::size_t last;      // row of a tile
+  const SuperRow* x[2];         // the first row of each tile of activations
   const ExactFactors* factors;  // of each panel
   float* sums;                  // [tile of activations][2][row][lane]
   __mmask16 keep;               // none, if sums begin with it, or all
@@ -178,7 +177,7 @@ template <typename Format, std::size_t A, std::size_t P, std::size_t piece>
     const std::size_t p = v % P;
     const std::size_t row = v / P % tile_rows;
     const std::size_t a = v / P / tile_rows;
-    const SuperRow* x = step.x[a] + (A == 2 || row < step.last ? row : step.last);  // pairs of tiles are whole
+    const SuperRow* x = step.x[a] + row;
     const ExactFactors& f = step.factors[p];
     const std::int32_t* high = products[(a * P + p) * 2] + row * lanes;
     const std::int32_t* low = products[(a * P + p) * 2 + 1] + row * lanes;
@@ -249,10 +248,10 @@ template <typename Format, std::size_t A, std::size_t P>
   if constexpr (A * P == 2) tile_store<3>(products[3], tile_row_bytes);
 }
 
-// Up to P panels of weight rows from r on, with at most 16 activation rows.
+// P panels of weight rows from r on, with one tile of activations.
 template <typename Format, std::size_t P>
-void multiply_few(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
-  ExactStep before{{x, x}, 0, s.factors[1], s.unused[0][0], 0};
+void multiply_tile(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x) {
+  ExactStep before{{x, x}, s.factors[1], s.unused[0][0], 0};
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
     ask_for_next<Format::block_bytes * P * lanes>(w, r + P * lanes, b);
     for (std::size_t p = 0; p < P; ++p) {
@@ -260,18 +259,18 @@ void multiply_few(ExactScratch& s, const WeightRows& w, std::size_t r, const Sup
         unpack_exact<Format>(bytes, stride, s.panels[p], s.factors[b % 2][p]);
       });
     }
-    const SuperRow* block = x + b * n;
-    const ExactStep step{{block, block}, n - 1, s.factors[b % 2], s.sums[0][0], keep(b == 0)};
+    const SuperRow* block = x + b * tile_rows;
+    const ExactStep step{{block, block}, s.factors[b % 2], s.sums[0][0], keep(b == 0)};
     run_step<Format, 1, P>(step, s.panels, s.products[b % 2], before, s.products[1 - b % 2]);
     before = step;
   }
   add_all<Format, 1, P>(before, s.products[(w.cols / 256 - 1) % 2]);
 }
 
-// Two panels of weight rows from r on, with more than 16 activation rows. Tiles of activations go in pairs, which each
-// panel is multiplied with in turn.
+// Up to two panels of weight rows from r on, with more than one tile of activations. Tiles go in pairs, which each panel
+// is multiplied with in turn.
 template <typename Format>
-void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
+void multiply_tiles(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
   const std::size_t tiles = tiles_of(n);
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
     ask_for_next<Format::block_bytes * 2 * lanes>(w, r + 2 * lanes, b);
@@ -282,12 +281,11 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
       });
     }
     const SuperRow* block = x + b * n;
-    ExactStep before{{x, x}, 0, s.factors[0], s.unused[0][0], 0};
+    ExactStep before{{x, x}, s.factors[0], s.unused[0][0], 0};
     std::size_t parity = 0;
     for (std::size_t tile = 0; tile + 2 <= tiles; tile += 2) {
       for (std::size_t p = 0; p < panels; ++p) {
         const ExactStep step{{block + first_row(tile, n), block + first_row(tile + 1, n)},
-                             tile_rows - 1,
                              &s.factors[0][p],
                              s.sums[tile][p],
                              keep(b == 0)};
@@ -299,8 +297,8 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
     add_all<Format, 2, 1>(before, s.products[1 - parity]);
     if (tiles % 2 == 1) {
       const SuperRow* last = block + first_row(tiles - 1, n);
-      const ExactStep step{{last, last}, tile_rows - 1, s.factors[0], s.sums[tiles - 1][0], keep(b == 0)};
-      const ExactStep none{{x, x}, 0, s.factors[0], s.unused[0][0], 0};
+      const ExactStep step{{last, last}, s.factors[0], s.sums[tiles - 1][0], keep(b == 0)};
+      const ExactStep none{{x, x}, s.factors[0], s.unused[0][0], 0};
       if (panels == 2) {
         run_step<Format, 1, 2>(step, s.panels, s.products[0], none, s.products[1]);
         add_all<Format, 1, 2>(step, s.products[0]);
@@ -314,20 +312,20 @@ void multiply_many(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
 
 template <typename Format, SuperProduct* Kernels::*for_few>
 void product_exact(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out) {
-  if (n < least_rows) return (avx512_kernels().*for_few)(w, x, n, out);
+  if (n < least_exact_rows) return (avx512_kernels().*for_few)(w, x, n, out);
   ExactScratch s;
   // What the first steps find as those before them.
   __builtin_memset(s.products, 0, sizeof s.products);
   __builtin_memset(s.factors, 0, sizeof s.factors);
-  const Tiles tiles(n < tile_rows ? n : tile_rows);
+  const Tiles tiles;
   for (std::size_t r = 0; r < w.rows; r += 2 * lanes) {
     const bool both = w.rows - r > lanes;
     if (n > tile_rows) {
-      multiply_many<Format>(s, w, r, x, n);
+      multiply_tiles<Format>(s, w, r, x, n);
     } else if (both) {
-      multiply_few<Format, 2>(s, w, r, x, n);
+      multiply_tile<Format, 2>(s, w, r, x);
     } else {
-      multiply_few<Format, 1>(s, w, r, x, n);
+      multiply_tile<Format, 1>(s, w, r, x);
     }
     put(s.sums[0][0], pair_floats, n, w, r, out);
     if (both) put(s.sums[0][1], pair_floats, n, w, r + lanes, out);

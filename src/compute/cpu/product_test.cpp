@@ -130,7 +130,7 @@ TEST_P(ByIsaAndType, GivesTheScalarBitsForTheLargestActivations) {
   Random random(10);
   const Weight w = random_weight(type, 200, 512, random);
   for (const float sign : {1.0F, -1.0F}) {
-    for (const std::size_t n : {1, 6}) {
+    for (const std::size_t n : {1, 6, 16}) {
       const std::vector<float> x(n * 512, sign);
       ASSERT_TRUE(same_bits(multiply(*make_cpu_device(1, Isa::Scalar), w.matrix, x),
                             multiply(*make_cpu_device(1, isa), w.matrix, x)));
@@ -160,13 +160,11 @@ TEST_P(ByIsaAndType, NotANumberStaysOne) {
   const Weight w = random_weight(type, 20, 512, random);
   for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                              -std::numeric_limits<float>::infinity()}) {
-    std::vector<float> x = random_values(3 * 512, random);
-    x[512 + 300] = poison;
-    const std::vector<float> y = multiply(*device, w.matrix, x);
-    for (std::size_t r = 0; r < 20; ++r) {
-      EXPECT_TRUE(std::isfinite(y[r]));
-      EXPECT_FALSE(std::isfinite(y[20 + r]));
-      EXPECT_TRUE(std::isfinite(y[40 + r]));
+    for (const std::size_t n : {3, 18}) {
+      std::vector<float> x = random_values(n * 512, random);
+      x[512 + 300] = poison;
+      const std::vector<float> y = multiply(*device, w.matrix, x);
+      for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isfinite(y[i]), i / 20 != 1);
     }
   }
 }
