@@ -104,8 +104,8 @@ void bf16_amx(std::uint64_t rounds) {
 
 constexpr double tile_outputs = 16 * 16;  // of a product of tiles, each of 64 int8 products or 32 of BF16
 
-constexpr Kernels amx = {"AMX and AVX-512", int8_amx,    4 * tile_outputs * 64 * 2, float_avx512, 12 * 16 * 2,
-                         read_avx512,       bf16_amx,    4 * tile_outputs * 32 * 2};
+constexpr Kernels amx = {"AMX and AVX-512", int8_amx, 4 * tile_outputs * 64 * 2, float_avx512, 12 * 16 * 2,
+                         read_avx512,       bf16_amx, 4 * tile_outputs * 32 * 2};
 constexpr Kernels avx512 = {"AVX-512 VNNI", int8_avx512, 12 * 64 * 2, float_avx512, 12 * 16 * 2, read_avx512};
 constexpr Kernels avx2 = {"AVX2", int8_avx2, 12 * 32 * 2, float_avx2, 12 * 8 * 2, read_avx2};
 
@@ -225,9 +225,8 @@ compute::Rates measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes)
   return {.bytes_per_second = read_rate(pool, kernels, model_bytes),
           .int8_per_second = product_rate(pool, kernels.int8_products, kernels.int8_operations),
           .float_per_second = product_rate(pool, kernels.float_products, kernels.float_operations),
-          .bf16_per_second = kernels.bf16_products == nullptr
-                                 ? 0
-                                 : product_rate(pool, kernels.bf16_products, kernels.bf16_operations),
+          .bf16_per_second =
+              kernels.bf16_products == nullptr ? 0 : product_rate(pool, kernels.bf16_products, kernels.bf16_operations),
           .instructions = kernels.name};
 }
 

@@ -8,9 +8,9 @@
 
 namespace cli {
 
-// Measures with all threads of the pool, in about a second: int8 dot products, float32 products, BF16 ones where there is
-// AMX, and reading over as many bytes as a model has, at most 4 GiB or half of the memory that is free; from caches if
-// they fit there.
+// Measures with all threads of the pool, in about a second: int8 dot products, float32 products, BF16 ones where there
+// is AMX, and reading over as many bytes as a model has, at most 4 GiB or half of the memory that is free; from caches
+// if they fit there.
 compute::Rates measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes);
 
 }  // namespace cli

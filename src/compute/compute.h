@@ -110,9 +110,9 @@ struct Rates {
   std::string instructions;     // that the products were measured with
 };
 
-// How products and attention are rounded. Exact: the bits of docs/numerics.md, the same on every machine. Fast: as a
-// device does them fastest, close to the exact ones; the bits then depend on the device, but still not on the batch, nor
-// on the number of threads.
+// How products and attention are rounded. Exact: the bits of docs/numerics.md, the same on every CPU. Fast: as a device
+// does them fastest, close to the exact ones; the bits then depend on the device, but still neither on the batch nor on
+// the number of threads.
 enum class Precision { Exact, Fast };
 
 // One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
@@ -191,8 +191,9 @@ class Device {
 
 enum class Isa { Scalar, Avx2, Avx512, Amx };
 
-// A device on `threads` threads of this machine's processors, with the best instruction set they have: Amx means tiles of
-// int8 and BF16, granted by the system, and Avx512; Avx512 means F, BW, DQ, VL and VNNI, Avx2 means AVX2, FMA and F16C.
+// A device on `threads` threads of this machine's processors, with the best instruction set they have: Amx means tiles
+// of int8 and BF16, granted by the system, and Avx512; Avx512 means F, BW, DQ, VL and VNNI, Avx2 means AVX2, FMA and
+// F16C.
 // `forced`, or else SMOLLM3_CPU=scalar|avx2|avx512|amx in the environment, picks one instead; an Error if it is unknown
 // or the processor lacks it. Amx alone has a fast mode.
 std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced = std::nullopt);

@@ -39,9 +39,9 @@ class Model {
   compute::KvShape kv_shape(quant::Type type) const;
 
   // Runs the chunks' tokens through the model, in one batch, and returns the logits asked for: a row of `vocab` floats
-  // each, in the order of chunks and tokens, valid until the next call. A sequence appears in at most one chunk, and all
-  // are of pools of the shape `cache`. `precision` is that of the layers; the logits are always computed exactly from
-  // what the last layer leaves.
+  // each, in the order of chunks and tokens, valid until the next call. A sequence appears in at most one chunk, and
+  // all are of pools of the shape `cache`. `precision` is that of the layers; the logits are always computed exactly
+  // from what the last layer leaves.
   std::span<const float> forward(std::span<const Chunk> chunks, const compute::KvShape& cache,
                                  compute::Precision precision = compute::Precision::Exact);
 

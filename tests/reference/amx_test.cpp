@@ -1,5 +1,5 @@
-// The fast mode that processors with AMX have for prompts, in whole models, on emulated tiles: what its rounding costs beside
-// that of the exact mode, and that it too depends neither on how a prompt is cut nor on threads.
+// The fast mode that processors with AMX have for prompts, in whole models, on emulated tiles: what its rounding costs
+// beside that of the exact mode, and that it too depends neither on how a prompt is cut nor on threads.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -71,8 +71,7 @@ TEST_P(FastTypes, HaveTheSameBitsHoweverAPromptIsCut) {
   EXPECT_FALSE(same_bits(run_ours(model.file(), tokens, in_mode(compute::Precision::Exact)), expected));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, FastTypes, testing::ValuesIn(fast_types()),
-                         [](const auto& s) { return s.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, FastTypes, testing::ValuesIn(fast_types()), [](const auto& s) { return s.param.name; });
 
 }  // namespace
 }  // namespace reference

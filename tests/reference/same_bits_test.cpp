@@ -2,7 +2,6 @@
 // of threads and with every instruction set.
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <functional>
 #include <ostream>
 

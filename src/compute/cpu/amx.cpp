@@ -1,10 +1,11 @@
 // Kernels for AMX: products of int8 on tiles, for batches of blocks of 256; all else is AVX-512's.
 //
-// The lanes of a panel are 16 weight rows, as in vector_products.h: its vectors of four columns of each row are the rows
-// of a tile b, so the same formats unpack them. Tiles of activations are read where they lie, 16 rows of 64 columns.
+// The lanes of a panel are 16 weight rows, as in vector_products.h: its vectors of four columns of each row are the
+// rows of a tile b, so the same formats unpack them. Tiles of activations are read where they lie, 16 rows of 64
+// columns.
 //
-// Exact: scale · q of a weight, 14 bits at most with its sign, is taken apart into 256 · high + low, high signed and low
-// not, and each has its own products; what is left is docs/numerics.md's float chain.
+// Exact: scale · q of a weight, 14 bits at most with its sign, is taken apart into 256 · high + low, high signed and
+// low not, and each has its own products; what is left is docs/numerics.md's float chain.
 //
 // Fast: the weights of a row are rounded to int8 with one scale for each 256 columns, mins included:
 //   w ≈ d · q, d = largest / 127,
@@ -53,10 +54,7 @@ template <std::size_t bytes>
 }
 
 // Both 16-bit halves of a lane: its low 16 bits.
-Int twice(Int x) {
-  return _mm512_shuffle_epi8(
-      x, _mm512_set4_epi32(0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100));
-}
+Int twice(Int x) { return _mm512_shuffle_epi8(x, _mm512_set4_epi32(0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100)); }
 
 // Bytes 0 and 2 from `even`, 1 and 3 from `odd`.
 Int merge(Int even, Int odd) {
@@ -73,7 +71,8 @@ template <std::size_t block_bytes, typename Body>
     body(p, w.row_bytes);
   } else {
     std::uint8_t copy[lanes * block_bytes] = {};
-    for (std::size_t i = 0; r + i < w.rows; ++i) __builtin_memcpy(copy + i * block_bytes, p + i * w.row_bytes, block_bytes);
+    for (std::size_t i = 0; r + i < w.rows; ++i)
+      __builtin_memcpy(copy + i * block_bytes, p + i * w.row_bytes, block_bytes);
     body(copy, block_bytes);
   }
 }
@@ -89,7 +88,8 @@ std::size_t first_row(std::size_t tile, std::size_t n) {
 __mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
 
 // Puts the sums [tile][row][16] of weight rows r to r + 15 where they belong.
-void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r, const Output& out) {
+void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
+         const Output& out) {
   const std::size_t left = w.rows - r;
   const auto mask = static_cast<__mmask16>(left >= lanes ? 0xffffU : (1U << left) - 1U);
   for (std::size_t a = 0; a < n; ++a) {
@@ -267,8 +267,8 @@ void multiply_tile(ExactScratch& s, const WeightRows& w, std::size_t r, const Su
   add_all<Format, 1, P>(before, s.products[(w.cols / 256 - 1) % 2]);
 }
 
-// Up to two panels of weight rows from r on, with more than one tile of activations. Tiles go in pairs, which each panel
-// is multiplied with in turn.
+// Up to two panels of weight rows from r on, with more than one tile of activations. Tiles go in pairs, which each
+// panel is multiplied with in turn.
 template <typename Format>
 void multiply_tiles(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
   const std::size_t tiles = tiles_of(n);
@@ -367,9 +367,9 @@ Float magnitude(const Factors& f, std::size_t g, Float scale, Float& min) {
     const Float high = _mm512_sub_ps(I::mul(scale, I::floats(Format::largest)), min);
     return _mm512_max_ps(absolute(min), absolute(high));
   } else {
-    constexpr int most = Format::is_signed ? Format::largest
+    constexpr int most = Format::is_signed                                   ? Format::largest
                          : Format::offset > Format::largest - Format::offset ? Format::offset
-                                                                              : Format::largest - Format::offset;
+                                                                             : Format::largest - Format::offset;
     min = I::floats(0);
     return I::mul(absolute(scale), I::floats(most));
   }
@@ -453,21 +453,22 @@ void unpack_part(const Unpacking& u, std::size_t index) {
   const std::size_t block = index / each % u.blocks;
   const std::size_t part = index % each;
   std::int8_t* q = u.to[panel].q[block][0];
-  with_rows<Format::block_bytes>(
-      *u.w, u.row + panel * lanes, u.from + block, [&](const std::uint8_t* p, std::size_t stride) {
-        if (part == 0) unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
-        if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
-        if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
-        if constexpr (column_parts<Format> == 4) {
-          if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
-          if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
-        }
-      });
+  with_rows<Format::block_bytes>(*u.w, u.row + panel * lanes, u.from + block,
+                                 [&](const std::uint8_t* p, std::size_t stride) {
+                                   if (part == 0) unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
+                                   if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
+                                   if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
+                                   if constexpr (column_parts<Format> == 4) {
+                                     if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
+                                     if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
+                                   }
+                                 });
   if (part != 0) return;
   const std::size_t first = u.next_row + panel * lanes;
   const std::uint8_t* ahead = u.w->data + (u.next_from + block) * Format::block_bytes;
   for (std::size_t r = first; r < first + lanes && r < u.w->rows; ++r) {
-    for (std::size_t at = 0; at < Format::block_bytes; at += 64) __builtin_prefetch(ahead + r * u.w->row_bytes + at, 0, 2);
+    for (std::size_t at = 0; at < Format::block_bytes; at += 64)
+      __builtin_prefetch(ahead + r * u.w->row_bytes + at, 0, 2);
   }
 }
 
@@ -477,7 +478,7 @@ struct FastStep {
   std::size_t last;      // row of a tile
   const float* d[2];     // of each panel
   float* sums;
-  __mmask16 keep;        // none, if sums begin with it, or all
+  __mmask16 keep;  // none, if sums begin with it, or all
 };
 
 // Adds the products of four of a step's vectors to the sums.
@@ -508,8 +509,9 @@ template <std::size_t A, std::size_t P>
 
 // The products of a step, and between them, since the processor can do both at a time, the sums of the one before.
 template <std::size_t A, std::size_t P>
-[[gnu::always_inline]] inline void run_step(const FastStep& step, const std::int8_t* const (&q)[2], std::int32_t* products,
-                                            const FastStep& before, const std::int32_t* products_before) {
+[[gnu::always_inline]] inline void run_step(const FastStep& step, const std::int8_t* const (&q)[2],
+                                            std::int32_t* products, const FastStep& before,
+                                            const std::int32_t* products_before) {
   const Float d[2] = {I::load(before.d[0]), I::load(before.d[1])};
   tile_zero<0>();
   if constexpr (P == 2) tile_zero<1>();
@@ -565,7 +567,8 @@ struct FastWork {
 
 // Tiles of activations [first, first + count · A) of a block of n rows.
 template <std::size_t A, std::size_t P>
-void multiply_fast(FastWork& work, const SuperRow* x, std::size_t n, std::size_t first, std::size_t count, float* sums) {
+void multiply_fast(FastWork& work, const SuperRow* x, std::size_t n, std::size_t first, std::size_t count,
+                   float* sums) {
   FastScratch& s = *work.s;
   const FastPanel* panels = work.panels;
   FastStep before{{x, x}, 0, {panels[0].d[0], panels[0].d[0]}, s.unused, 0};
@@ -600,7 +603,9 @@ template <typename Format>
 void product_fast(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out, std::byte* scratch) {
   auto& s = *reinterpret_cast<FastScratch*>(scratch);
   const std::size_t all_blocks = w.cols / 256;
-  const auto blocks_from = [&](std::size_t from) { return all_blocks - from < chunk_blocks ? all_blocks - from : chunk_blocks; };
+  const auto blocks_from = [&](std::size_t from) {
+    return all_blocks - from < chunk_blocks ? all_blocks - from : chunk_blocks;
+  };
   std::size_t pairs = 0;  // of tiles of activations, or single ones
   for (std::size_t a = 0; a < n; a += block_rows) pairs += (tiles_of(n - a < block_rows ? n - a : block_rows) + 1) / 2;
 
@@ -619,7 +624,16 @@ void product_fast(const WeightRows& w, const SuperRow* x, std::size_t n, const O
     if (next_from >= all_blocks) next_row = w.rows;
     const std::size_t panels = w.rows - row > lanes ? 2 : 1;
     const std::size_t blocks = blocks_from(from);
-    return Unpacking{&w, from, blocks, row, panels, next_from, next_row, s.panels[buffer], &s.factors, unpack_part<Format>,
+    return Unpacking{&w,
+                     from,
+                     blocks,
+                     row,
+                     panels,
+                     next_from,
+                     next_row,
+                     s.panels[buffer],
+                     &s.factors,
+                     unpack_part<Format>,
                      panels * blocks * (1 + column_parts<Format>)};
   };
 

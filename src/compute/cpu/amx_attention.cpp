@@ -19,7 +19,7 @@ constexpr std::size_t span_positions = 512;
 constexpr std::size_t span_tiles = span_positions / tile_rows;  // of scores, across
 constexpr std::size_t page_size = 64;                           // positions of a block of keys or values
 constexpr std::size_t unit_queries = 2 * tile_rows;
-constexpr std::size_t step = 32;                          // what a tile of BF16 has of the summed dimension
+constexpr std::size_t step = 32;                            // what a tile of BF16 has of the summed dimension
 constexpr std::size_t tile_floats = tile_rows * tile_rows;  // of a tile of sums
 
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
@@ -38,12 +38,12 @@ struct Layout {
 
   std::size_t steps;
   std::size_t units;
-  std::size_t keys = 0;     // [tile of 16 positions][step of head][tile]
-  std::size_t values;       // [tile of 16 of the head][step of positions][tile]
-  std::size_t scores;       // [2][tile of 16 positions][tile of floats], or [2][step of positions][tile of BF16]
-  std::size_t queries_at;   // [unit][2][step of head][tile]
-  std::size_t weighted;     // [unit][2][tile of 16 of the head][tile of floats]
-  std::size_t states;       // [unit][32] maxima, then as many sums
+  std::size_t keys = 0;    // [tile of 16 positions][step of head][tile]
+  std::size_t values;      // [tile of 16 of the head][step of positions][tile]
+  std::size_t scores;      // [2][tile of 16 positions][tile of floats], or [2][step of positions][tile of BF16]
+  std::size_t queries_at;  // [unit][2][step of head][tile]
+  std::size_t weighted;    // [unit][2][tile of 16 of the head][tile of floats]
+  std::size_t states;      // [unit][32] maxima, then as many sums
   std::size_t end;
 };
 
@@ -56,9 +56,7 @@ __m512i to_bfloat(__m512 x) {
 }
 
 // Lanes of the upper halves of a and b: a below, b above.
-__m512i pair_halves(__m512i a, __m512i b) {
-  return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(a, 16), b);
-}
+__m512i pair_halves(__m512i a, __m512i b) { return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(a, 16), b); }
 
 struct Half {
   using Element = std::uint16_t;
@@ -143,8 +141,8 @@ class Prompt {
   //
   // Tiles of keys hold two neighbouring d of 16 positions side by side. Tiles of values hold positions j and j + 16 of
   // 16 d side by side: that is the order in which soften() leaves the weights of 32 positions. Slots that were never
-  // written may hold anything, and a weight of 0 times infinity would be NaN: what is not finite is replaced by 0 in the
-  // values, and by NaN in that position's key, which whoever sees the position still meets.
+  // written may hold anything, and a weight of 0 times infinity would be NaN: what is not finite is replaced by 0 in
+  // the values, and by NaN in that position's key, which whoever sees the position still meets.
   template <typename Type>
   void pack_page(const std::byte* page, std::size_t first) {
     using Element = typename Type::Element;
@@ -257,12 +255,12 @@ class Prompt {
     return _mm512_scalef_ps(p, x);
   }
 
-  // Turns query i's scores into weights, 0 from `visible` to `width`, and updates maximum and sum. Returns the factor by
-  // which what was summed before shrinks. Scores are 16 tiles' rows apart, weights of 32 positions take the place of the
-  // first 16.
+  // Turns query i's scores into weights, 0 from `visible` to `width`, and updates maximum and sum. Returns the factor
+  // by which what was summed before shrinks. Scores are 16 tiles' rows apart, weights of 32 positions take the place of
+  // the first 16.
   float soften(std::size_t i, std::size_t visible, std::size_t width, float& maximum, float& sum) {
-    float* row = reinterpret_cast<float*>(scores_ + i / tile_rows * span_tiles * tile_bytes +
-                                          i % tile_rows * tile_row_bytes);
+    float* row =
+        reinterpret_cast<float*>(scores_ + i / tile_rows * span_tiles * tile_bytes + i % tile_rows * tile_row_bytes);
     const auto score = [row](std::size_t vector) { return _mm512_load_ps(row + vector * tile_floats); };
     if (visible == 0) {
       for (std::size_t v = 0; v < width / 32; ++v) _mm512_store_ps(row + v * tile_floats, _mm512_setzero_ps());
@@ -344,8 +342,8 @@ class Prompt {
   void write_out() {
     for (std::size_t i = 0; i < queries_; ++i) {
       const std::size_t unit = i / unit_queries;
-      const float* row = weighted_of(unit) + i % unit_queries / tile_rows * 2 * at_.steps * tile_floats +
-                         i % tile_rows * tile_rows;
+      const float* row =
+          weighted_of(unit) + i % unit_queries / tile_rows * 2 * at_.steps * tile_floats + i % tile_rows * tile_rows;
       float* to = part_.out + i / part_.queries * part_.out_stride + i % part_.queries * part_.head_size;
       const __m512 sum = _mm512_set1_ps(sums_[i]);
       for (std::size_t d = 0; d < part_.head_size; d += 16) {

@@ -214,7 +214,8 @@ class CpuDevice : public Device {
     for (const Product& product : products) {
       FastProduct* const fast = fast_product(product.weight);
       const std::size_t blocks = fast != nullptr ? fast_blocks(x) : x.blocks();
-      const std::size_t rows = fast != nullptr ? fast_rows_per_part(total_rows) : rows_per_part(product.weight, x, total_bytes);
+      const std::size_t rows =
+          fast != nullptr ? fast_rows_per_part(total_rows) : rows_per_part(product.weight, x, total_bytes);
       slices.push_back({parts, rows, blocks, fast});
       parts += (product.weight.rows + rows - 1) / rows * blocks;
     }

@@ -8,7 +8,8 @@
 namespace compute::cpu::test {
 namespace {
 
-std::vector<float> multiply(Device& device, const Matrix& w, std::span<const float> x, const std::vector<float>* add = nullptr) {
+std::vector<float> multiply(Device& device, const Matrix& w, std::span<const float> x,
+                            const std::vector<float>* add = nullptr) {
   const std::size_t n = x.size() / w.cols;
   const Buffer input = to_device(device, x, n);
   const auto activations = device.make_activations(n, w.cols);
@@ -70,8 +71,13 @@ TEST_P(FastByType, IsAsNearAsRoundingLeavesIt) {
   Random random(21);
   const quant::Type type = GetParam();
   const auto device = fast_device(2);
-  for (const auto& [n, rows, cols] : {std::array<std::size_t, 3>{1, 5, 256}, {3, 33, 512}, {16, 16, 1280}, {17, 40, 768},
-                                      {33, 70, 2304}, {40, 31, 1024}, {100, 130, 512}}) {
+  for (const auto& [n, rows, cols] : {std::array<std::size_t, 3>{1, 5, 256},
+                                      {3, 33, 512},
+                                      {16, 16, 1280},
+                                      {17, 40, 768},
+                                      {33, 70, 2304},
+                                      {40, 31, 1024},
+                                      {100, 130, 512}}) {
     const Weight w = random_weight(type, rows, cols, random);
     const std::vector<float> x = random_values(n * cols, random);
     const std::vector<float> y = multiply(*device, w.matrix, x);
@@ -89,7 +95,8 @@ TEST_P(FastByType, IsAsNearAsRoundingLeavesIt) {
         double bound = 1e-6;
         for (std::size_t b = 0; b < cols / 256; ++b) {
           double amax = 0;
-          for (std::size_t i = b * 256; i < (b + 1) * 256; ++i) amax = std::max(amax, std::fabs(double{x[a * cols + i]}));
+          for (std::size_t i = b * 256; i < (b + 1) * 256; ++i)
+            amax = std::max(amax, std::fabs(double{x[a * cols + i]}));
           const double value_error = amax / 127 * 0.501;
           for (std::size_t i = b * 256; i < (b + 1) * 256; ++i) {
             const double value = std::fabs(double{x[a * cols + i]});

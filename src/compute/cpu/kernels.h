@@ -50,8 +50,8 @@ using SuperProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n,
 using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
 using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
-// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows, given as
-// blocks of block_rows, the last with the rest, one after the other. scratch: fast_scratch_bytes on a cache line.
+// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows, given
+// as blocks of block_rows, the last with the rest, one after the other. scratch: fast_scratch_bytes on a cache line.
 using FastProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out, std::byte* scratch);
 inline constexpr std::size_t fast_rows = 512;
 inline constexpr std::size_t fast_weight_rows = 128;
