@@ -33,12 +33,8 @@ namespace {
 constexpr std::size_t most_rows = 2048;         // of a batch: enough that products run at the speed of the matrix units
 constexpr std::size_t repeated_rows = 64;       // passes over up to so many rows are likely to come again
 constexpr std::uint64_t spare_memory = 512'000'000;  // of the GPU: activations, logits, graphs
-constexpr std::size_t started_steps = 60;            // so many are started together
+constexpr std::size_t started_steps = 24;            // of a pass are started before the rest is written down
 constexpr std::size_t most_input_bytes = 4 << 20;    // that write() makes part of a program
-// Bytes of weights that a pass over a few rows brings to the L2 cache while it waits: from the first products of a layer
-// on, those after attention; from gate and up on, those after.
-const std::size_t ahead_of_attention = getenv("AHEAD1") ? std::stoul(getenv("AHEAD1")) : 24 << 20;
-const std::size_t ahead_of_down = getenv("AHEAD2") ? std::stoul(getenv("AHEAD2")) : 20 << 20;
 constexpr std::size_t blocks_per_processor = 2;  // of attention, for the sharing of long sequences
 
 void require(bool holds, const char* operation, const std::string& why) {
@@ -100,6 +96,7 @@ class CudaDevice : public Device {
     program_.start(rows_ <= repeated_rows, true);
     placed_ = {};
     rows_ = 0;
+    begun_ = false;
   }
 
   std::uint64_t free_memory(std::uint64_t) const override {
@@ -251,8 +248,7 @@ class CudaDevice : public Device {
     const std::size_t stride = to.half_stride();
     if (few(x)) {
       const NormInput norm = *x.norm();
-      const Ahead ahead = weights_.after(u, ahead_of_down);
-      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride, ahead); }, norm.x, norm.gain,
+      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, norm.x, norm.gain,
           norm.rows, g.data, u.data, halves);
     } else {
       const Input in = halves_of(x);
@@ -330,7 +326,10 @@ class CudaDevice : public Device {
   void add(std::function<void(cudaStream_t)> run, const Parameters&... parameters) {
     program_.add(std::move(run), parameters...);
     // The GPU begins while the rest is still being written down.
-    if (program_.steps() == started_steps) program_.start(rows_ <= repeated_rows, false);
+    if (!begun_ && program_.steps() == started_steps) {
+      program_.start(rows_ <= repeated_rows, false);
+      begun_ = true;
+    }
   }
 
   template <typename Function>
@@ -350,8 +349,7 @@ class CudaDevice : public Device {
     if (few(x)) {
       const NormInput norm = *x.norm();
       source = norm.gain;
-      const Ahead ahead = weights_.after(products.back().weight, ahead_of_attention);
-      run = [=](cudaStream_t stream) { multiply_few(stream, norm, products, ahead); };
+      run = [=](cudaStream_t stream) { multiply_few(stream, norm, products); };
     } else {
       const Input in = halves_of(x);
       const float scale = x.scale();
@@ -557,6 +555,7 @@ class CudaDevice : public Device {
   Weights weights_;
   Program program_;
   std::size_t rows_ = 0;  // most that a step of the program has
+  bool begun_ = false;    // whether the first steps of the pass have been started
   PlacedRows placed_;
   std::vector<Deferred> deferred_;
   DeviceMemory workspace_;         // of products
