@@ -117,7 +117,8 @@ enum class Precision { Exact, Fast };
 
 // One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
 // carried out in the order they were asked for; a device with a queue of its own may do so later, but before read(),
-// copy_page() and write_page() return. What spans refer to is no longer needed when a call returns.
+// copy_page() and write_page() return. What spans refer to is no longer needed when a call returns, but for the pages of
+// rows, which must stay as they are until start() or read().
 class Device {
  public:
   virtual ~Device() = default;

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -33,12 +34,8 @@ namespace {
 constexpr std::size_t most_rows = 2048;         // of a batch: enough that products run at the speed of the matrix units
 constexpr std::size_t repeated_rows = 64;       // passes over up to so many rows are likely to come again
 constexpr std::uint64_t spare_memory = 512'000'000;  // of the GPU: activations, logits, graphs
-constexpr std::size_t started_steps = 60;            // so many are started together
+constexpr std::size_t started_steps = 24;            // of a pass are started before the rest is written down
 constexpr std::size_t most_input_bytes = 4 << 20;    // that write() makes part of a program
-// Bytes of weights that a pass over a few rows brings to the L2 cache while it waits: from the first products of a layer
-// on, those after attention; from gate and up on, those after.
-const std::size_t ahead_of_attention = getenv("AHEAD1") ? std::stoul(getenv("AHEAD1")) : 24 << 20;
-const std::size_t ahead_of_down = getenv("AHEAD2") ? std::stoul(getenv("AHEAD2")) : 20 << 20;
 constexpr std::size_t blocks_per_processor = 2;  // of attention, for the sharing of long sequences
 
 void require(bool holds, const char* operation, const std::string& why) {
@@ -100,6 +97,7 @@ class CudaDevice : public Device {
     program_.start(rows_ <= repeated_rows, true);
     placed_ = {};
     rows_ = 0;
+    begun_ = false;
   }
 
   std::uint64_t free_memory(std::uint64_t) const override {
@@ -251,9 +249,8 @@ class CudaDevice : public Device {
     const std::size_t stride = to.half_stride();
     if (few(x)) {
       const NormInput norm = *x.norm();
-      const Ahead ahead = weights_.after(u, ahead_of_down);
-      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride, ahead); }, norm.x, norm.gain,
-          norm.rows, g.data, u.data, halves);
+      add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, words(norm), g.data, u.data,
+          halves);
     } else {
       const Input in = halves_of(x);
       void* workspace = workspace_.as();
@@ -308,9 +305,9 @@ class CudaDevice : public Device {
       const AttentionTile* tiles = placed_.tiles;
       const std::size_t count = placed_.tile_count;
       add_attention([=](cudaStream_t stream) { attend_prompt(stream, input, tiles, count, result); }, &attend_prompt,
-                    input, result, reinterpret_cast<std::uintptr_t>(tiles) ^ count);
+                    input, result, tiles, count);
     } else {
-      add_attention([=](cudaStream_t stream) { attend_plain(stream, input, result); }, &attend_plain, input, result, 0);
+      add_attention([=](cudaStream_t stream) { attend_plain(stream, input, result); }, &attend_plain, input, result);
     }
   }
 
@@ -330,15 +327,29 @@ class CudaDevice : public Device {
   void add(std::function<void(cudaStream_t)> run, const Parameters&... parameters) {
     program_.add(std::move(run), parameters...);
     // The GPU begins while the rest is still being written down.
-    if (program_.steps() == started_steps) program_.start(rows_ <= repeated_rows, false);
+    if (!begun_ && program_.steps() == started_steps) {
+      program_.start(rows_ <= repeated_rows, false);
+      begun_ = true;
+    }
   }
 
-  template <typename Function>
+  template <typename Function, typename... Others>
   void add_attention(std::function<void(cudaStream_t)> run, Function function, const AttentionInput& input,
-                     const AttentionOutput& out, std::uint64_t variant) {
+                     const AttentionOutput& out, const Others&... others) {
     add(std::move(run), function, input.q, input.q_stride, input.rows, input.heads, input.layer, input.shape.kv_heads,
         input.shape.head_size, input.shape.type, input.table.position, input.table.first_page, input.table.pages,
-        out.floats, out.halves, variant);
+        out.floats, out.halves, others...);
+  }
+
+  template <typename T>
+  static std::uint64_t word(T* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer);
+  }
+  static void add_words(std::vector<std::uint64_t>& key, const std::vector<std::uint64_t>& more) {
+    key.insert(key.end(), more.begin(), more.end());
+  }
+  static std::vector<std::uint64_t> words(const NormInput& norm) {
+    return {norm.rows, norm.cols, word(norm.x), norm.stride, word(norm.gain), std::bit_cast<std::uint32_t>(norm.epsilon)};
   }
 
   // Whether products make the norm of this input themselves.
@@ -346,16 +357,18 @@ class CudaDevice : public Device {
 
   void multiply_packed(CudaActivations& x, const std::vector<OutputProduct>& products) {
     std::function<void(cudaStream_t)> run;
-    const void* source = nullptr;
+    std::vector<std::uint64_t> key;
+    for (const OutputProduct& product : products) {
+      key.insert(key.end(), {word(product.weight.data), word(product.y), product.stride, product.add});
+    }
     if (few(x)) {
       const NormInput norm = *x.norm();
-      source = norm.gain;
-      const Ahead ahead = weights_.after(products.back().weight, ahead_of_attention);
-      run = [=](cudaStream_t stream) { multiply_few(stream, norm, products, ahead); };
+      add_words(key, words(norm));
+      run = [=](cudaStream_t stream) { multiply_few(stream, norm, products); };
     } else {
       const Input in = halves_of(x);
       const float scale = x.scale();
-      source = in.halves;
+      add_words(key, {in.rows, word(in.halves), in.stride, std::bit_cast<std::uint32_t>(scale)});
       if (in.rows <= few_rows) {
         run = [=](cudaStream_t stream) { multiply_few(stream, in, products, scale); };
       } else {
@@ -363,8 +376,7 @@ class CudaDevice : public Device {
         run = [=](cudaStream_t stream) { multiply_many(stream, in, products, scale, workspace); };
       }
     }
-    add(std::move(run), source, x.rows(), products.front().weight.data, products.front().y, products.back().y,
-        products.size());
+    add(std::move(run), key);
   }
 
   void multiply_in_float(CudaActivations& x, const PackedMatrix& weight, View y, bool sum) {
@@ -400,7 +412,7 @@ class CudaDevice : public Device {
       if (x.norm()) {
         const NormInput norm = *x.norm();
         add([=](cudaStream_t stream) { normalise_rows(stream, norm, nullptr, 0, halves, stride); }, &normalise_rows,
-            norm.x, norm.gain, norm.rows, halves);
+            words(norm), halves);
       } else {
         const float* floats = x.floats();
         const std::size_t rows = x.rows();
@@ -422,7 +434,7 @@ class CudaDevice : public Device {
       if (x.norm()) {
         const NormInput norm = *x.norm();
         add([=](cudaStream_t stream) { normalise_rows(stream, norm, floats, stride, nullptr, 0); }, &normalise_rows,
-            norm.x, norm.gain, norm.rows, floats);
+            words(norm), floats);
       } else {
         const __half* halves = x.halves();
         const std::size_t half_stride = x.half_stride();
@@ -490,8 +502,7 @@ class CudaDevice : public Device {
     }
     void* workspace = decode_workspace_.as();
     add_attention([=](cudaStream_t stream) { attend_decode(stream, input, fresh, out, splits, workspace); },
-                  &attend_decode, input, out, reinterpret_cast<std::uintptr_t>(workspace) ^ splits);
-    add([](cudaStream_t) {}, fresh.k, fresh.v, fresh.cos_sin);
+                  &attend_decode, input, out, splits, workspace, fresh.k, fresh.v, fresh.cos_sin);
     return true;
   }
 
@@ -557,6 +568,7 @@ class CudaDevice : public Device {
   Weights weights_;
   Program program_;
   std::size_t rows_ = 0;  // most that a step of the program has
+  bool begun_ = false;    // whether the first steps of the pass have been started
   PlacedRows placed_;
   std::vector<Deferred> deferred_;
   DeviceMemory workspace_;         // of products
@@ -575,7 +587,18 @@ bool cuda_available(std::string* why) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaSuccess && count > 0) return true;
   cudaGetLastError();
-  if (why) *why = status == cudaSuccess ? "there is no NVIDIA GPU" : cudaGetErrorString(status);
+  if (!why) return false;
+  switch (status) {
+    case cudaSuccess:
+    case cudaErrorNoDevice: *why = "there is no NVIDIA GPU"; break;
+    case cudaErrorInsufficientDriver: {
+      const int version = CUDART_VERSION;
+      *why = "there is no NVIDIA driver, or an older one than CUDA " + std::to_string(version / 1000) + "." +
+             std::to_string(version % 1000 / 10) + " needs";
+      break;
+    }
+    default: *why = cudaGetErrorString(status);
+  }
   return false;
 }
 

@@ -54,6 +54,36 @@ __device__ inline void add_scaled(float (&sums)[4], const float (&part)[4], floa
   }
 }
 
+// The A fragment of a step: q · 2^-24 of row g, q · 2^-20 of row g + 8.
+__device__ inline void q4_fragment(std::uint32_t word, std::uint32_t (&a)[4]) {
+  const std::uint32_t high = word >> 8;
+  a[0] = word & 0x000f000f;
+  a[1] = word & 0x00f000f0;
+  a[2] = high & 0x000f000f;
+  a[3] = high & 0x00f000f0;
+}
+// What takes the products of row g (0) or g + 8 (1) to their size.
+__device__ inline float q4_factor(int row) { return row == 0 ? 0x1p24F : 0x1p20F; }
+
+// q - 32, made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns. `second`: of the two steps that
+// share the word of high bits.
+__device__ inline void q6_fragment(std::uint32_t word, std::uint32_t above, int second, std::uint32_t (&a)[4]) {
+  const __half2 bias = as_half2(0x64206420);          // 1,024 + 32
+  const __half2 sixteenth = as_half2(0x2c002c00);     // 1 / 16
+  const __half2 shifted_bias = as_half2(0xd600d600);  // -64 - 32
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const std::uint32_t bits = half == 0 ? word : word >> 8;
+    // Brings the two bits of row g to 4 and 5, which takes those of row g + 8 to 8 and 9.
+    const int shift = 4 - 2 * half - 8 * second;
+    const std::uint32_t top = shift > 0 ? above << (shift & 31) : above >> (-shift & 31);
+    const std::uint32_t q0 = (top & 0x00300030) | ((bits & 0x000f000f) | 0x64006400);
+    const std::uint32_t q1 = (top & 0x03000300) | ((bits & 0x00f000f0) | 0x64006400);
+    a[2 * half] = as_bits(__hsub2(as_half2(q0), bias));
+    a[2 * half + 1] = as_bits(__hfma2(as_half2(q1), sixteenth, shifted_bias));
+  }
+}
+
 // A lane's part of a tile.
 template <Format format>
 struct FewTile;
@@ -76,9 +106,8 @@ struct FewTile<Format::Q4> {
       float part[4] = {};
 #pragma unroll
       for (int step = 2 * group; step < 2 * group + 2; ++step) {
-        const std::uint32_t low = word[step];
-        const std::uint32_t high = low >> 8;
-        const std::uint32_t a[4] = {low & 0x000f000f, low & 0x00f000f0, high & 0x000f000f, high & 0x00f000f0};
+        std::uint32_t a[4];
+        q4_fragment(word[step], a);
         ptx::multiply(part, a, x.b[step]);
       }
       const __half2 first = as_half2(group == 0 ? scales.x : scales.y);
@@ -91,7 +120,7 @@ struct FewTile<Format::Q4> {
 
   // Value i of the product.
   __device__ static float total(const Sums& sums, int i) {
-    return sums.product[i] * (i < 2 ? 0x1p24F : 0x1p20F) - sums.minimum[i];
+    return sums.product[i] * q4_factor(i / 2) - sums.minimum[i];
   }
 };
 
@@ -107,28 +136,13 @@ struct FewTile<Format::Q6> {
     scales = *reinterpret_cast<const uint4*>(tile + 768 + lane / 4 * 16);
   }
 
-  // Here q - 32 is made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns.
   template <bool single>
   __device__ void multiply(const TileInput& x, Sums& sums) const {
     const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
-    const __half2 bias = as_half2(0x64206420);          // 1,024 + 32
-    const __half2 sixteenth = as_half2(0x2c002c00);     // 1 / 16
-    const __half2 shifted_bias = as_half2(0xd600d600);  // -64 - 32
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
-      const std::uint32_t above = step < 2 ? high.x : high.y;
       std::uint32_t a[4];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t bits = half == 0 ? word[step] : word[step] >> 8;
-        // Brings the two bits of row g to 4 and 5, which takes those of row g + 8 to 8 and 9.
-        const int shift = 4 - 2 * half - 8 * (step % 2);
-        const std::uint32_t top = shift > 0 ? above << (shift & 31) : above >> (-shift & 31);
-        const std::uint32_t q0 = (top & 0x00300030) | ((bits & 0x000f000f) | 0x64006400);
-        const std::uint32_t q1 = (top & 0x03000300) | ((bits & 0x00f000f0) | 0x64006400);
-        a[2 * half] = as_bits(__hsub2(as_half2(q0), bias));
-        a[2 * half + 1] = as_bits(__hfma2(as_half2(q1), sixteenth, shifted_bias));
-      }
+      q6_fragment(word[step], step < 2 ? high.x : high.y, step % 2, a);
       float part[4] = {};
       ptx::multiply(part, a, x.b[step]);
       const __half2 first = as_half2(step < 2 ? scales.x : scales.y);
@@ -161,6 +175,104 @@ struct FewTile<Format::F16> {
   }
 
   __device__ static float total(const Sums& sums, int i) { return sums.product[i]; }
+};
+
+// Four tiles beside each other, 256 columns in eight groups of 32, times a single row of activations. Only one of the
+// eight columns of B is needed for it, so every column has another group of the row: column n has group n's activations
+// in every step, and of a step's product only the column of its own group is taken. That column is in lanes t = group /
+// 2, so a lane keeps the sums of two groups, and scales them once for all four tiles instead of once a tile.
+inline constexpr unsigned unit_tiles = 4;
+
+struct UnitInput {
+  uint4 b;     // the B fragments of the two steps of group g
+  float2 sum;  // of the activations of groups 2t and 2t + 1
+};
+
+// Of rows g and g + 8, over the lane's groups.
+struct UnitSums {
+  float product[2] = {};
+  float minimum[2] = {};
+};
+
+template <Format format>
+struct FewUnit;
+
+template <>
+struct FewUnit<Format::Q4> {
+  __device__ static void multiply(const std::byte* unit, unsigned lane, const UnitInput& x, UnitSums& sums) {
+    constexpr unsigned bytes = tile_bytes(Format::Q4);
+    const unsigned t = lane % 4;
+    const std::uint32_t b[2][2] = {{x.b.x, x.b.y}, {x.b.z, x.b.w}};
+    float kept[2][2] = {};  // [group of 2t][row]
+#pragma unroll
+    for (unsigned tile = 0; tile < unit_tiles; ++tile) {
+      const uint4 words = *reinterpret_cast<const uint4*>(unit + tile * bytes + lane * 16);
+      const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+      for (int group = 0; group < 2; ++group) {
+        float part[4] = {};
+#pragma unroll
+        for (int step = 0; step < 2; ++step) {
+          std::uint32_t a[4];
+          q4_fragment(word[2 * group + step], a);
+          ptx::multiply(part, a, b[step]);
+        }
+        kept[group][0] = t == tile ? part[group] : kept[group][0];
+        kept[group][1] = t == tile ? part[2 + group] : kept[group][1];
+      }
+    }
+    const uint4 scales = *reinterpret_cast<const uint4*>(unit + t * bytes + 512 + lane / 4 * 16);
+    const std::uint32_t scale[2][2] = {{scales.x, scales.z}, {scales.y, scales.w}};  // [group][row] of (s, m)
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      sums.product[row] += __low2float(as_half2(scale[0][row])) * kept[0][row];
+      sums.product[row] += __low2float(as_half2(scale[1][row])) * kept[1][row];
+      sums.minimum[row] += __high2float(as_half2(scale[0][row])) * x.sum.x;
+      sums.minimum[row] += __high2float(as_half2(scale[1][row])) * x.sum.y;
+    }
+  }
+
+  __device__ static float total(const UnitSums& sums, int row) {
+    return sums.product[row] * q4_factor(row) - sums.minimum[row];
+  }
+};
+
+template <>
+struct FewUnit<Format::Q6> {
+  __device__ static void multiply(const std::byte* unit, unsigned lane, const UnitInput& x, UnitSums& sums) {
+    constexpr unsigned bytes = tile_bytes(Format::Q6);
+    const unsigned t = lane % 4;
+    const std::uint32_t b[2][2] = {{x.b.x, x.b.y}, {x.b.z, x.b.w}};
+    float kept[4][2] = {};  // [group of 16 columns of tile t][row]
+#pragma unroll
+    for (unsigned tile = 0; tile < unit_tiles; ++tile) {
+      const uint4 words = *reinterpret_cast<const uint4*>(unit + tile * bytes + lane * 16);
+      const uint2 high = *reinterpret_cast<const uint2*>(unit + tile * bytes + 512 + lane * 8);
+      const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+      for (int step = 0; step < 4; ++step) {
+        std::uint32_t a[4];
+        q6_fragment(word[step], step < 2 ? high.x : high.y, step % 2, a);
+        float part[4] = {};
+        ptx::multiply(part, a, b[step % 2]);
+        kept[step][0] = t == tile ? part[step / 2] : kept[step][0];
+        kept[step][1] = t == tile ? part[2 + step / 2] : kept[step][1];
+      }
+    }
+    const uint4 scales = *reinterpret_cast<const uint4*>(unit + t * bytes + 768 + lane / 4 * 16);
+    const std::uint32_t scale[2][2] = {{scales.x, scales.z}, {scales.y, scales.w}};  // [two groups][row]
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+#pragma unroll
+      for (int two = 0; two < 2; ++two) {
+        const __half2 both = as_half2(scale[two][row]);
+        sums.product[row] += __low2float(both) * kept[2 * two][row];
+        sums.product[row] += __high2float(both) * kept[2 * two + 1][row];
+      }
+    }
+  }
+
+  __device__ static float total(const UnitSums& sums, int row) { return sums.product[row]; }
 };
 
 }  // namespace compute::cuda::few

@@ -23,8 +23,11 @@ namespace compute::cuda {
 namespace {
 
 using few::FewTile;
+using few::FewUnit;
 using few::Sums;
 using few::TileInput;
+using few::UnitInput;
+using few::UnitSums;
 
 constexpr unsigned height = tile_rows;  // 32-bit forms for the kernels
 constexpr unsigned width = tile_cols;
@@ -72,6 +75,14 @@ struct Staging {
     if (vector % 4 == 0) sums[half * sum_rows + row] = sum;
   }
 
+  // Of a single row; `tile` is a multiple of 4.
+  __device__ void load_unit(unsigned tile, unsigned lane, UnitInput& x) const {
+    const unsigned g = lane / 4;
+    const unsigned t = lane % 4;
+    x.b = *reinterpret_cast<const uint4*>(fragments + (tile * 2 + g) * 16 + (t ^ g / 2) * 4);
+    x.sum = *reinterpret_cast<const float2*>(sums + tile * 2 + 2 * t);
+  }
+
   // Rows that do not exist repeat the last one: a column of B makes only its own column of D. tile_of_four: tile % 4.
   __device__ void load(unsigned tile, unsigned tile_of_four, unsigned lane, TileInput& x) const {
     const unsigned t = lane % 4;
@@ -96,6 +107,12 @@ struct Staging {
     }
   }
 };
+
+// Over the four lanes that have the same row.
+__device__ inline float sum_of_four(float value) {
+  value += __shfl_xor_sync(~0U, value, 1);
+  return value + __shfl_xor_sync(~0U, value, 2);
+}
 
 struct HalfSource {
   const __half* x;
@@ -212,11 +229,10 @@ struct NormSource {
   }
 };
 
-// Tiles that a warp copies, and waits for, together: neighbours in a row of tiles. The bytes of most are a whole number of
-// 16 to each lane.
-constexpr unsigned most_unit_tiles = 4;
+// Tiles that a warp copies, and waits for, together: neighbours in a row of tiles, of Q4 and Q6 those of 256 columns,
+// which are a block of Q4_K or Q6_K, so that there is no part of a unit.
 constexpr unsigned unit_of(Format first, Format second) {
-  return first == Format::F16 || second == Format::F16 ? 1 : most_unit_tiles;
+  return first == Format::F16 || second == Format::F16 ? 1 : few::unit_tiles;
 }
 
 // Bytes of a block's ring of `slots` such units to a warp.
@@ -233,17 +249,7 @@ struct Shape {
   unsigned tiles;         // in a row of tiles
   unsigned staged_tiles;  // of activations at once: all, or a multiple of what the warps copy together
   unsigned ring_offset;   // of the ring in shared memory
-  Ahead ahead;
-  bool late;
 };
-
-// A block's share of what is to be in the L2 cache when a later kernel asks for it.
-__device__ inline void fetch_ahead(const Ahead& ahead) {
-  const std::size_t share = (ahead.bytes / gridDim.x + 127) / 128 * 128;
-  const std::size_t begin = blockIdx.x * share;
-  const std::size_t end = min(begin + share, ahead.bytes);
-  for (std::size_t at = begin + threadIdx.x * 128; at < end; at += blockDim.x * 128) ptx::prefetch_l2(ahead.data + at);
-}
 
 // Where a warp is in the units that it copies: units warp, warp + warps, … of each row of tiles.
 struct Place {
@@ -259,25 +265,18 @@ struct Place {
   }
 };
 
-// Copies a unit's tiles of one matrix, or fewer where only `tiles` are left, that begin at `from`.
-template <Format format, unsigned unit_tiles>
-__device__ void copy_unit(std::uint32_t to, const std::byte* from, unsigned tiles, unsigned lane) {
-  constexpr unsigned bytes = tile_bytes(format);
-  if (unit_tiles * bytes % 512 == 0 && tiles >= unit_tiles) {
+// Copies the bytes of a unit's tiles of one matrix.
+template <unsigned bytes>
+__device__ void copy_unit(std::uint32_t to, const std::byte* from, unsigned lane) {
 #pragma unroll
-    for (unsigned at = 0; at < unit_tiles * bytes; at += 512) ptx::copy_async(to + lane * 16 + at, from + lane * 16 + at);
-  } else {
-    const unsigned end = min(tiles, unit_tiles) * bytes;
-#pragma unroll 1
-    for (unsigned at = lane * 16; at < end; at += 512) ptx::copy_async(to + at, from + at);
+  for (unsigned at = 0; at < bytes; at += 512) {
+    if (bytes % 512 == 0 || at + lane * 16 < bytes) ptx::copy_async(to + at + lane * 16, from + at + lane * 16);
   }
 }
 
 // Multiplies rows of tiles [begin, end) of one matrix, or of two of the same shape. output.before(row of tiles) may read
 // what will be needed to store it; output.store(row of tiles, totals, that) is called by one thread for each number.
-// `fixed`: of a single row of activations, where rows of tiles are at most a unit for each warp and whole units, a warp
-// keeps its part in registers.
-template <bool single, bool fixed, unsigned warps, unsigned slots, bool two, Format first_format, Format second_format,
+template <bool single, unsigned warps, unsigned slots, bool two, Format first_format, Format second_format,
           typename Source, typename Output>
 __device__ void multiply_row_tiles(const Source& source, const Shape& shape, const std::byte* first_data,
                                    const std::byte* second_data, unsigned begin, unsigned end, const Output& output) {
@@ -298,10 +297,9 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
       const unsigned tile = next.unit * unit_tiles;
       const std::size_t index = std::size_t{begin + next.row} * shape.tiles + tile;
       const std::uint32_t to = ring_address + slot * slot_bytes;
-      copy_unit<first_format, unit_tiles>(to, first_data + index * first_bytes, shape.tiles - tile, lane);
+      copy_unit<unit_tiles * first_bytes>(to, first_data + index * first_bytes, lane);
       if constexpr (two) {
-        copy_unit<second_format, unit_tiles>(to + unit_tiles * first_bytes, second_data + index * second_bytes,
-                                             shape.tiles - tile, lane);
+        copy_unit<unit_tiles * second_bytes>(to + unit_tiles * first_bytes, second_data + index * second_bytes, lane);
       }
       next.advance(warps, units);
     }
@@ -309,40 +307,31 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
   };
 #pragma unroll 1
   for (unsigned slot = 0; slot < slots; ++slot) copy(slot);
-  fetch_ahead(shape.ahead);
   const unsigned rows = single ? 1 : source.rows;
   const Staging<single> staging(ptx::dynamic_shared(), shape.staged_tiles, rows);
   typename Source::Constants constants;
   source.prepare(constants);
 
   ptx::wait_for_dependencies();
-  constexpr bool keeps = fixed && unit_tiles == most_unit_tiles;
-  TileInput kept[keeps ? unit_tiles : 1];
+  constexpr bool by_units = single && unit_tiles == few::unit_tiles;
+  using Total = std::conditional_t<by_units, UnitSums, Sums>;
   unsigned slot = 0;
   for (unsigned r = 0; r < row_count; ++r) {
     const float before = output.before(begin + r);
-    if (shape.late && r + 1 == row_count) ptx::launch_dependents();
-    Sums first_sums;
-    Sums second_sums;
+    Total first_sums;
+    Total second_sums;
     unsigned staged = 0;  // the first tile whose activations are staged
     for (unsigned round_tile = 0; round_tile < shape.tiles; round_tile += warps * unit_tiles) {
       if (round_tile % shape.staged_tiles == 0 && (r == 0 || shape.staged_tiles < shape.tiles)) {
         staged = round_tile;
         if (r > 0 || round_tile > 0) __syncthreads();
         source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
-        // Of a single row, a thread stages 8 columns, so that a warp stages the unit that it multiplies itself.
-        static_assert(32 * vector_cols == most_unit_tiles * width);
-        if constexpr (keeps) {
+        // Where each thread has staged 8 columns of a single row, a warp has staged the unit that it multiplies.
+        static_assert(32 * vector_cols == few::unit_tiles * width);
+        if (by_units && shape.tiles <= warps * unit_tiles) {
           __syncwarp();
         } else {
           __syncthreads();
-        }
-        if constexpr (keeps) {
-#pragma unroll
-          for (unsigned i = 0; i < unit_tiles; ++i) {
-            const unsigned own = warp * unit_tiles + i;
-            if (own < shape.tiles) staging.load(own, own % 4, lane, kept[i]);
-          }
         }
       }
       const unsigned tile = round_tile + warp * unit_tiles;
@@ -350,27 +339,25 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
       ptx::copy_async_wait<slots - 1>();
       __syncwarp();
       const std::byte* from = ring + slot * slot_bytes;
-      const auto multiply = [&](unsigned i) {
-        TileInput loaded;
-        if constexpr (!keeps) {
-          staging.load(tile - staged + i, unit_tiles == 4 ? i : (tile - staged) % 4, lane, loaded);
-        }
-        const TileInput& x = keeps ? kept[i] : loaded;
-        FewTile<first_format> first;
-        first.load(from + i * first_bytes, lane);
-        first.template multiply<single>(x, first_sums);
-        if constexpr (two) {
-          FewTile<second_format> second;
-          second.load(from + unit_tiles * first_bytes + i * second_bytes, lane);
-          second.template multiply<single>(x, second_sums);
-        }
-      };
-      if (keeps || tile + unit_tiles <= shape.tiles) {
-#pragma unroll
-        for (unsigned i = 0; i < unit_tiles; ++i) multiply(i);
+      if constexpr (by_units) {
+        UnitInput x;
+        staging.load_unit(tile - staged, lane, x);
+        FewUnit<first_format>::multiply(from, lane, x, first_sums);
+        if constexpr (two) FewUnit<second_format>::multiply(from + unit_tiles * first_bytes, lane, x, second_sums);
       } else {
-#pragma unroll 1
-        for (unsigned i = 0; i < shape.tiles - tile; ++i) multiply(i);
+#pragma unroll
+        for (unsigned i = 0; i < unit_tiles; ++i) {
+          TileInput x;
+          staging.load(tile - staged + i, unit_tiles == 4 ? i : (tile - staged) % 4, lane, x);
+          FewTile<first_format> first;
+          first.load(from + i * first_bytes, lane);
+          first.template multiply<single>(x, first_sums);
+          if constexpr (two) {
+            FewTile<second_format> second;
+            second.load(from + unit_tiles * first_bytes + i * second_bytes, lane);
+            second.template multiply<single>(x, second_sums);
+          }
+        }
       }
       __syncwarp();
       copy(slot);
@@ -383,13 +370,26 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     float* partials = staging.partials + r % 2 * streams * warps * warp_values;
     const unsigned g = lane / 4;
     const unsigned t = lane % 4;
+    if constexpr (by_units) {
 #pragma unroll
-    for (unsigned i = 0; i < 4; i += single ? 2 : 1) {
-      const unsigned activation = 2 * t + i % 2;
-      if (activation >= rows) continue;
-      float* at = partials + warp * warp_values + activation * height + g + i / 2 * 8;
-      *at = FewTile<first_format>::total(first_sums, i);
-      if constexpr (two) at[warps * warp_values] = FewTile<second_format>::total(second_sums, i);
+      for (int row = 0; row < 2; ++row) {
+        const float first = sum_of_four(FewUnit<first_format>::total(first_sums, row));
+        float* at = partials + warp * warp_values + g + 8 * row;
+        if (t == 0) *at = first;
+        if constexpr (two) {
+          const float second = sum_of_four(FewUnit<second_format>::total(second_sums, row));
+          if (t == 0) at[warps * warp_values] = second;
+        }
+      }
+    } else {
+#pragma unroll
+      for (unsigned i = 0; i < 4; i += single ? 2 : 1) {
+        const unsigned activation = 2 * t + i % 2;
+        if (activation >= rows) continue;
+        float* at = partials + warp * warp_values + activation * height + g + i / 2 * 8;
+        *at = FewTile<first_format>::total(first_sums, i);
+        if constexpr (two) at[warps * warp_values] = FewTile<second_format>::total(second_sums, i);
+      }
     }
     __syncthreads();
     if (threadIdx.x < warp_values) {
@@ -401,9 +401,9 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
   }
 }
 
-// Blocks for which a multiprocessor must have registers: 64 to a thread, so that the next kernel's blocks find room
-// beside this one's; 80 for several rows.
-constexpr unsigned resident_blocks(bool fixed, unsigned warps) { return (fixed ? 16 : 24) / warps; }
+// Blocks for which a multiprocessor must have registers: 128 to a thread, so that instructions of several tiles overlap; 80
+// for several rows, which are rarer.
+constexpr unsigned resident_blocks(bool single, unsigned warps) { return (single ? 16 : 24) / warps; }
 
 // One product of a launch.
 struct Job {
@@ -444,10 +444,10 @@ struct ProductOutput {
   }
 };
 
-template <bool single, bool fixed, unsigned warps, unsigned slots, typename Source>
-__global__ void __launch_bounds__(warps * 32, resident_blocks(fixed, warps))
+template <bool single, unsigned warps, unsigned slots, typename Source>
+__global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
     multiply_kernel(Source source, Shape shape, Jobs jobs, float scale) {
-  if (!shape.late) ptx::launch_dependents();
+  ptx::launch_dependents();
   unsigned index = 0;
   while (index + 1 < jobs.count && blockIdx.x >= jobs.job[index + 1].first_block) ++index;
   const Job job = jobs.job[index];
@@ -456,7 +456,7 @@ __global__ void __launch_bounds__(warps * 32, resident_blocks(fixed, warps))
   const unsigned end = min(begin + jobs.block_row_tiles, row_tiles);
   const ProductOutput output{job, scale, source.rows};
   const auto run = [&]<Format format>() {
-    multiply_row_tiles<single, fixed, warps, slots, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
+    multiply_row_tiles<single, warps, slots, false, format, format>(source, shape, job.data, nullptr, begin, end, output);
   };
   switch (job.format) {
     case Format::Q4: run.template operator()<Format::Q4>(); break;
@@ -481,13 +481,13 @@ struct SwigluOutput {
   }
 };
 
-template <bool single, bool fixed, Format gate_format, Format up_format>
-__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(fixed, norm_warps))
+template <bool single, Format gate_format, Format up_format>
+__global__ void __launch_bounds__(norm_warps * 32, resident_blocks(single, norm_warps))
     swiglu_kernel(NormSource source, Shape shape, const std::byte* gate, const std::byte* up, unsigned row_tiles,
                   unsigned block_row_tiles, SwigluOutput output) {
-  if (!shape.late) ptx::launch_dependents();
+  ptx::launch_dependents();
   const unsigned begin = blockIdx.x * block_row_tiles;
-  multiply_row_tiles<single, fixed, norm_warps, long_slots, true, gate_format, up_format>(
+  multiply_row_tiles<single, norm_warps, long_slots, true, gate_format, up_format>(
       source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
 }
 
@@ -507,43 +507,27 @@ std::size_t shared_limit() {
 }
 
 // `row_tiles`: of all products together; `streams`: of tiles in a block; `ring`: bytes of its ring.
-Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams, std::size_t ring,
-          const Ahead& ahead) {
+Grid plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned streams,
+          std::size_t ring) {
   const auto tiles = static_cast<unsigned>((cols + tile_cols - 1) / tile_cols);
   const std::size_t tile_staged = 128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows);
   const std::size_t partials = 2 * streams * warps * rows * tile_rows * sizeof(float);
   const std::size_t fit = std::min(staged_bytes, shared_limit() - ring - partials) / tile_staged;
   Grid grid{};
   grid.shape.tiles = tiles;
-  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / (most_unit_tiles * warps) * most_unit_tiles * warps);
+  grid.shape.staged_tiles = tiles <= fit ? tiles : static_cast<unsigned>(fit / (few::unit_tiles * warps) * few::unit_tiles * warps);
   grid.shape.ring_offset = static_cast<unsigned>(round_up(grid.shape.staged_tiles * tile_staged + partials, 16));
-  grid.shape.ahead = ahead;
   // Half of each multiprocessor is left to the kernel that comes after.
-  static const std::size_t res = getenv("RES") ? std::stoul(getenv("RES")) : 16;
-  const std::size_t resident = std::size_t{multiprocessors()} * res / warps;
+  const std::size_t resident = std::size_t{multiprocessors()} * 16 / warps;
   grid.block_row_tiles = static_cast<unsigned>((row_tiles + resident - 1) / resident);
   grid.shared = grid.shape.ring_offset + ring;
-  static const bool late = getenv("LATE") && *getenv("LATE") == '1';
-  static const bool pad = getenv("PAD") && *getenv("PAD") == '1';
-  grid.shape.late = late;
-  if (pad) {
-    const std::size_t blocks = (row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles;
-    const std::size_t share = (blocks + multiprocessors() - 1) / multiprocessors();
-    grid.shared = std::max(grid.shared, (shared_limit() + 1024) / (share + 1));
-  }
   return grid;
-}
-
-// Whether the warps of a block have at most a whole unit each of a row of tiles.
-bool is_fixed(std::size_t cols) {
-  return cols % (most_unit_tiles * tile_cols) == 0 && cols <= norm_warps * most_unit_tiles * tile_cols;
 }
 
 std::size_t row_tiles_of(const PackedMatrix& weight) { return (weight.rows + tile_rows - 1) / tile_rows; }
 
 template <typename Source>
-void multiply(cudaStream_t stream, const Source& source, std::span<const OutputProduct> products, float scale,
-              const Ahead& ahead) {
+void multiply(cudaStream_t stream, const Source& source, std::span<const OutputProduct> products, float scale) {
   constexpr bool halves = std::is_same_v<Source, HalfSource>;
   while (!products.empty()) {
     const auto batch = products.first(std::min<std::size_t>(products.size(), max_jobs));
@@ -560,11 +544,11 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     const unsigned warps = wide ? 16 : 8;
     std::size_t ring = 0;
     // A row of tiles to each block, and a unit to each warp.
-    const bool brief = !wide && row_tiles <= 2 * std::size_t{multiprocessors()} && cols <= warps * most_unit_tiles * tile_cols;
+    const bool brief = !wide && row_tiles <= 2 * std::size_t{multiprocessors()} && cols <= warps * few::unit_tiles * tile_cols;
     for (const OutputProduct& product : batch) {
       ring = std::max(ring, ring_bytes(warps, brief ? 1 : long_slots, product.weight.format));
     }
-    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1, ring, ahead);
+    const Grid grid = plan(cols, source.rows, row_tiles, warps, 1, ring);
     Jobs jobs{};
     jobs.block_row_tiles = grid.block_row_tiles;
     unsigned blocks = 0;
@@ -583,20 +567,16 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     };
     if constexpr (halves) {
       if (wide) {
-        start(source.rows == 1 ? multiply_kernel<true, false, 16, long_slots, Source>
-                               : multiply_kernel<false, false, 16, long_slots, Source>);
+        start(source.rows == 1 ? multiply_kernel<true, 16, long_slots, Source>
+                               : multiply_kernel<false, 16, long_slots, Source>);
         continue;
       }
     }
-    const bool fixed = source.rows == 1 && is_fixed(cols);
     if (brief) {
-      start(fixed              ? multiply_kernel<true, true, 8, 1, Source>
-            : source.rows == 1 ? multiply_kernel<true, false, 8, 1, Source>
-                               : multiply_kernel<false, false, 8, 1, Source>);
+      start(source.rows == 1 ? multiply_kernel<true, 8, 1, Source> : multiply_kernel<false, 8, 1, Source>);
     } else {
-      start(fixed              ? multiply_kernel<true, true, 8, long_slots, Source>
-            : source.rows == 1 ? multiply_kernel<true, false, 8, long_slots, Source>
-                               : multiply_kernel<false, false, 8, long_slots, Source>);
+      start(source.rows == 1 ? multiply_kernel<true, 8, long_slots, Source>
+                             : multiply_kernel<false, 8, long_slots, Source>);
     }
   }
 }
@@ -615,50 +595,47 @@ NormSource norm_source(const NormInput& x) {
 }
 
 template <Format gate_format, Format up_format>
-auto swiglu_kernel_for(bool single, bool fixed) {
-  if (single && fixed) return swiglu_kernel<true, true, gate_format, up_format>;
-  return single ? swiglu_kernel<true, false, gate_format, up_format> : swiglu_kernel<false, false, gate_format, up_format>;
+auto swiglu_kernel_for(bool single) {
+  return single ? swiglu_kernel<true, gate_format, up_format> : swiglu_kernel<false, gate_format, up_format>;
 }
 
 template <Format gate_format>
-auto swiglu_kernel_for(Format up_format, bool single, bool fixed) {
+auto swiglu_kernel_for(Format up_format, bool single) {
   switch (up_format) {
-    case Format::Q4: return swiglu_kernel_for<gate_format, Format::Q4>(single, fixed);
-    case Format::Q6: return swiglu_kernel_for<gate_format, Format::Q6>(single, fixed);
-    default: return swiglu_kernel_for<gate_format, Format::F16>(single, fixed);
+    case Format::Q4: return swiglu_kernel_for<gate_format, Format::Q4>(single);
+    case Format::Q6: return swiglu_kernel_for<gate_format, Format::Q6>(single);
+    default: return swiglu_kernel_for<gate_format, Format::F16>(single);
   }
 }
 
-auto swiglu_kernel_for(Format gate_format, Format up_format, bool single, bool fixed) {
+auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
   switch (gate_format) {
-    case Format::Q4: return swiglu_kernel_for<Format::Q4>(up_format, single, fixed);
-    case Format::Q6: return swiglu_kernel_for<Format::Q6>(up_format, single, fixed);
-    default: return swiglu_kernel_for<Format::F16>(up_format, single, fixed);
+    case Format::Q4: return swiglu_kernel_for<Format::Q4>(up_format, single);
+    case Format::Q6: return swiglu_kernel_for<Format::Q6>(up_format, single);
+    default: return swiglu_kernel_for<Format::F16>(up_format, single);
   }
 }
 
 }  // namespace
 
-void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
-                  const Ahead& ahead) {
+void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale) {
   const HalfSource source{x.halves, static_cast<unsigned>(x.stride), static_cast<unsigned>(x.rows)};
-  multiply(stream, source, products, scale, ahead);
+  multiply(stream, source, products, scale);
 }
 
-void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products,
-                  const Ahead& ahead) {
-  multiply(stream, norm_source(x), products, 1.0F, ahead);
+void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products) {
+  multiply(stream, norm_source(x), products, 1.0F);
 }
 
 void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gate, const PackedMatrix& up, __half* hidden,
-                std::size_t stride, const Ahead& ahead) {
+                std::size_t stride) {
   const std::size_t row_tiles = gate.padded_rows() / tile_rows;
   const std::size_t ring = ring_bytes(norm_warps, long_slots, gate.format, up.format);
-  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2, ring, ahead);
+  const Grid grid = plan(x.cols, x.rows, row_tiles, norm_warps, 2, ring);
   const auto blocks = static_cast<unsigned>((row_tiles + grid.block_row_tiles - 1) / grid.block_row_tiles);
   const SwigluOutput output{hidden, static_cast<unsigned>(stride), static_cast<unsigned>(gate.rows),
                             static_cast<unsigned>(x.rows)};
-  launch(stream, dim3(blocks), dim3(norm_warps * 32), grid.shared, swiglu_kernel_for(gate.format, up.format, x.rows == 1, is_fixed(x.cols)),
+  launch(stream, dim3(blocks), dim3(norm_warps * 32), grid.shared, swiglu_kernel_for(gate.format, up.format, x.rows == 1),
          norm_source(x), grid.shape, gate.data, up.data, static_cast<unsigned>(row_tiles), grid.block_row_tiles, output);
 }
 

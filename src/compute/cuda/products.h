@@ -42,27 +42,18 @@ struct OutputProduct {
 // number: hidden = silu(gate) * up / hidden_divisor, and the product with `down` is scaled back.
 inline constexpr float hidden_divisor = 64;
 
-// Weights that the kernels after this one will ask for: while this one waits for others, they are brought to the L2
-// cache.
-struct Ahead {
-  const std::byte* data = nullptr;
-  std::size_t bytes = 0;
-};
-
 // Few rows: at most `few_rows`.
 inline constexpr std::size_t few_rows = 8;
 // All products have the same input, cols and format F16, Q4 or Q6 (may differ from product to product).
-void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale,
-                  const Ahead& ahead = {});
+void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale);
 // The same with the norm made on the way. cols at most most_norm_cols and, as stride, a multiple of 4; x and gain aligned
 // to 16 bytes.
 inline constexpr std::size_t most_norm_cols = 2048;
-void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products,
-                  const Ahead& ahead = {});
+void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products);
 // hidden[i][r] = silu(x · gateᵀ) * (x · upᵀ) / hidden_divisor; `stride` halves between rows of hidden; columns from
 // gate.rows to its padded rows are set to zero.
 void swiglu_few(cudaStream_t stream, const NormInput& x, const PackedMatrix& gate, const PackedMatrix& up,
-                __half* hidden, std::size_t stride, const Ahead& ahead = {});
+                __half* hidden, std::size_t stride);
 
 // Any number of rows. `workspace`: for partial sums where one product is cut along its columns; at least
 // many_workspace_bytes(), zero before its first use, and never used by two kernels at once. Without one nothing is cut,

@@ -65,6 +65,8 @@ class Program {
     key_.push_back(word);
   }
 
+  void append(const std::vector<std::uint64_t>& words) { key_.insert(key_.end(), words.begin(), words.end()); }
+
   std::byte* place(std::span<const std::byte> bytes, std::size_t room);
   cudaGraphExec_t graph();
   cudaGraphExec_t capture();

@@ -40,7 +40,7 @@ void Weights::prepare(std::span<const Matrix> matrices, std::span<const std::spa
     throw base::Error("memory of the GPU", "the weights take " + megabytes(bytes) + " and " + megabytes(available) + " are free",
                       "use --device cpu or a smaller file");
   }
-  const DeviceMemory& memory = memory_.emplace_back(Memory{DeviceMemory(bytes), 0}).memory;
+  const DeviceMemory& memory = memory_.emplace_back(bytes);
 
   std::vector<Part> parts;
   std::size_t offset = 0;
@@ -55,7 +55,6 @@ void Weights::prepare(std::span<const Matrix> matrices, std::span<const std::spa
     any_floats_ |= packed.format == Format::F32;
     matrices_[weight.data.data()] = packed;
   }
-  memory_.back().matrix_bytes = offset;
   base::ThreadPool pool(threads);
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(threads));
   pool.run(static_cast<int>(parts.size()), [&](int i, int thread) {
@@ -83,17 +82,6 @@ const PackedMatrix& Weights::matrix(const Matrix& weight) const {
     throw base::Error("matrix", "was not prepared");
   }
   return found->second;
-}
-
-Ahead Weights::after(const PackedMatrix& weight, std::size_t bytes) const {
-  const std::byte* const end = weight.data + round_up(weight.bytes(), alignment);
-  for (const Memory& part : memory_) {
-    const std::byte* const begin = part.memory.as();
-    if (end >= begin && end < begin + part.matrix_bytes) {
-      return {end, std::min(bytes, static_cast<std::size_t>(begin + part.matrix_bytes - end))};
-    }
-  }
-  return {};
 }
 
 const float* Weights::gain(std::span<const float> gain) const {

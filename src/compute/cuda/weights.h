@@ -9,7 +9,6 @@
 #include "compute/compute.h"
 #include "compute/cuda/memory.h"
 #include "compute/cuda/packed.h"
-#include "compute/cuda/products.h"
 
 namespace compute::cuda {
 
@@ -22,19 +21,11 @@ class Weights {
   const PackedMatrix& matrix(const Matrix& weight) const;
   const float* gain(std::span<const float> gain) const;
 
-  // What lies after a matrix in memory, at most so many bytes: as matrices lie in the order they were prepared in, which
-  // should be that of their use, what is multiplied next.
-  Ahead after(const PackedMatrix& weight, std::size_t bytes) const;
-
   // Whether products in float occur.
   bool any_floats() const { return any_floats_; }
 
  private:
-  struct Memory {
-    DeviceMemory memory;
-    std::size_t matrix_bytes;
-  };
-  std::vector<Memory> memory_;
+  std::vector<DeviceMemory> memory_;
   std::unordered_map<const void*, PackedMatrix> matrices_;
   std::unordered_map<const void*, const float*> gains_;
   bool any_floats_ = false;
