@@ -71,6 +71,14 @@ TEST_P(FastTypes, HaveTheSameBitsHoweverAPromptIsCut) {
   EXPECT_FALSE(same_bits(run_ours(model.file(), tokens, in_mode(compute::Precision::Exact)), expected));
 }
 
+TEST_P(FastTypes, HaveTheScalarBitsInTheExactMode) {
+  const RandomModel shape = models_of(GetParam(), 4).front();
+  const TemporaryModel model(shape);
+  const std::vector<std::uint32_t> tokens = random_tokens(40, shape.vocab);
+  EXPECT_TRUE(same_bits(run_ours(model.file(), tokens, in_mode(compute::Precision::Exact)),
+                        run_ours(model.file(), tokens, {.isa = compute::Isa::Scalar})));
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, FastTypes, testing::ValuesIn(fast_types()), [](const auto& s) { return s.param.name; });
 
 }  // namespace

@@ -67,15 +67,24 @@ template <int t>
   asm volatile("tilezero %%tmm%c0" : : "i"(t));
 }
 
-// Rows of 64 bytes, `stride` bytes apart.
+// Rows of 64 bytes, `stride` bytes apart. GCC is told that the instruction reads or writes bytes from p on; Clang,
+// which takes no array of unknown size for an operand, that it may do so to any memory.
 template <int t>
 [[gnu::always_inline]] inline void tile_load(const void* p, std::size_t stride) {
+#if defined(__clang__)
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(t) : "memory");
+#else
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(t), "m"(*static_cast<const char(*)[]>(p)));
+#endif
 }
 
 template <int t>
 [[gnu::always_inline]] inline void tile_store(void* p, std::size_t stride) {
+#if defined(__clang__)
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(p), "r"(stride), "i"(t) : "memory");
+#else
   asm volatile("tilestored %%tmm%c3, (%1,%2,1)" : "=m"(*static_cast<char(*)[]>(p)) : "r"(p), "r"(stride), "i"(t));
+#endif
 }
 
 // Signed bytes with signed ones.
