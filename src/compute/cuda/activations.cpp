@@ -1,13 +1,15 @@
 #include "compute/cuda/activations.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
 namespace compute::cuda {
 
-CudaActivations::CudaActivations(std::size_t max_rows, std::size_t max_cols)
-    : max_rows_(max_rows), max_cols_(max_cols) {}
+CudaActivations::CudaActivations(std::size_t max_rows, std::size_t max_cols, std::function<void()> release)
+    : release_(std::move(release)), max_rows_(max_rows), max_cols_(max_cols) {}
 
 void CudaActivations::reset(std::size_t rows, std::size_t cols) {
   if (rows > max_rows_ || cols > max_cols_) {

@@ -133,18 +133,14 @@ class CudaDevice : public Device {
     void* memory = nullptr;
     check(cudaMalloc(&memory, std::max<std::size_t>(rows * cols, 1) * sizeof(float)), "memory of the GPU");
     const auto release = [this](float* p) {
-      try {
-        start();  // what was asked for with these floats
-        check(cudaStreamSynchronize(stream_.stream), "release of memory");
-      } catch (const base::Error&) {  // NOLINT(bugprone-empty-catch): whoever reads the results is told
-      }
+      finish();
       cudaFree(p);
     };
     return Buffer({static_cast<float*>(memory), rows, cols, cols}, release);
   }
 
   std::unique_ptr<Activations> make_activations(std::size_t rows, std::size_t cols) override {
-    return std::make_unique<CudaActivations>(rows, cols);
+    return std::make_unique<CudaActivations>(rows, cols, [this] { finish(); });
   }
 
   std::span<const float> read(View from) override {
@@ -317,6 +313,15 @@ class CudaDevice : public Device {
   }
 
  private:
+  // Does what was asked for, so that memory can be given back. An error shows where results are read.
+  void finish() noexcept {
+    try {
+      start();
+      cudaStreamSynchronize(stream_.stream);
+    } catch (const std::exception&) {
+    }
+  }
+
   static CudaActivations& reset(Activations& out, std::size_t rows, std::size_t cols) {
     auto& activations = dynamic_cast<CudaActivations&>(out);
     activations.reset(rows, cols);
