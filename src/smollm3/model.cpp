@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -93,6 +94,15 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
 }
 
 std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache) {
+  try {
+    return run(chunks, cache);
+  } catch (...) {
+    device_.abandon();
+    throw;
+  }
+}
+
+std::span<const float> Model::run(std::span<const Chunk> chunks, const compute::KvShape& cache) {
   Buffers& b = *buffers_;
   std::size_t count = lay_out(chunks);
   if (count == 0) return {};
@@ -143,8 +153,9 @@ compute::View Model::keep_wanted(compute::View x) {
   Buffers& b = *buffers_;
   const std::size_t count = b.wanted.size();
   if (count > b.last.view().rows) {
-    b.last = device_.allocate(count, config_.hidden);
+    compute::Buffer last_rows = device_.allocate(count, config_.hidden);
     b.last_angles = device_.allocate(count, config_.head_size);
+    b.last = std::move(last_rows);
   }
   const compute::View last = b.last.first(count);
   device_.gather(x, b.wanted, last);
