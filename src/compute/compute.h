@@ -143,6 +143,8 @@ class Device {
   virtual void prepare(std::span<const Matrix> matrices, std::span<const std::span<const float>> gains) = 0;
   // Begins what was asked for, without waiting for its end.
   virtual void start() {}
+  // Forgets what was asked for and has not begun, after a failure.
+  virtual void abandon() noexcept {}
 
   // Bytes that keys and values may take, beside a file of `file_bytes` whose weights have been prepared.
   virtual std::uint64_t free_memory(std::uint64_t file_bytes) const = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -94,8 +95,17 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
 
 std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache,
                                       compute::Precision precision) {
+  try {
+    device_.set_precision(precision);
+    return run(chunks, cache);
+  } catch (...) {
+    device_.abandon();
+    throw;
+  }
+}
+
+std::span<const float> Model::run(std::span<const Chunk> chunks, const compute::KvShape& cache) {
   Buffers& b = *buffers_;
-  device_.set_precision(precision);
   std::size_t count = lay_out(chunks);
   if (count == 0) return {};
   compute::View x = b.x.first(count);
@@ -145,8 +155,9 @@ compute::View Model::keep_wanted(compute::View x) {
   Buffers& b = *buffers_;
   const std::size_t count = b.wanted.size();
   if (count > b.last.view().rows) {
-    b.last = device_.allocate(count, config_.hidden);
+    compute::Buffer last_rows = device_.allocate(count, config_.hidden);
     b.last_angles = device_.allocate(count, config_.head_size);
+    b.last = std::move(last_rows);
   }
   const compute::View last = b.last.first(count);
   device_.gather(x, b.wanted, last);

@@ -52,6 +52,7 @@ class Model {
   struct Buffers;
 
   void prepare();
+  std::span<const float> run(std::span<const Chunk> chunks, const compute::KvShape& cache);
   std::size_t lay_out(std::span<const Chunk> chunks);
   compute::View keep_wanted(compute::View x);
   std::span<const float> output(compute::View x);

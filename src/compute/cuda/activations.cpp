@@ -1,13 +1,15 @@
 #include "compute/cuda/activations.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
 namespace compute::cuda {
 
-CudaActivations::CudaActivations(std::size_t max_rows, std::size_t max_cols)
-    : max_rows_(max_rows), max_cols_(max_cols) {}
+CudaActivations::CudaActivations(std::size_t max_rows, std::size_t max_cols, std::function<void()> release)
+    : release_(std::move(release)), max_rows_(max_rows), max_cols_(max_cols) {}
 
 void CudaActivations::reset(std::size_t rows, std::size_t cols) {
   if (rows > max_rows_ || cols > max_cols_) {
@@ -16,7 +18,7 @@ void CudaActivations::reset(std::size_t rows, std::size_t cols) {
   // Wider content may have left numbers where narrower has padding.
   if (halves_ && cols < widest_ && cols % tile_cols != 0) {
     check(cudaDeviceSynchronize(), "activations");
-    check(cudaMemset(halves_->as(), 0, max_rows_ * half_stride() * sizeof(__half)), "activations");
+    zero(halves_->as(), max_rows_ * half_stride() * sizeof(__half));
     widest_ = 0;
   }
   widest_ = std::max(widest_, cols);
@@ -43,7 +45,7 @@ __half* CudaActivations::halves() {
   if (!halves_) {
     const std::size_t bytes = max_rows_ * half_stride() * sizeof(__half);
     halves_.emplace(bytes);
-    check(cudaMemset(halves_->as(), 0, bytes), "activations");
+    zero(halves_->as(), bytes);
   }
   return halves_->as<__half>();
 }

@@ -5,6 +5,7 @@
 #include <cuda_fp16.h>
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 
 #include "compute/compute.h"
@@ -17,7 +18,9 @@ class CudaActivations : public Activations {
  public:
   enum class Form { Floats, Halves };
 
-  CudaActivations(std::size_t max_rows, std::size_t max_cols);
+  // `release` is called before memory is given back: what was asked for with it must have been done.
+  CudaActivations(std::size_t max_rows, std::size_t max_cols, std::function<void()> release);
+  ~CudaActivations() override { release_(); }
 
   std::size_t rows() const override { return rows_; }
   std::size_t cols() const override { return cols_; }
@@ -43,6 +46,7 @@ class CudaActivations : public Activations {
   std::size_t half_stride() const { return round_up(max_cols_, tile_cols); }
 
  private:
+  std::function<void()> release_;
   std::size_t max_rows_;
   std::size_t max_cols_;
   std::size_t rows_ = 0;

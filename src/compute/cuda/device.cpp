@@ -5,11 +5,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <cstring>
 #include <string>
-#include <thread>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -78,7 +75,8 @@ class CudaDevice : public Device {
     check(cudaGetDevice(&device), "device");
     check(cudaGetDeviceProperties(&properties_, device), "device");
     workspace_ = DeviceMemory(many_workspace_bytes());
-    check(cudaMemset(workspace_.as(), 0, many_workspace_bytes()), "memory");
+    zero(workspace_.as(), many_workspace_bytes());
+    can_multiply_few_ = can_multiply_few();
   }
 
   ~CudaDevice() override { cudaStreamSynchronize(stream_.stream); }
@@ -94,10 +92,16 @@ class CudaDevice : public Device {
 
   void start() override {
     carry_out_deferred();
-    program_.start(rows_ <= repeated_rows, true);
     placed_ = {};
-    rows_ = 0;
     begun_ = false;
+    program_.start(rows_ <= repeated_rows, true);
+  }
+
+  void abandon() noexcept override {
+    deferred_.clear();
+    placed_ = {};
+    begun_ = false;
+    program_.discard();
   }
 
   std::uint64_t free_memory(std::uint64_t) const override {
@@ -114,8 +118,11 @@ class CudaDevice : public Device {
       throw base::Error("key/value cache", "the GPU has no " + std::to_string(bytes / 1'000'000) + " MB in one piece",
                         "lower --ctx");
     }
-    check(cudaMemset(memory, 0, bytes), "memory");  // what masked positions hold must at least be numbers
-    return {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFree(p); }};
+    zero(memory, bytes);  // what masked positions hold must at least be numbers
+    return {static_cast<std::byte*>(memory), [this](std::byte* p) {
+              finish();
+              cudaFree(p);
+            }};
   }
 
   void copy_page(const std::byte* from, std::byte* to, std::size_t bytes) override {
@@ -133,18 +140,14 @@ class CudaDevice : public Device {
     void* memory = nullptr;
     check(cudaMalloc(&memory, std::max<std::size_t>(rows * cols, 1) * sizeof(float)), "memory of the GPU");
     const auto release = [this](float* p) {
-      try {
-        start();  // what was asked for with these floats
-        check(cudaStreamSynchronize(stream_.stream), "release of memory");
-      } catch (const base::Error&) {  // NOLINT(bugprone-empty-catch): whoever reads the results is told
-      }
+      finish();
       cudaFree(p);
     };
     return Buffer({static_cast<float*>(memory), rows, cols, cols}, release);
   }
 
   std::unique_ptr<Activations> make_activations(std::size_t rows, std::size_t cols) override {
-    return std::make_unique<CudaActivations>(rows, cols);
+    return std::make_unique<CudaActivations>(rows, cols, [this] { finish(); });
   }
 
   std::span<const float> read(View from) override {
@@ -160,6 +163,7 @@ class CudaDevice : public Device {
 
   void write(std::span<const float> from, View to) override {
     require(from.size() == to.rows * to.cols, "write", "sizes differ");
+    if (from.empty()) return;
     carry_out_deferred();
     if (from.size_bytes() > most_input_bytes) {
       start();
@@ -178,6 +182,7 @@ class CudaDevice : public Device {
 
   void gather(View x, std::span<const std::size_t> rows, View y) override {
     require(rows.size() == y.rows && x.cols == y.cols, "gather", "shapes differ");
+    if (y.rows == 0) return;
     for (const std::size_t row : rows) {
       require(row < x.rows, "gather", "row " + std::to_string(row) + " does not exist");
     }
@@ -194,12 +199,13 @@ class CudaDevice : public Device {
     float* floats = to.floats();
     const std::size_t stride = to.float_stride();
     add([=](cudaStream_t stream) { gather_rows(stream, x.data, x.stride, nullptr, x.rows, x.cols, floats, stride); },
-        &gather_rows, x.data, x.stride, x.rows, x.cols, floats);
+        &gather_rows, x.data, x.stride, x.rows, x.cols, floats, stride);
     to.set_valid(CudaActivations::Form::Floats);
   }
 
   void embed(const Matrix& table, std::span<const std::uint32_t> tokens, View x) override {
     require(tokens.size() == x.rows && table.cols == x.cols, "embed", "shapes differ");
+    if (x.rows == 0) return;
     for (const std::uint32_t token : tokens) {
       require(token < table.rows, "embed", "token " + std::to_string(token) + " is not in the vocabulary");
     }
@@ -208,7 +214,7 @@ class CudaDevice : public Device {
     const std::uint32_t* ids = program_.input(tokens);
     add([=](cudaStream_t stream) { embed_rows(stream, packed, ids, x.rows, x.data, x.stride); }, &embed_rows,
         packed.data, ids, x.rows, x.data, x.stride);
-    rows_ = std::max(rows_, x.rows);
+    rows_ = x.rows;
   }
 
   // Left to the products that use it, which for a few rows make the norm themselves.
@@ -255,7 +261,7 @@ class CudaDevice : public Device {
       const Input in = halves_of(x);
       void* workspace = workspace_.as();
       add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride, workspace); }, in.halves, in.rows,
-          g.data, u.data, halves);
+          in.stride, g.data, u.data, halves, stride, workspace);
     }
     to.set_valid(CudaActivations::Form::Halves, hidden_divisor);
   }
@@ -317,6 +323,15 @@ class CudaDevice : public Device {
   }
 
  private:
+  // Does what was asked for, so that memory can be given back. An error shows where results are read.
+  void finish() noexcept {
+    try {
+      start();
+      cudaStreamSynchronize(stream_.stream);
+    } catch (const std::exception&) {
+    }
+  }
+
   static CudaActivations& reset(Activations& out, std::size_t rows, std::size_t cols) {
     auto& activations = dynamic_cast<CudaActivations&>(out);
     activations.reset(rows, cols);
@@ -338,7 +353,7 @@ class CudaDevice : public Device {
                      const AttentionOutput& out, const Others&... others) {
     add(std::move(run), function, input.q, input.q_stride, input.rows, input.heads, input.layer, input.shape.kv_heads,
         input.shape.head_size, input.shape.type, input.table.position, input.table.first_page, input.table.pages,
-        out.floats, out.halves, others...);
+        out.floats, out.float_stride, out.halves, out.half_stride, others...);
   }
 
   template <typename T>
@@ -353,7 +368,9 @@ class CudaDevice : public Device {
   }
 
   // Whether products make the norm of this input themselves.
-  static bool few(const CudaActivations& x) { return x.norm() && x.rows() <= few_rows && x.cols() <= most_norm_cols; }
+  bool few(const CudaActivations& x) const {
+    return can_multiply_few_ && x.norm() && x.rows() <= few_rows && x.cols() <= most_norm_cols;
+  }
 
   void multiply_packed(CudaActivations& x, const std::vector<OutputProduct>& products) {
     std::function<void(cudaStream_t)> run;
@@ -369,7 +386,7 @@ class CudaDevice : public Device {
       const Input in = halves_of(x);
       const float scale = x.scale();
       add_words(key, {in.rows, word(in.halves), in.stride, std::bit_cast<std::uint32_t>(scale)});
-      if (in.rows <= few_rows) {
+      if (can_multiply_few_ && in.rows <= few_rows) {
         run = [=](cudaStream_t stream) { multiply_few(stream, in, products, scale); };
       } else {
         void* workspace = workspace_.as();
@@ -383,7 +400,7 @@ class CudaDevice : public Device {
     const float* floats = floats_of(x);
     const std::size_t stride = x.float_stride();
     add([=](cudaStream_t stream) { multiply_float(stream, weight, floats, y.rows, stride, y.data, y.stride, sum); },
-        &multiply_float, weight.data, floats, y.rows, y.data, sum);
+        &multiply_float, weight.data, floats, stride, y.rows, y.data, y.stride, sum);
   }
 
   // For weights of which one is F32: both products in float memory, then gated.
@@ -400,7 +417,7 @@ class CudaDevice : public Device {
     float* floats = to.floats();
     const std::size_t stride = to.float_stride();
     add([=](cudaStream_t stream) { gate_rows(stream, g.data, u.data, g.rows, g.cols, floats, stride); }, &gate_rows,
-        g.data, g.rows, g.cols, floats);
+        g.data, u.data, g.rows, g.cols, floats, stride);
     to.set_valid(CudaActivations::Form::Floats, hidden_divisor);
   }
 
@@ -412,7 +429,7 @@ class CudaDevice : public Device {
       if (x.norm()) {
         const NormInput norm = *x.norm();
         add([=](cudaStream_t stream) { normalise_rows(stream, norm, nullptr, 0, halves, stride); }, &normalise_rows,
-            words(norm), halves);
+            words(norm), halves, stride);
       } else {
         const float* floats = x.floats();
         const std::size_t rows = x.rows();
@@ -420,7 +437,7 @@ class CudaDevice : public Device {
         const std::size_t float_stride = x.float_stride();
         const float scale = 1 / x.scale();
         add([=](cudaStream_t stream) { round_rows(stream, floats, rows, cols, float_stride, scale, halves, stride); },
-            &round_rows, floats, rows, cols, halves, scale);
+            &round_rows, floats, rows, cols, float_stride, halves, stride, scale);
       }
       x.also_valid(CudaActivations::Form::Halves);
     }
@@ -434,7 +451,7 @@ class CudaDevice : public Device {
       if (x.norm()) {
         const NormInput norm = *x.norm();
         add([=](cudaStream_t stream) { normalise_rows(stream, norm, floats, stride, nullptr, 0); }, &normalise_rows,
-            words(norm), floats);
+            words(norm), floats, stride);
       } else {
         const __half* halves = x.halves();
         const std::size_t half_stride = x.half_stride();
@@ -442,7 +459,7 @@ class CudaDevice : public Device {
         const std::size_t cols = x.cols();
         const float scale = x.scale();
         add([=](cudaStream_t stream) { widen_rows(stream, halves, rows, cols, half_stride, scale, floats, stride); },
-            &widen_rows, halves, rows, cols, floats);
+            &widen_rows, halves, rows, cols, half_stride, floats, stride, scale);
       }
       x.also_valid(CudaActivations::Form::Floats);
     }
@@ -465,8 +482,8 @@ class CudaDevice : public Device {
         const RowTable table = placed_.table;
         add([=](cudaStream_t stream) {
           store_rows(stream, shape, layer, x.rows, x.data, x.stride, v.data, v.stride, table);
-        }, &store_rows, x.data, v.data, x.rows, layer, shape.kv_heads, shape.head_size, shape.type, table.position,
-            table.pages);
+        }, &store_rows, x.data, x.stride, v.data, v.stride, x.rows, layer, shape.kv_heads, shape.head_size, shape.type, table.position,
+            table.first_page, table.pages);
       }
     }
   }
@@ -494,15 +511,17 @@ class CudaDevice : public Device {
         std::clamp<std::size_t>(blocks / (input.rows * input.shape.kv_heads), 1, placed_.most_pages);
     const std::size_t bytes = decode_workspace_bytes(input.rows, input.heads, input.shape.head_size, splits);
     if (bytes > decode_bytes_) {
-      // Graphs that know the old workspace are never found again: their keys name it.
+      DeviceMemory larger(2 * bytes);
+      zero(larger.as(), 2 * bytes);
+      // Steps that know the old one may not have been started; their graphs are never found again: their keys name it.
       retired_.push_back(std::move(decode_workspace_));
-      decode_workspace_ = DeviceMemory(2 * bytes);
-      check(cudaMemset(decode_workspace_.as(), 0, 2 * bytes), "memory");
+      decode_workspace_ = std::move(larger);
       decode_bytes_ = 2 * bytes;
     }
     void* workspace = decode_workspace_.as();
     add_attention([=](cudaStream_t stream) { attend_decode(stream, input, fresh, out, splits, workspace); },
-                  &attend_decode, input, out, splits, workspace, fresh.k, fresh.v, fresh.cos_sin);
+                  &attend_decode, input, out, splits, workspace, fresh.k, fresh.k_stride, fresh.v, fresh.v_stride,
+                  fresh.cos_sin);
     return true;
   }
 
@@ -524,13 +543,13 @@ class CudaDevice : public Device {
     std::vector<std::uint32_t> first_pages;
     std::vector<std::byte*> pages;
     std::vector<AttentionTile> tiles;
-    std::size_t sequences = 0;
+    std::unordered_set<const void*> sequences;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const KvRow& row = rows[i];
       require(row.position / page_positions < row.pages.size(), operation,
               "position " + std::to_string(row.position) + " has no page");
       const bool goes_on = i > 0 && rows[i - 1].pages.data() == row.pages.data();
-      if (!goes_on) ++sequences;
+      if (!goes_on) sequences.insert(row.pages.data());
       positions.push_back(static_cast<std::uint32_t>(row.position));
       if (goes_on && rows[i - 1].pages.size() == row.pages.size()) {
         first_pages.push_back(first_pages.back());
@@ -548,7 +567,7 @@ class CudaDevice : public Device {
     std::size_t rounded = 1;
     while (rounded < placed.most_pages) rounded *= 2;
     placed.most_pages = rounded;
-    placed.each_alone = sequences == rows.size();
+    placed.each_alone = sequences.size() == rows.size();
     // The longest first, so that no long one is left alone at the end.
     std::ranges::stable_sort(tiles, std::ranges::greater(),
                              [&](const AttentionTile& tile) { return positions[tile.first_row]; });
@@ -567,7 +586,8 @@ class CudaDevice : public Device {
   Stream stream_;
   Weights weights_;
   Program program_;
-  std::size_t rows_ = 0;  // most that a step of the program has
+  std::size_t rows_ = 0;  // of the pass
+  bool can_multiply_few_ = false;
   bool begun_ = false;    // whether the first steps of the pass have been started
   PlacedRows placed_;
   std::vector<Deferred> deferred_;
@@ -582,10 +602,18 @@ class CudaDevice : public Device {
 }  // namespace
 }  // namespace cuda
 
+constexpr int least_major = 8;  // of compute capability: Ampere
+
 bool cuda_available(std::string* why) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status == cudaSuccess && count > 0) return true;
+  int major = 0;
+  if (status == cudaSuccess && count > 0) {
+    cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "compute capability");
+    if (major >= least_major) return true;
+    if (why) *why = "the GPU is older than compute capability 8.0";
+    return false;
+  }
   cudaGetLastError();
   if (!why) return false;
   switch (status) {

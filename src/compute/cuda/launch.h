@@ -28,6 +28,17 @@ inline unsigned multiprocessors() {
 
 #ifndef SMOLLM3_EMULATE_CUDA
 
+// Whether kernels may begin before the one in front has ended: only code for Hopper waits for it then.
+inline bool begins_early() {
+  static const bool hopper = [] {
+    int device = 0;
+    int major = 0;
+    check(cudaGetDevice(&device), "current device");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "compute capability");
+    return major == 9;
+  }();
+  return hopper;
+}
 
 // Starts a kernel whose first statement that touches anything another kernel wrote comes after
 // ptx::wait_for_dependencies(). `shared`: bytes of dynamic shared memory.
@@ -48,7 +59,7 @@ void launch(cudaStream_t stream, dim3 grid, dim3 block, std::size_t shared, void
   config.dynamicSmemBytes = shared;
   config.stream = stream;
   config.attrs = &early;
-  config.numAttrs = 1;
+  config.numAttrs = begins_early() ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...), "launch");
 }
 

@@ -31,6 +31,12 @@ class DeviceMemory {
   void* data_ = nullptr;
 };
 
+// Fills with zeros, for whatever stream comes next: streams do not wait for what is done without one.
+inline void zero(void* memory, std::size_t bytes) {
+  check(cudaMemset(memory, 0, bytes), "memory of the GPU");
+  check(cudaStreamSynchronize(nullptr), "memory of the GPU");
+}
+
 class PinnedMemory {
  public:
   PinnedMemory() = default;

@@ -1,13 +1,14 @@
 // y = x · weightᵀ for 1 to 8 rows of x, as fast as memory gives the weights. x: {rows, cols}, weight: {n, cols} packed in
 // tiles of 16 x 64, y: {rows, n}.
 //
-// A block of 8 or 16 warps makes 16 rows of y's columns, one row of tiles after another. Its warps take the tiles of a
-// row in turn, each holding the next `depth` in registers while older ones are multiplied, and lie activations as B
-// fragments in shared memory; a warp's sums meet those of the others there too, in the order of the warps. The grid is
-// as large as can be resident at once, with the same number of rows of tiles to each block, so that all end together.
+// A block of 8 or 16 warps makes 16 rows of y's columns, one row of tiles after another. Its warps take units of a row
+// of tiles in turn; each has a ring in shared memory into which it copies its next units while it multiplies. Activations
+// lie as B fragments in shared memory too; a warp's sums meet those of the others there, in the order of the warps. The
+// grid is as large as can be resident at once, with the same number of rows of tiles to each block, so that all end
+// together.
 //
-// Weights are constant, so their first tiles are asked for before the kernels in front have ended, and `ahead` bytes
-// more brought to the L2 cache. What is left between two kernels is to read a few activations and multiply.
+// Weights are constant, so the first units are asked for before the kernels in front have ended. What is left between
+// two kernels is to read a few activations and multiply.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -36,7 +37,8 @@ constexpr unsigned tile_vectors = width / vector_cols;
 constexpr unsigned norm_warps = 8;
 constexpr unsigned norm_vectors = most_norm_cols / vector_cols / (norm_warps * 32);  // at most, to a thread
 constexpr std::size_t staged_bytes = 72 * 1024;            // of activations at once, at most
-constexpr std::size_t wide_shared_bytes = 200 * 1024;      // that a multiprocessor must have for blocks of 16 warps
+constexpr std::size_t least_shared_bytes = 160 * 1024;     // that a block must be able to have
+constexpr std::size_t wide_shared_bytes = 200 * 1024;      // for blocks of 16 warps
 
 // How rows of x lie in shared memory, and where sums of warps meet.
 template <bool single>
@@ -326,9 +328,10 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
         staged = round_tile;
         if (r > 0 || round_tile > 0) __syncthreads();
         source.stage(staging, constants, staged, min(shape.staged_tiles, shape.tiles - staged));
-        // Where each thread has staged 8 columns of a single row, a warp has staged the unit that it multiplies.
+        // Where each thread has staged 8 columns of a single row, a warp has staged the unit that it multiplies. A norm's
+        // sums, which all warps read, lie where the first row of tiles' partial sums will.
         static_assert(32 * vector_cols == few::unit_tiles * width);
-        if (by_units && shape.tiles <= warps * unit_tiles) {
+        if (by_units && std::is_same_v<Source, HalfSource> && shape.tiles <= warps * unit_tiles) {
           __syncwarp();
         } else {
           __syncthreads();
@@ -617,6 +620,8 @@ auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
 }
 
 }  // namespace
+
+bool can_multiply_few() { return shared_limit() >= least_shared_bytes; }
 
 void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale) {
   const HalfSource source{x.halves, static_cast<unsigned>(x.stride), static_cast<unsigned>(x.rows)};

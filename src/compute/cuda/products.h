@@ -44,6 +44,8 @@ inline constexpr float hidden_divisor = 64;
 
 // Few rows: at most `few_rows`.
 inline constexpr std::size_t few_rows = 8;
+// Whether the current device has the shared memory for it: compute capability 8.0 and 9.0 have, 8.6 and 8.9 have not.
+bool can_multiply_few();
 // All products have the same input, cols and format F16, Q4 or Q6 (may differ from product to product).
 void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale);
 // The same with the norm made on the way. cols at most most_norm_cols and, as stride, a multiple of 4; x and gain aligned

@@ -41,26 +41,42 @@ std::byte* Program::place(std::span<const std::byte> bytes, std::size_t room) {
 }
 
 void Program::start(bool repeated, bool last) {
-  Staging& staging = staging_[current_];
-  if (used_ > copied_) {
-    check(cudaMemcpyAsync(inputs_.as(copied_), staging.memory.as(copied_), used_ - copied_, cudaMemcpyHostToDevice, stream_),
-          "copy of inputs");
-    copied_ = used_;
-  }
-  if (!steps_.empty()) {
-    if (repeated) {
-      check(cudaGraphLaunch(graph(), stream_), "graph");
-    } else {
-      for (const auto& step : steps_) step(stream_);
+  try {
+    Staging& staging = staging_[current_];
+    if (used_ > copied_) {
+      check(cudaMemcpyAsync(inputs_.as(copied_), staging.memory.as(copied_), used_ - copied_, cudaMemcpyHostToDevice,
+                            stream_),
+            "copy of inputs");
+      copied_ = used_;
     }
-    steps_.clear();
-    key_.clear();
+    if (!steps_.empty()) {
+      if (repeated) {
+        check(cudaGraphLaunch(graph(), stream_), "graph");
+      } else {
+        for (const auto& step : steps_) step(stream_);
+      }
+      steps_.clear();
+      key_.clear();
+    }
+    if (last) turn();
+  } catch (...) {
+    discard();
+    throw;
   }
-  if (last && used_ > 0) {
-    check(cudaEventRecord(staging.copied, stream_), "event");
-    current_ = 1 - current_;
-    used_ = copied_ = 0;
-  }
+}
+
+void Program::discard() {
+  steps_.clear();
+  key_.clear();
+  turn();
+}
+
+// Takes the other staging memory for the inputs of the next pass.
+void Program::turn() {
+  if (used_ == 0) return;
+  cudaEventRecord(staging_[current_].copied, stream_);  // a failure shows when the event is waited for
+  current_ = 1 - current_;
+  used_ = copied_ = 0;
 }
 
 cudaGraphExec_t Program::graph() {

@@ -45,6 +45,9 @@ class Program {
   void start(bool repeated, bool last);
   std::size_t steps() const { return steps_.size(); }
 
+  // Forgets all steps that have not been started, and the inputs.
+  void discard();
+
  private:
   struct Graph {
     std::vector<std::uint64_t> key;
@@ -68,6 +71,7 @@ class Program {
   void append(const std::vector<std::uint64_t>& words) { key_.insert(key_.end(), words.begin(), words.end()); }
 
   std::byte* place(std::span<const std::byte> bytes, std::size_t room);
+  void turn();
   cudaGraphExec_t graph();
   cudaGraphExec_t capture();
 

@@ -74,6 +74,7 @@ void Weights::prepare(std::span<const Matrix> matrices, std::span<const std::spa
     gains_[gain.data()] = memory.as<float>(offset);
     offset += round_up(gain.size_bytes(), alignment);
   }
+  check(cudaDeviceSynchronize(), "copy of weights");
 }
 
 const PackedMatrix& Weights::matrix(const Matrix& weight) const {
