@@ -177,16 +177,25 @@ void run_block(dim3 block) {
     thread.stack = prepare_stack(m.stacks[i], thread_main);
   }
   // In every other block the threads take their turns from the last to the first, so that a missing barrier shows
-  // whichever way data goes.
-  const bool backwards = m.blocks_run++ % 2 != 0;
+  // whichever way data goes; in two of four a warp goes on until it waits for others.
+  const unsigned order = m.blocks_run++ % 4;
+  const bool backwards = order % 2 != 0;
+  const bool by_warps = order >= 2;
+  const std::size_t turn = by_warps ? warp_lanes : m.count;  // threads that take turns with each other
   while (m.alive != 0) {
     bool progress = false;
-    for (std::size_t i = 0; i < m.count; ++i) {
-      Thread& thread = m.threads[backwards ? m.count - 1 - i : i];
-      if (thread.ended || (thread.waits_at != nullptr && !thread.executes)) continue;
-      m.current = &thread;
-      switch_stack(m.scheduler, thread.stack, false);
-      progress = true;
+    for (std::size_t first = 0; first < m.count; first += turn) {
+      for (bool more = true; more;) {
+        more = false;
+        for (std::size_t i = first; i < std::min(first + turn, m.count); ++i) {
+          Thread& thread = m.threads[backwards ? m.count - 1 - i : i];
+          if (thread.ended || (thread.waits_at != nullptr && !thread.executes)) continue;
+          m.current = &thread;
+          switch_stack(m.scheduler, thread.stack, false);
+          more = by_warps;
+          progress = true;
+        }
+      }
     }
     if (!progress) fail("threads wait for each other for ever:%s", describe_waiting().c_str());
   }
