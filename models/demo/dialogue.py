@@ -103,7 +103,8 @@ def _call_turns(source, task, thinking, answered, last):
     """The request and the call; with `answered` also the tool's result and what the model says about it."""
     weight = 1.0 if not thinking or last and not answered else 0.5
     request = vary(source, task.request) if source.rng.random() < 0.3 else task.request
-    if any(str(v) not in request for v in task.call["arguments"].values()):  # lower case has changed what is to be copied
+    needed = [str(v) for v in task.call["arguments"].values()] + [task.about] * (task.about in task.request)
+    if any(word not in request for word in needed):  # lower case or a typing error has changed what is to be found or copied
         request = task.request
     found = _found(task)
     turns = [Turn("user", request), Turn("assistant", "" if thinking else found, found, call=task.call, weight=weight)]

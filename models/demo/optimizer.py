@@ -16,7 +16,7 @@ def orthogonalised(m, steps=4):
     for _ in range(steps):
         g = x @ x.transpose(1, 2)
         x = a * x + (b * g + c * (g @ g)) @ x
-    return (x if wide else x.transpose(1, 2)).float()
+    return (x if wide else x.transpose(1, 2)).float().contiguous()
 
 
 class Optimizer:
