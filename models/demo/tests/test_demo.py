@@ -69,6 +69,12 @@ class HeldOut(unittest.TestCase):
                 found = held & set(t.content.lower().replace(",", " ").replace(".", " ").replace('"', " ").split())
                 self.assertEqual(found, set(), t.content)
 
+    def test_no_held_out_small_talk_is_made_in_training(self):
+        rng = random.Random(18)
+        said = {talk.letters(talk.small_talk(words.Source(rng)).user) for _ in range(20_000)}
+        self.assertGreater(len(said), 3000)
+        self.assertEqual(said & {talk.letters(wording) for entry in talk.TALK.values() for wording in entry[5]}, set())
+
     def test_no_held_out_sum_or_number_is_drawn_in_training(self):
         rng = random.Random(12)
         for _ in range(2000):
