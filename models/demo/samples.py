@@ -81,8 +81,7 @@ def _fill(waiting, longest, bpe, seed, tokens_each, multiple):
     os.nice(5)
     batches = Batches(bpe, seed, tokens_each, multiple)
     while True:
-        limit = longest.value
-        waiting.put((limit, batches.take(limit)))
+        waiting.put(batches.take(longest.value))
 
 
 class Stream:
@@ -101,20 +100,17 @@ class Stream:
         self.kept, self.rng, self.repeated = deque(maxlen=KEPT), random.Random(seed), 0
 
     def take(self, longest):
-        if longest != self.longest.value:
-            self.longest.value = longest
-            self.kept.clear()
-        while True:
-            try:
-                limit, batch = self.waiting.get(timeout=0.0005 if self.kept else 60)
-            except queue.Empty:
-                if not self.kept:
-                    raise RuntimeError("no process makes batches") from None
-                self.repeated += 1
-                return self.rng.choice(self.kept)
-            if limit == longest:
-                self.kept.append(batch)
-                return batch
+        """A batch as Batches.take gives; the length may grow from call to call, and shorter ones of before still come then."""
+        self.longest.value = longest
+        try:
+            batch = self.waiting.get(timeout=0.0005 if self.kept else 60)
+        except queue.Empty:
+            if not self.kept:
+                raise RuntimeError("no process makes batches") from None
+            self.repeated += 1
+            return self.rng.choice(self.kept)
+        self.kept.append(batch)
+        return batch
 
     def close(self):
         for w in self.workers:

@@ -46,6 +46,7 @@ LOG_EVERY = 20                # steps
 # them that an answer has.
 GPU_MATRIX_RATE, GPU_EMBEDDING_RATE = 0.004, 0.003
 GPU_SAVE_EVERY, GPU_LOG_EVERY = 60, 10
+WATCHED = ("tool call", "sums", "reverse", "facts", "recall near")  # measured at every save
 GPU_BATCH_TOKENS, LENGTH_MULTIPLE, ANSWER_SHARE = 49152, 64, 0.28
 
 
@@ -242,6 +243,12 @@ def train_on_gpu(o, config, bpe, stored, weights):
         print(text, flush=True)
         print(text, file=log)
 
+    def measure(figures):
+        try:
+            say(figures())
+        except Exception as e:  # a measure that fails must not end the run
+            say(f"not measured: {e!r}")
+
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     if o.device == "cuda" and hasattr(torch.backends.cuda, "enable_cudnn_sdp"):
@@ -266,13 +273,13 @@ def train_on_gpu(o, config, bpe, stored, weights):
             shown, shown_tokens = now, run.tokens
         if last - saved > GPU_SAVE_EVERY:
             run.save()
-            say(evaluation.report(evaluation.teacher_forced(run.weights, config, bpe, tasks=("tool call", "sums", "reverse", "facts", "recall near"))))
+            measure(lambda: evaluation.report(evaluation.teacher_forced(run.weights, config, bpe, tasks=WATCHED)))
             saved = time.time()
     stream.close()
     run.save()
     say(f"{run.tokens / 1e6:.1f} M tokens in {run.optimizer.steps()} steps, saved")
     for task in ("tool call", *(t for t in (*evaluation.cases.TASKS, "every fact") if t != "tool call")):
-        say(evaluation.answered(run.weights, config, bpe, (task,), 100 if task == "tool call" else 50))
+        measure(lambda: evaluation.answered(run.weights, config, bpe, (task,), 100 if task == "tool call" else 50))
 
 
 def main():
