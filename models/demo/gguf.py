@@ -82,7 +82,7 @@ def write(path, config, weights, bpe, template):
     pairs = metadata(config, bpe, template)
     tensors = []
     for name, shape in config.shapes().items():
-        array = weights[name].detach().float().numpy()
+        array = weights[name].detach().float().cpu().numpy()
         assert array.shape == tuple(shape), name
         tensors.append((name, shape[::-1], *((TYPE_F32, array.tobytes()) if array.ndim == 1 else (TYPE_Q8_0, quantised(array)))))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
