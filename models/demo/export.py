@@ -15,7 +15,7 @@ import model
 def write(out, weights, tokenizer):
     """The file of a network's weights, with the tokenizer and the chat template."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.jinja"), encoding="utf-8") as f:
-        gguf.write(out, model.Config(), weights, tokenizer, f.read())
+        gguf.write(out, model.Config.of(weights), weights, tokenizer, f.read())
 
 
 def main():

@@ -152,6 +152,8 @@ def read_weights(path, config):
     for name, shape in config.shapes().items():
         if name not in tensors or tensors[name].shape != tuple(shape):
             raise ValueError(f"{path}: tensor {name} is not of shape {shape}")
+    for name in tensors.keys() - config.shapes().keys():
+        raise ValueError(f"{path}: tensor {name} is not one of {config.layers} layers")
     return {name: torch.from_numpy(tensors[name]) for name in config.shapes()}
 
 

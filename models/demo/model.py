@@ -17,14 +17,21 @@ import torch.nn.functional as F
 class Config:
     vocab: int = 4096
     hidden: int = 256
-    layers: int = 8
-    ffn: int = 768
+    layers: int = 6
+    ffn: int = 512
     heads: int = 4
     kv_heads: int = 2
     head_size: int = 64
     rope_base: float = 5_000_000.0
     epsilon: float = 1e-6
     context: int = 4096
+
+    @staticmethod
+    def of(weights):
+        """The configuration of a network's weights, where the number and the size of its heads are the usual ones."""
+        vocab, hidden = weights["token_embd.weight"].shape
+        layers = sum(name.endswith(".ffn_gate.weight") for name in weights)
+        return Config(vocab, hidden, layers, weights["blk.0.ffn_gate.weight"].shape[0])
 
     def has_rope(self, layer):
         return (layer + 1) % 4 != 0

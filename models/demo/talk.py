@@ -3,7 +3,7 @@ from exchange import Exchange, vary
 from facts import RELATIONS
 
 GREET = "Hello! I am a very small demo model. How can I help you?"
-WHO = ("I am a very small demo model with about 7 million parameters, trained for this program. I am built like SmolLM3, "
+WHO = ("I am a very small demo model with about 5 million parameters, trained for this program. I am built like SmolLM3, "
        "but I know very little.")
 REAL = ("Download SmolLM3-3B-Q4_K_M.gguf and start: `smollm3 --model SmolLM3-3B-Q4_K_M.gguf serve`. "
         "The real model knows far more than I do.")

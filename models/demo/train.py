@@ -115,6 +115,8 @@ def arguments():
     a.add_argument("--minutes", type=float, default=90, help="length of the whole schedule, resumed time included")
     a.add_argument("--start", help="a GGUF file to take the weights from")
     a.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
+    a.add_argument("--layers", type=int, default=model.Config.layers, help="at least 4; a checkpoint keeps its own")
+    a.add_argument("--ffn", type=int, default=model.Config.ffn, help="width of the feed-forward part, a multiple of 32; a checkpoint keeps its own")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     a.add_argument("--workers", type=int, default=2, help="processes: those that train, or on a GPU those that make the batches")
@@ -284,11 +286,12 @@ def train_on_gpu(o, config, bpe, stored, weights):
 
 def main():
     o = arguments()
-    config = model.Config()
     bpe = bpe_module.Bpe.load(os.path.join(o.work, "vocab.json"))
     path = os.path.join(o.work, "checkpoint.pt")
     stored = torch.load(path, map_location="cpu") if os.path.exists(path) else {"elapsed": 0.0, "tokens": 0, "optimizer": None, "steps": 0}
-    weights = stored.get("weights") or (gguf.read_weights(o.start, config) if o.start else model.initial_weights(config, o.seed))
+    asked = model.Config(layers=o.layers, ffn=o.ffn)
+    weights = stored.get("weights") or (gguf.read_weights(o.start, asked) if o.start else model.initial_weights(asked, o.seed))
+    config = model.Config.of(weights)
     weights = {n: w.float() for n, w in weights.items()}
     if o.device == "cpu":
         train_on_cpu(o, config, bpe, path, stored, weights)

@@ -266,8 +266,11 @@ class Network(unittest.TestCase):
             gguf.write(path, config, weights, small, "template")
             pairs, _ = gguf.read(path)
             back = gguf.read_weights(path, config)
+            for other in (model.Config(vocab=300, layers=3, ffn=64), model.Config(vocab=300, layers=5, ffn=64), model.Config(vocab=300, layers=4, ffn=32)):
+                self.assertRaisesRegex(ValueError, "tensor blk", gguf.read_weights, path, other)
             self.assertEqual(gguf.read_bpe(path).encode("hello world"), small.encode("hello world"))
         self.assertEqual(pairs["tokenizer.chat_template"], "template")
+        self.assertEqual(model.Config.of(back), config)
         for name, w in weights.items():
             self.assertLess((w - back[name]).abs().max().item(), 0.005 * max(1.0, w.abs().max().item()))
 
