@@ -28,6 +28,7 @@ def byte_alphabet():
 
 ALPHABET = byte_alphabet()
 DIGITS = frozenset("0123456789")
+NO_RANK = 1 << 30
 
 
 def frequent_words(texts, count, excluded):
@@ -124,9 +125,11 @@ class Bpe:
         if found is None:
             symbols = [ALPHABET[b] for b in word.encode()]
             while len(symbols) > 1:
-                best = min(range(len(symbols) - 1), key=lambda i: self.rank.get((symbols[i], symbols[i + 1]), 1 << 30))
-                if (symbols[best], symbols[best + 1]) not in self.rank:
+                ranks = [self.rank.get(pair, NO_RANK) for pair in zip(symbols, symbols[1:])]
+                lowest = min(ranks)
+                if lowest == NO_RANK:
                     break
+                best = ranks.index(lowest)
                 symbols[best:best + 2] = [symbols[best] + symbols[best + 1]]
             found = [(self.id_of[s], len(s)) for s in symbols]
             if len(self.cache) < 200_000:

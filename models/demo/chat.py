@@ -96,7 +96,12 @@ def tokens(conversation, bpe, generation_prompt=False):
 
     def flush():
         nonlocal plain, spans
-        if plain:
+        if plain and len({weight for _, weight in spans}) == 1:
+            added = bpe.encode(plain)
+            ids.extend(added)
+            weights.extend([spans[0][1]] * len(added))
+            plain, spans = "", []
+        elif plain:
             at = 0
             edge = iter(spans)
             end, weight = next(edge)

@@ -1,6 +1,6 @@
 """Conversations: exchanges put together, with or without thinking, tools and a wrap-up at the end."""
 from chat import Conversation, Turn
-from exchange import requested, vary
+from exchange import Exchange, requested, vary
 from markdown import markdown
 import recall
 import sums
@@ -29,11 +29,14 @@ SYSTEMS = ["You are a helpful assistant.", "You are a helpful AI assistant.", "B
            "You are {n}, a {w} from {p}.", "You help people with their {w} and {w}. Be {w}.", "The user is called {n} and likes {w}.",
            "Answer every question about {w}. Never talk about {w} or {w}.", "You are a {w} assistant for the {w} company {n}."]
 
+WHICH_TOOL = ["Which tool is for the {}?", "What is the tool for the {}?", "Which tool would you use for the {}?", "Which of your tools is about the {}?",
+              "the tool for the {}?", "Name the tool for the {}.", "I need the tool for the {}", "Which one is for the {}?", "tool for {}"]
+
 SINGLE = {"facts": talk.fact, "sums": sums.sum_or_difference, "repeat": wordplay.repeat, "reverse": wordplay.reverse, "count": wordplay.count,
           "talk": talk.small_talk, "unknown": talk.unknown, "markdown": markdown}
 THINKING = 0.45  # share of conversations under /think
 # share of the samples whose last answer is of this kind
-MIX = {"facts": 12, "sums": 14, "repeat": 9, "reverse": 11, "count": 3, "talk": 6, "unknown": 3, "markdown": 6, "recall": 10, "tools": 34,
+MIX = {"facts": 12, "sums": 14, "repeat": 9, "reverse": 11, "count": 3, "talk": 8, "unknown": 3, "markdown": 8, "recall": 10, "tools": 34,
        "wrapup": 6}
 FILLERS = ["facts", "facts", "sums", "repeat", "talk", "talk", "unknown", "markdown", "count", "note"]
 
@@ -100,13 +103,24 @@ def _call_turns(source, task, thinking, answered, last):
     """The request and the call; with `answered` also the tool's result and what the model says about it."""
     weight = 1.0 if not thinking or last and not answered else 0.5
     request = vary(source, task.request) if source.rng.random() < 0.3 else task.request
-    if any(str(v) not in request for v in task.call["arguments"].values()):  # lower case has changed what is to be copied
+    needed = [str(v) for v in task.call["arguments"].values()] + [task.about] * (task.about in task.request)
+    if any(word not in request for word in needed):  # lower case or a typing error has changed what is to be found or copied
         request = task.request
-    found = f"The tool for the {task.about} is {task.call['name']}."
+    found = _found(task)
     turns = [Turn("user", request), Turn("assistant", "" if thinking else found, found, call=task.call, weight=weight)]
     if answered:
         turns += [Turn("tool", task.result), Turn("assistant", task.answer, "The tool answered.", weight=1.0)]
     return turns
+
+
+def _found(task):
+    return f"The tool for the {task.about} is {task.call['name']}."
+
+
+def _which_tool(source, task):
+    """A question for the tool by the word that its request would have."""
+    wording = vary(source, source.rng.choice(WHICH_TOOL).replace("{}", "0")).replace("0", task.about)
+    return Exchange(wording, _found(task), _found(task), "which tool")
 
 
 def called(source, thinking, step=None):
@@ -120,6 +134,9 @@ def called(source, thinking, step=None):
         return assemble([exchange], thinking, exchange.task, tools=schemas)
     answered = rng.random() < 0.4 if step is None else step == 1
     turns, last = [], tasks[0]
+    if not source.held and len(tasks) > 1 and rng.random() < 0.4:  # choosing, and nothing else
+        for t in rng.sample(tasks, rng.randint(1, len(tasks))):
+            turns += _turns(_which_tool(source, t), thinking, False)
     if not source.held and (not thinking or rng.random() < 0.15):
         for t in tasks[1:]:
             turns += _call_turns(source, t, thinking, True, False)

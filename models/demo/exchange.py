@@ -1,5 +1,8 @@
 """One question and its answer: what tasks make and conversations are put together from."""
 from dataclasses import dataclass, field
+import re
+
+from words import HELD_ALL
 
 
 @dataclass
@@ -29,12 +32,13 @@ def requested(*deeds):
 
 
 def mistyped(rng, text):
-    """One letter dropped, doubled or changed places with the next."""
+    """One letter dropped, doubled or changed places with the next, unless a held-out word comes of it."""
     places = [i for i in range(len(text) - 1) if text[i].isalpha() and text[i + 1].isalpha()]
     if not places:
         return text
     i = rng.choice(places)
-    return rng.choice((text[:i] + text[i + 1:], text[:i] + text[i] + text[i:], text[:i] + text[i + 1] + text[i] + text[i + 2:]))
+    typed = rng.choice((text[:i] + text[i + 1:], text[:i] + text[i] + text[i:], text[:i] + text[i + 1] + text[i] + text[i + 2:]))
+    return text if HELD_ALL & set(re.findall("[a-z]+", typed.lower())) else typed
 
 
 def vary(source, text):

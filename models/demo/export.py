@@ -12,14 +12,17 @@ import gguf
 import model
 
 
+def write(out, weights, tokenizer):
+    """The file of a network's weights, with the tokenizer and the chat template."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.jinja"), encoding="utf-8") as f:
+        gguf.write(out, model.Config.of(weights), weights, tokenizer, f.read())
+
+
 def main():
     *works, out = sys.argv[1:]
-    folder = os.path.dirname(os.path.abspath(__file__))
-    with open(os.path.join(folder, "template.jinja"), encoding="utf-8") as f:
-        template = f.read()
-    stored = [torch.load(os.path.join(work, "checkpoint.pt")) for work in works]
-    weights = {n: sum(s["weights"][n] for s in stored) / len(stored) for n in stored[0]["weights"]}
-    gguf.write(out, model.Config(), weights, bpe.Bpe.load(os.path.join(works[0], "vocab.json")), template)
+    stored = [torch.load(os.path.join(work, "checkpoint.pt"), map_location="cpu") for work in works]
+    weights = {n: sum(s["weights"][n].float() for s in stored) / len(stored) for n in stored[0]["weights"]}
+    write(out, weights, bpe.Bpe.load(os.path.join(works[0], "vocab.json")))
     for work, s in zip(works, stored):
         print(f"{work}: {s['tokens'] / 1e6:.1f} M tokens, {s['steps']} steps")
     print(f"{out}: {os.path.getsize(out)} bytes")

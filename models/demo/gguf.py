@@ -82,7 +82,7 @@ def write(path, config, weights, bpe, template):
     pairs = metadata(config, bpe, template)
     tensors = []
     for name, shape in config.shapes().items():
-        array = weights[name].detach().float().numpy()
+        array = weights[name].detach().float().cpu().numpy()
         assert array.shape == tuple(shape), name
         tensors.append((name, shape[::-1], *((TYPE_F32, array.tobytes()) if array.ndim == 1 else (TYPE_Q8_0, quantised(array)))))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
@@ -152,6 +152,8 @@ def read_weights(path, config):
     for name, shape in config.shapes().items():
         if name not in tensors or tensors[name].shape != tuple(shape):
             raise ValueError(f"{path}: tensor {name} is not of shape {shape}")
+    for name in tensors.keys() - config.shapes().keys():
+        raise ValueError(f"{path}: tensor {name} is not one of {config.layers} layers")
     return {name: torch.from_numpy(tensors[name]) for name in config.shapes()}
 
 

@@ -18,7 +18,8 @@ COLLECTIONS = {
     "weekdays": "Monday Tuesday Wednesday Thursday Friday", "instruments": "piano violin guitar", "sports": "football tennis swimming",
     "trees": "oak pine birch", "flowers": "rose tulip lily"}
 COLLECTION = ["Make a list of {}", "Give me a list of {}", "List some {}", "Write a list of {}", "Show me a list of {}", "List {}", "a list of {} please",
-              "Name some {}", "Write a Markdown list of {}", "Can you list some {}?"]
+              "Name some {}", "Write a Markdown list of {}", "Can you list some {}?", "Name a few {}", "Show me a few {}", "Give me a few {} as a list", "Write down some {}",
+              "I need a few {}", "What are some {}? Make a list."]
 COLLECTION_HELD = ["Could you make a list of some {}?", "Please list a few {}"]
 
 CODE = {
@@ -35,9 +36,13 @@ CODE = {
     "hello": (["Write hello world", "Show me some code", "Write a hello world program", "Write some Python code", "hello world in Python",
                "Give me an example of code", "Write code"], ["Could you show me some Python code?", "Please write a hello world program in Python"],
               'print("Hello, world!")'),
-    "square": (["Write a function that squares a number", "Python function for the square of a number", "Show me code that squares a number"],
+    "square": (["Write a function that squares a number", "Python function for the square of a number", "Show me code that squares a number", "Write a function for the square of a number",
+                "function that returns the square of a number", "Give me a function to compute the square of a number",
+                "Write Python code that finds the square of a number", "Show me a function that gives a number's square"],
                ["Please write a function that gives the square of a number"], "def square(x):\n    return x * x"),
-    "list": (["Write a Python list with {w} and {v}", "Make a Python list of {w} and {v}", "Show me a Python list with {w} and {v}"],
+    "list": (["Write a Python list with {w} and {v}", "Make a Python list of {w} and {v}", "Show me a Python list with {w} and {v}", "Write a Python list that contains {w} and {v}",
+              "Make a Python list that has {w} and {v}", "Python list containing {w} and {v}", "I want a Python list where {w} and {v} are in it",
+              "Create a list in Python from {w} and {v}", "Show me a Python list that keeps {w} and {v}"],
              ["Please write a Python list that holds {w} and {v}"], 'words = ["{w}", "{v}"]'),
 }
 FORMULAS = {

@@ -3,7 +3,8 @@
 Weights are named and laid out as in the GGUF file (rows = outputs), RoPE turns adjacent pairs (2i, 2i+1) as the
 file's convention has it, and layers with (i + 1) % 4 == 0 have no position encoding. The head is the embedding.
 
-Training keeps float32 master weights and multiplies in bfloat16.
+Training keeps float32 master weights and multiplies in bfloat16. On the CPU the parts that PyTorch is slow at are written by
+hand; on a GPU its own fused ones are used, and the attention falls back to the one here.
 """
 from dataclasses import dataclass
 import functools
@@ -24,6 +25,13 @@ class Config:
     rope_base: float = 5_000_000.0
     epsilon: float = 1e-6
     context: int = 4096
+
+    @staticmethod
+    def of(weights):
+        """The configuration of a network's weights, where the number and the size of its heads are the usual ones."""
+        vocab, hidden = weights["token_embd.weight"].shape
+        layers = sum(name.endswith(".ffn_gate.weight") for name in weights)
+        return Config(vocab, hidden, layers, weights["blk.0.ffn_gate.weight"].shape[0])
 
     def has_rope(self, layer):
         return (layer + 1) % 4 != 0
@@ -142,14 +150,24 @@ class SwiGlu(torch.autograd.Function):
         return dy * up * (sigmoid + silu - silu * sigmoid), dy * silu
 
 
+def rms_norm(x, gain, epsilon):
+    if x.is_cuda and hasattr(F, "rms_norm"):
+        return F.rms_norm(x, gain.shape, gain.to(x.dtype), epsilon)
+    return RmsNorm.apply(x, gain, epsilon)
+
+
+def swiglu(gate, up):
+    return F.silu(gate) * up if gate.is_cuda else SwiGlu.apply(gate, up)
+
+
 @functools.lru_cache(maxsize=8)
-def rope_table(config, length, dtype):
+def rope_table(config, length, dtype, device="cpu"):
     """cos and signed sin, (length, head_size), each angle twice as the two of a pair share it."""
     half = config.head_size // 2
     frequency = config.rope_base ** (-torch.arange(half, dtype=torch.float64) / half)
     angle = (torch.arange(length, dtype=torch.float64)[:, None] * frequency).repeat_interleave(2, 1)
     sign = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(half)
-    return angle.cos().to(dtype), (angle.sin() * sign).to(dtype)
+    return angle.cos().to(device, dtype), (angle.sin() * sign).to(device, dtype)
 
 
 class Rope(torch.autograd.Function):
@@ -191,11 +209,16 @@ class Attention(torch.autograd.Function):
         return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), dv, None
 
 
-def attention(q, k, v, mask):
-    """q (B, T, heads, d), k and v (B, T, kv heads, d) -> (B, T, heads * d)."""
+def attention(q, k, v):
+    """Causal attention: q (B, T, heads, d), k and v (B, T, kv heads, d) -> (B, T, heads * d)."""
     batch, length, heads, size = q.shape
     kv_heads = k.shape[2]
     group = heads // kv_heads
+    if q.is_cuda and hasattr(F, "scaled_dot_product_attention"):
+        k, v = (t[:, :, :, None].expand(-1, -1, -1, group, -1).reshape(q.shape) for t in (k, v))
+        y = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True)
+        return y.transpose(1, 2).reshape(batch, length, heads * size)
+    mask = causal_mask(length, group, q.dtype, str(q.device))
     q = q.view(batch, length, kv_heads, group, size).permute(0, 2, 3, 1, 4).reshape(batch * kv_heads, group * length, size)
     k = k.transpose(1, 2).reshape(batch * kv_heads, length, size)
     v = v.transpose(1, 2).reshape(batch * kv_heads, length, size)
@@ -205,9 +228,9 @@ def attention(q, k, v, mask):
 
 
 @functools.lru_cache(maxsize=64)
-def causal_mask(length, group, dtype):
+def causal_mask(length, group, dtype, device="cpu"):
     """(1, group x length, length): 0 where a query may look, a very negative number elsewhere."""
-    return torch.full((length, length), -1e9).triu_(1).repeat(group, 1)[None].to(dtype)
+    return torch.full((length, length), -1e9).triu_(1).repeat(group, 1)[None].to(device, dtype)
 
 
 def forward(weights, config, tokens, at, dtype=torch.bfloat16):
@@ -217,24 +240,22 @@ def forward(weights, config, tokens, at, dtype=torch.bfloat16):
     """
     c = config
     batch, length = tokens.shape
-    cos, sin = (t[:length, None, :] for t in rope_table(c, -(-length // 512) * 512, dtype))
-    mask = causal_mask(length, c.heads // c.kv_heads, dtype)
+    cos, sin = (t[:length, None, :] for t in rope_table(c, -(-length // 512) * 512, dtype, str(tokens.device)))
     x = F.embedding(tokens, weights["token_embd.weight"]).to(dtype)
     for i in range(c.layers):
         w = lambda name: weights[f"blk.{i}.{name}.weight"].to(dtype)
-        h = RmsNorm.apply(x, weights[f"blk.{i}.attn_norm.weight"], c.epsilon)
-        q = F.linear(h, w("attn_q")).view(batch, length, c.heads, c.head_size)
-        k = F.linear(h, w("attn_k")).view(batch, length, c.kv_heads, c.head_size)
-        v = F.linear(h, w("attn_v")).view(batch, length, c.kv_heads, c.head_size)
+        h = rms_norm(x, weights[f"blk.{i}.attn_norm.weight"], c.epsilon)
+        qkv = F.linear(h, torch.cat([w("attn_q"), w("attn_k"), w("attn_v")])).view(batch, length, -1, c.head_size)
+        qk, v = qkv.split([c.heads + c.kv_heads, c.kv_heads], 2)
         if c.has_rope(i):
-            q, k = Rope.apply(q, cos, sin), Rope.apply(k, cos, sin)
-        y = attention(q, k, v, mask)
+            qk = Rope.apply(qk, cos, sin)
+        y = attention(*qk.split([c.heads, c.kv_heads], 2), v)
         if i == c.layers - 1:
-            x, y = x.flatten(0, 1)[at], y.flatten(0, 1)[at]
+            x, y = x.flatten(0, 1).index_select(0, at), y.flatten(0, 1).index_select(0, at)
         x = x + F.linear(y, w("attn_output"))
-        h = RmsNorm.apply(x, weights[f"blk.{i}.ffn_norm.weight"], c.epsilon)
-        x = x + F.linear(SwiGlu.apply(F.linear(h, w("ffn_gate")), F.linear(h, w("ffn_up"))), w("ffn_down"))
-    return RmsNorm.apply(x, weights["output_norm.weight"], c.epsilon)
+        h = rms_norm(x, weights[f"blk.{i}.ffn_norm.weight"], c.epsilon)
+        x = x + F.linear(swiglu(F.linear(h, w("ffn_gate")), F.linear(h, w("ffn_up"))), w("ffn_down"))
+    return rms_norm(x, weights["output_norm.weight"], c.epsilon)
 
 
 def logits(weights, hidden):

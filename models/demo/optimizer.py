@@ -5,21 +5,25 @@ MOMENTUM, BETA1, BETA2 = 0.95, 0.9, 0.98
 
 
 def orthogonalised(m, steps=4):
-    """The nearest semi-orthogonal matrix to m, roughly: a quintic iteration on its singular values, in bfloat16."""
+    """The nearest semi-orthogonal matrices to those of m (count, rows, columns), roughly: a quintic iteration on their singular
+    values, in bfloat16."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = m.bfloat16()
-    wide = x.shape[0] <= x.shape[1]
+    wide = x.shape[1] <= x.shape[2]
     if not wide:
-        x = x.t()
-    x = (x / (x.norm() + 1e-7)).contiguous()
+        x = x.transpose(1, 2)
+    x = (x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)).contiguous()
     for _ in range(steps):
-        g = x @ x.t()
+        g = x @ x.transpose(1, 2)
         x = a * x + (b * g + c * (g @ g)) @ x
-    return (x if wide else x.t()).float()
+    return (x if wide else x.transpose(1, 2)).float().contiguous()
 
 
 class Optimizer:
-    """The state of every weight, in shared memory, for processes that step in turn."""
+    """The state of every weight; on the CPU in shared memory, for processes that step in turn.
+
+    On a GPU weights of one shape step together: each operation on one of them alone takes far longer to start than to run.
+    """
 
     def __init__(self, weights, state=None, count=0):
         self.weights = weights
@@ -29,6 +33,10 @@ class Optimizer:
             for t in tensors.values():
                 t.share_memory_()
         self.count = torch.tensor(count).share_memory_()
+        groups = {}
+        for n, w in weights.items():
+            groups.setdefault((w.shape, self.is_matrix(n)) if w.is_cuda else n, []).append(n)
+        self.groups = list(groups.values())
 
     def steps(self):
         return int(self.count)
@@ -40,21 +48,29 @@ class Optimizer:
     def step(self, gradients, matrix_rate, embedding_rate, norm_rate, decay):
         self.count += 1
         count = self.steps()
-        for n, g in gradients.items():
-            w, s = self.weights[n], self.state[n]
-            if self.is_matrix(n):
-                s["m"].mul_(MOMENTUM).add_(g, alpha=1 - MOMENTUM)
-                update = orthogonalised(g.lerp(s["m"], MOMENTUM))
-                size = 0.2 * max(w.shape) ** 0.5  # an update of about the size that Adam's would have
-                w.mul_(1 - matrix_rate * decay).add_(update, alpha=-matrix_rate * size)
+        for names in self.groups:
+            weights = [self.weights[n] for n in names]
+            momenta = [self.state[n]["m"] for n in names]
+            shape = weights[0].shape
+            g = torch.stack([gradients[n] for n in names]).float()
+            if self.is_matrix(names[0]):
+                for_each(momenta, MOMENTUM, g, 1 - MOMENTUM)
+                update = orthogonalised(g.lerp(torch.stack(momenta), MOMENTUM))
+                size = 0.2 * max(shape) ** 0.5  # an update of about the size that Adam's would have
+                for_each(weights, 1 - matrix_rate * decay, update, -matrix_rate * size)
             else:
-                s["m"].mul_(BETA1).add_(g, alpha=1 - BETA1)
-                s["v"].mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
-                m = s["m"] / (1 - BETA1 ** count)
-                v = s["v"] / (1 - BETA2 ** count)
-                update = m / (v.sqrt() + 1e-10)
-                if w.dim() == 2:
+                squares = [self.state[n]["v"] for n in names]
+                for_each(momenta, BETA1, g, 1 - BETA1)
+                for_each(squares, BETA2, g * g, 1 - BETA2)
+                update = torch.stack(momenta) / (1 - BETA1 ** count) / ((torch.stack(squares) / (1 - BETA2 ** count)).sqrt() + 1e-10)
+                if len(shape) == 2:
                     # The same vector added to all embeddings changes no probability, yet without this Adam moves every rare token
                     # along with the others until they are all alike.
-                    update -= update.mean(0)
-                w.add_(update, alpha=-(embedding_rate if w.dim() == 2 else norm_rate))
+                    update -= update.mean(1, keepdim=True)
+                for_each(weights, 1.0, update, -(embedding_rate if len(shape) == 2 else norm_rate))
+
+
+def for_each(tensors, factor, added, added_factor):
+    """t = factor t + added_factor a, of every tensor and its row of `added`."""
+    torch._foreach_mul_(tensors, factor)
+    torch._foreach_add_(tensors, list(added), alpha=added_factor)

@@ -81,17 +81,45 @@ TALK = {
 }
 
 
+# What people put before and after such a message; of each kind what does not make another kind of it.
+BEFORE = {"greeting": ["Hey,", "Hello,", "Oh,", "Ah,", "Well,"], "how": ["Hi!", "Hello!", "Hey,", "So,", "Good morning!", "Hi there,"],
+          "fine": ["Oh,", "Wow,", "Yes,", "Well,", "Haha,", "Ok,"], "thanks": ["Great,", "Nice,", "Ok,", "Good,", "Wow,", "Perfect,", "Cool,"],
+          "bye": ["Ok,", "Thanks,", "Well,", "Good,", "So,"], "wrong": ["No,", "Sorry,", "Hm,", "Well,", "Oh no,"], "name": ["Hi!", "Hello,", "So,", "And"],
+          "who": ["Hi!", "Hello,", "So,", "And", "Hey,"], "real": ["Ok,", "So,", "And"], "can": ["Hi!", "Hello,", "So,", "Ok,", "And"]}
+AFTER = ["my friend", "friend", "buddy", "dear model", "little model", "{}", "{}", "everybody", "you there", "today", "now", "then", "again", "indeed", "really"]
+letters = lambda text: "".join(filter(str.isalpha, text.lower()))
+HELD_TALK = {letters(wording) for entry in TALK.values() for wording in entry[5]}
+
+
+def _with_company(source, kind, user):
+    """The message with some words before or after it."""
+    rng = source.rng
+    mark = user[-1] if user[-1] in "?!." else ""
+    longer = user[:-1] if mark else user
+    which = rng.choice(("before", "after", "both"))
+    if which != "after" and kind in BEFORE:
+        first = longer[:1] if longer.startswith(("I ", "I'")) else longer[:1].lower()
+        longer = f"{rng.choice(BEFORE[kind])} {first}{longer[1:]}"
+    if which != "before":
+        longer += rng.choice((", ", " ")) + rng.choice(AFTER).format(source.name())
+    return longer + mark
+
+
 def small_talk(source):
     kind = source.rng.choice(list(TALK))
     answer, thought, title, summary, wordings, held = TALK[kind]
-    user = source.pick(wordings, held)
+    user = wording = source.pick(wordings, held)
     if not source.held:
+        if source.rng.random() < 0.4:
+            user = _with_company(source, kind, user)
         if source.rng.random() < 0.25:
             user = user.lower()
         if source.rng.random() < 0.15:
             user = user.rstrip("?!.")
         if kind in ("who", "real", "can", "name", "how") and source.rng.random() < 0.2:
             user = vary(source, user)
+        if letters(user) in HELD_TALK:
+            user = wording
     return Exchange(user, answer, thought, "identity" if kind in ("who", "real", "can", "name") else "small talk", title, summary,
                     ["What can you do?", "Who are you?", "How do I get the real model?"])
 

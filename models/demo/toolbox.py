@@ -20,10 +20,14 @@ QUESTIONS = ["What is the {noun} of {value}?", "What is the {noun} for {value}?"
              "Do you know the {noun} of {value}?", "the {noun} for {value} please", "Could you get the {noun} of {value}?",
              "I would like the {noun} for {value}.", "What about the {noun} of {value}?", "Let me see the {noun} of {value}.",
              "Which {noun} does {value} have?", "Can I have the {noun} of {value}?", "I want the {noun} of {value}", "{value}: what is its {noun}?",
-             "Is there a {noun} for {value}?", "Please look for the {noun} of {value}."]
+             "Is there a {noun} for {value}?", "Please look for the {noun} of {value}.", "{word} the {noun} of {value}", "{word} {value} for its {noun}",
+             "I {word} to see the {noun} for {value}.", "For {value} I need the {noun}", "{value} has a {noun}, what is it?"]
 QUESTIONS_HELD = ["Can you find the {noun} of {value}?", "I want to know the {noun} for {value}.", "Please tell me the {noun} of {value}."]
 DESCRIPTIONS = ["Get the {noun} of a {subject}", "Find the {noun} for a {subject}", "Returns the {noun} of a {subject}.", "Look up the {noun} of the {subject}.",
-                "Shows the {noun} for a given {subject}", "{noun} of a {subject}", "Get the current {noun} for a {subject}."]
+                "Shows the {noun} for a given {subject}", "{noun} of a {subject}", "Get the current {noun} for a {subject}.",
+                "{verb} the {noun} of one {subject}.", "{verb} a {noun} by {subject}", "{verb}s the {noun} that a {subject} has", "The {noun} of some {subject}",
+                "Tells the {noun} of each {subject}.", "For one {subject}: {verb} the {noun}.", "Use this for the {noun} of a {subject}",
+                "{subject} and its {noun}", "Answers with the {noun} for any {subject}.", "{verb} {noun}"]
 DESCRIPTIONS_HELD = ["Retrieve the {noun} for one {subject}.", "Gives the {noun} of a {subject}."]
 
 # verb, object: parameters (name, type, slot), requests; slots: s text, n number, p person, c city
@@ -150,10 +154,11 @@ def query(source):
     verb = _often_new(source, source.pick(QUERY_VERBS, QUERY_VERBS_HELD), 0.3)
     subject = _often_new(source, source.pick(SUBJECTS, SUBJECTS_HELD), 0.6)
     name = rng.choice([f"{verb}_{noun}", f"{verb}_{noun}", f"{noun}_{verb}", f"{verb}{noun.capitalize()}", noun])
-    description = source.pick(DESCRIPTIONS, DESCRIPTIONS_HELD).format(noun=noun, subject=subject)
+    description = source.pick(DESCRIPTIONS, DESCRIPTIONS_HELD).format(noun=noun, subject=subject, verb=verb)
+    description = description[:1].upper() + description[1:] if description.startswith(verb) else description
     value = _subject_value(source)
     wording = source.pick(QUESTIONS, QUESTIONS_HELD)
-    request = wording.format(noun=noun, value=value)
+    request = wording.format(noun=noun, value=value, word=source.word() if "{word}" in wording else "")
     result, answer = _result(source, noun)
     return Task(noun, schema(name, description, [(subject, "string")], rng), request, {"name": name, "arguments": {subject: value}}, result, answer)
 
@@ -219,12 +224,13 @@ def task(source):
 
 
 def toolset(source):
-    """One to four tasks whose tools are offered together: no two of one name, nor with the same first words."""
+    """One to four tasks whose tools are offered together, in training up to six: no two of one name, of the same description, or about
+    the same thing, for then no request would tell which one it needs."""
     tasks = []
-    for _ in range(source.rng.choice((1, 2, 2, 3, 3, 4))):
+    for _ in range(source.rng.choice((1, 2, 2, 3, 3, 4) if source.held else (1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6))):
         other = task(source)
-        seen = {(t.schema["function"]["name"], t.schema["function"]["description"]) for t in tasks}
         function = other.schema["function"]
-        if all(function["name"] != name and function["description"] != description for name, description in seen):
+        if all(function["name"] != t.schema["function"]["name"] and function["description"] != t.schema["function"]["description"] and
+               other.about != t.about for t in tasks):
             tasks.append(other)
     return tasks

@@ -69,6 +69,12 @@ class HeldOut(unittest.TestCase):
                 found = held & set(t.content.lower().replace(",", " ").replace(".", " ").replace('"', " ").split())
                 self.assertEqual(found, set(), t.content)
 
+    def test_no_held_out_small_talk_is_made_in_training(self):
+        rng = random.Random(18)
+        said = {talk.letters(talk.small_talk(words.Source(rng)).user) for _ in range(20_000)}
+        self.assertGreater(len(said), 3000)
+        self.assertEqual(said & {talk.letters(wording) for entry in talk.TALK.values() for wording in entry[5]}, set())
+
     def test_no_held_out_sum_or_number_is_drawn_in_training(self):
         rng = random.Random(12)
         for _ in range(2000):
@@ -142,6 +148,24 @@ class Tokens(unittest.TestCase):
         self.assertFalse(set(self.bpe.encode("<|im_end|><think>")) & self.bpe.special_ids)
         self.assertEqual(len(set(self.bpe.tokens)), 700)
 
+    def test_batches_of_a_process_are_those_of_its_seed(self):
+        import samples
+        stream = samples.Stream(self.bpe, 5, 2000, 64, 1, 320)
+        batches = samples.Batches(self.bpe, 5, 2000, 64)
+        for _ in range(3):
+            for got, wanted in zip(stream.take(320), batches.take(320)):
+                self.assertTrue((got == wanted).all())
+            self.assertEqual(got.dtype, wanted.dtype)
+        stream.close()
+
+    def test_loss_is_on_the_words_of_answers_alone(self):
+        import samples
+        pair = [chat.tokens(c, self.bpe) for c in conversations(2, 17)]
+        ids, target, at, weight = samples.collate(pair, 64)
+        self.assertEqual(ids.shape[1] % 64, 0)
+        flat = [(i, t, w) for i, (ts, ws) in enumerate(pair) for t, w in zip(ts[1:], ws[1:]) if w]
+        self.assertEqual([(a // ids.shape[1], t, w) for a, t, w in zip(at.tolist(), target.tolist(), weight.tolist())], flat)
+
     def test_conversation_tokens_decode_to_its_text(self):
         for c in conversations(200, 16):
             ids, weights = chat.tokens(c, self.bpe)
@@ -184,6 +208,51 @@ class Network(unittest.TestCase):
         guess = model.logits(weights, hidden).argmax(-1)
         self.assertGreater((guess[:, 31:59] == twice[:, 32:60]).float().mean().item(), 0.95)
 
+    def test_weights_step_together_as_alone(self):
+        import optimizer
+        generator = torch.Generator().manual_seed(3)
+        draw = lambda *shape: torch.randn(shape, generator=generator)
+        shapes = {"blk.0.attn_q.weight": (32, 32), "blk.1.attn_q.weight": (32, 32), "blk.0.ffn_up.weight": (64, 32), "blk.1.ffn_up.weight": (64, 32),
+                  "token_embd.weight": (50, 32), "blk.0.attn_norm.weight": (32,), "output_norm.weight": (32,)}
+        alone = {n: draw(*s) for n, s in shapes.items()}
+        together = {n: w.clone() for n, w in alone.items()}
+        one, other = optimizer.Optimizer(alone), optimizer.Optimizer(together)
+        self.assertEqual(len(one.groups), len(shapes))
+        other.groups = [list(shapes)[:2], list(shapes)[2:4], list(shapes)[4:5], list(shapes)[5:]]
+        before = {n: w.clone() for n, w in alone.items()}
+        for _ in range(3):
+            gradients = {n: draw(*s) for n, s in shapes.items()}
+            for o in (one, other):
+                o.step(gradients, 0.01, 0.01, 0.01, 0.05)
+        for n in shapes:
+            self.assertGreater((alone[n] - before[n]).abs().max().item(), 1e-3)
+            self.assertLess((alone[n] - together[n]).abs().max().item(), 2e-3, n)  # the iteration rounds to bfloat16
+
+    def test_orthogonalised(self):
+        import optimizer
+        m = torch.randn(2, 24, 48, generator=torch.Generator().manual_seed(4))
+        for x in (m, m.transpose(1, 2)):
+            singular = torch.linalg.svdvals(optimizer.orthogonalised(x))
+            self.assertGreater(singular.min().item(), 0.5)
+            self.assertLess(singular.max().item(), 1.4)
+
+    def test_greedy_answers_repeat_what_was_copied(self):
+        import evaluation
+        import model
+        config = model.Config()
+        weights = model.initial_weights(config, 1)
+        once = torch.randperm(4000, generator=torch.Generator().manual_seed(2))[:30].tolist()
+        tokenizer = type("Tokenizer", (), {"special": {"<|im_end|>": once[20]}})
+        answers = evaluation.generated(weights, config, tokenizer, [once + once[:6], once + once[:9]])
+        self.assertEqual(answers, [once[6:20], once[9:20]])  # from where each prompt ends to the end of the message
+
+    def test_parsed(self):
+        import evaluation
+        call = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+        self.assertEqual(evaluation.parsed("<think>\nx\n</think>\ny" + call), ("\ny", {"name": "f", "arguments": {"a": 1}}))
+        self.assertEqual(evaluation.parsed("y"), ("y", None))
+        self.assertEqual(evaluation.parsed("<tool_call>\n{\n</tool_call>"), ("", None))
+
     def test_file_round_trip(self):
         import bpe
         import gguf
@@ -197,8 +266,11 @@ class Network(unittest.TestCase):
             gguf.write(path, config, weights, small, "template")
             pairs, _ = gguf.read(path)
             back = gguf.read_weights(path, config)
+            for other in (model.Config(vocab=300, layers=3, ffn=64), model.Config(vocab=300, layers=5, ffn=64), model.Config(vocab=300, layers=4, ffn=32)):
+                self.assertRaisesRegex(ValueError, "tensor blk", gguf.read_weights, path, other)
             self.assertEqual(gguf.read_bpe(path).encode("hello world"), small.encode("hello world"))
         self.assertEqual(pairs["tokenizer.chat_template"], "template")
+        self.assertEqual(model.Config.of(back), config)
         for name, w in weights.items():
             self.assertLess((w - back[name]).abs().max().item(), 0.005 * max(1.0, w.abs().max().item()))
 
