@@ -20,7 +20,8 @@
 // What shows as NaN (bytes of 0xFF): shared memory before it is written, data of cp.async before copy_async_wait(),
 // sums of wgmma before warpgroup_wait(), results of lanes that don't take part in a shuffle. What is not found: races
 // between blocks, and some missing barriers inside one. Threads run until they wait, in every other block of the
-// program from the last to the first: launch a kernel with two blocks or twice, and a missing barrier mostly shows.
+// program from the last to the first, and in two of four a whole warp at a time: launch a kernel with four blocks or four
+// times, and a missing barrier mostly shows.
 #pragma once
 
 #include <cuda_runtime.h>
