@@ -112,12 +112,7 @@ class CudaDevice : public Device {
   }
 
   PageMemory allocate_pages(std::size_t bytes) override {
-    void* memory = nullptr;
-    if (cudaMalloc(&memory, bytes) != cudaSuccess) {
-      cudaGetLastError();
-      throw base::Error("key/value cache", "the GPU has no " + std::to_string(bytes / 1'000'000) + " MB in one piece",
-                        "lower --ctx");
-    }
+    void* memory = DeviceMemory::take(bytes);
     zero(memory, bytes);  // what masked positions hold must at least be numbers
     return {static_cast<std::byte*>(memory), [this](std::byte* p) {
               finish();
@@ -137,8 +132,7 @@ class CudaDevice : public Device {
   }
 
   Buffer allocate(std::size_t rows, std::size_t cols) override {
-    void* memory = nullptr;
-    check(cudaMalloc(&memory, std::max<std::size_t>(rows * cols, 1) * sizeof(float)), "memory of the GPU");
+    void* memory = DeviceMemory::take(std::max<std::size_t>(rows * cols, 1) * sizeof(float));
     const auto release = [this](float* p) {
       finish();
       cudaFree(p);

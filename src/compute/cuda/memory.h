@@ -4,8 +4,10 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <string>
 #include <utility>
 
+#include "base/error.h"
 #include "compute/cuda/launch.h"
 
 namespace compute::cuda {
@@ -14,13 +16,27 @@ class DeviceMemory {
  public:
   DeviceMemory() = default;
   // Throws base::Error if the GPU has not as much left.
-  explicit DeviceMemory(std::size_t bytes) { check(cudaMalloc(&data_, bytes), "memory of the GPU"); }
+  explicit DeviceMemory(std::size_t bytes) : data_(take(bytes)) {}
   DeviceMemory(DeviceMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
   DeviceMemory& operator=(DeviceMemory&& other) noexcept {
     std::swap(data_, other.data_);
     return *this;
   }
   ~DeviceMemory() { cudaFree(data_); }
+
+  // Memory that the caller gives back with cudaFree; throws as above.
+  static void* take(std::size_t bytes) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
+    cudaGetLastError();
+    std::size_t available = 0;
+    std::size_t total = 0;
+    cudaMemGetInfo(&available, &total);
+    throw base::Error("memory of the GPU",
+                      std::to_string(bytes / 1'000'000) + " MB more are needed and " +
+                          std::to_string(available / 1'000'000) + " are free",
+                      "lower --ctx, or use --device cpu");
+  }
 
   template <typename T = std::byte>
   T* as(std::size_t offset = 0) const {
