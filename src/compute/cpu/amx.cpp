@@ -45,8 +45,8 @@ constexpr std::size_t pair_floats = 2 * tile_rows * lanes;  // of one tile of ac
 
 constexpr std::size_t least_exact_rows = tile_rows;  // activation rows from which on exact products are faster on tiles
 
-// Asks memory for the blocks that weight rows from r on have in columns of block b: the processor does not follow that
-// many rows by itself.
+// Asks memory for the b-th piece, as long as a chunk's blocks, of the weight rows from r on, so that over all b they are
+// asked for whole: the processor does not follow that many rows by itself.
 template <std::size_t bytes>
 [[gnu::always_inline]] inline void ask_for_next(const WeightRows& w, std::size_t r, std::size_t b) {
   const std::uint8_t* p = w.data + r * w.row_bytes + b * bytes;
@@ -385,7 +385,7 @@ void unpack_factors(const std::uint8_t* p, std::size_t stride, FastFactors& fact
 #pragma GCC unroll 16
   for (std::size_t g = 0; g < Format::groups; ++g) {
     scale[g] = I::mul(f.d, I::to_floats(f.scale[g]));
-    // In this order, so that a NaN stays.
+    // A maximum can lose a NaN, but not all of them: a factor that is not finite makes every group infinite or NaN.
     largest = _mm512_max_ps(largest, magnitude<Format>(f, g, scale[g], min[g]));
   }
   const __mmask16 normal = _mm512_cmp_ps_mask(largest, I::floats(0x1p-100F), _CMP_NLT_UQ);

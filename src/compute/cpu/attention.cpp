@@ -156,12 +156,17 @@ void Attention::by_spans(const Job& job) {
   pool_.run(static_cast<int>(job.rows.size() * heads), merge_all);
 }
 
+constexpr std::size_t most_queries = 1024;  // of a part
+
 // A part is one head and consecutive positions of one sequence.
 void Attention::by_prompts(const Job& job) {
   // Each part packs all keys and values before it, so it should have many rows, as long as there are parts for all
   // threads.
   const std::size_t wanted_parts = 4 * static_cast<std::size_t>(pool_.size());
-  const std::size_t most = std::clamp<std::size_t>(job.rows.size() * job.shape.kv_heads / wanted_parts, 64, 256);
+  // The scratch memory of a part grows with the queries that share a key/value head.
+  const std::size_t room = std::max<std::size_t>(most_queries / job.group, 1);
+  const std::size_t most =
+      std::min(room, std::clamp<std::size_t>(job.rows.size() * job.shape.kv_heads / wanted_parts, 64, 256));
   struct Piece {
     std::size_t first;
     std::size_t rows;
