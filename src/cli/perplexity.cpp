@@ -114,17 +114,18 @@ class Chunks {
   smollm3::Sequence sequence_;
 };
 
-void report(const Score& score, std::size_t chunks, std::size_t size, bool json) {
+void report(const Score& score, std::size_t chunks, std::size_t size, const std::string& mode, bool json) {
   const std::optional<double> error = score.standard_error();
   if (!json) {
     const std::string beside = error ? fmt::format(" ± {:.4f}", *error) : "";
-    standard_output().write(fmt::format("perplexity {:.4f}{}  ({} tokens in {} chunks of {})\n", score.perplexity(),
-                                        beside, grouped(score.count()), grouped(chunks), grouped(size)));
+    standard_output().write(fmt::format("perplexity {:.4f}{}  ({} tokens in {} chunks of {}, {})\n", score.perplexity(),
+                                        beside, grouped(score.count()), grouped(chunks), grouped(size), mode));
     return;
   }
   nlohmann::ordered_json out = {
       {"perplexity", score.perplexity()}, {"standard_error", nullptr}, {"nll", score.mean()},
-      {"tokens", score.count()},          {"chunks", chunks},          {"chunk_tokens", size}};
+      {"tokens", score.count()},          {"chunks", chunks},          {"chunk_tokens", size},
+      {"mode", mode}};
   if (error) out["standard_error"] = *error;
   standard_output().write(out.dump() + "\n");
 }
@@ -149,7 +150,8 @@ int perplexity(const Options& options, const Globals& globals) {
   announce_model(globals, file);
 
   const InterruptGuard guard(InterruptGuard::Second::EndsTheProgram);
-  Chunks runner(model, compute::prompt_precision(*device, globals.exact), size, device->free_memory(file.size()));
+  const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
+  Chunks runner(model, precision, size, device->free_memory(file.size()));
   Score score;
   Progress progress(chunks, globals.quiet);
   const auto show = [&](std::size_t done) {
@@ -165,7 +167,7 @@ int perplexity(const Options& options, const Globals& globals) {
     show(i + 1);
   }
   progress.clear();
-  report(score, chunks, size, options.json);
+  report(score, chunks, size, compute::mode(*device, precision), options.json);
   return 0;
 }
 
@@ -177,7 +179,8 @@ void add_perplexity(CommandLine& line) {
   Command command = line.add("Measuring", "perplexity", "Measure how well the model foresees a text",
                              [options, &globals] { return perplexity(*options, globals); });
   command.argument("FILE", "The text", options->file).required();
-  command.flag("--json", "{\"perplexity\", \"standard_error\", \"nll\", \"tokens\", \"chunks\", \"chunk_tokens\"}",
+  command.flag("--json", "{\"perplexity\", \"standard_error\", \"nll\", \"tokens\", \"chunks\", \"chunk_tokens\", "
+               "\"mode\"}",
                options->json);
   command.notes(
       "The text becomes tokens, with the BOS in front if the model's file asks for one (add_bos_token),\n"
@@ -187,7 +190,8 @@ void add_perplexity(CommandLine& line) {
       "all that precede it in the chunk. The perplexity is exp of the mean of -ln p over all scored\n"
       "tokens, the nll. Its standard error is perplexity × sqrt((mean of squares - square of mean) /\n"
       "(scored tokens - 1)). This is the convention of llama.cpp's perplexity tool. Names of special\n"
-      "tokens in the text are plain text.\n"
+      "tokens in the text are plain text. Where prompts have a fast mode, it is what is\n"
+      "measured, and said; --exact measures the other.\n"
       "\n"
       "Example:\n"
       "  smollm3 --model SmolLM3-Q4_K_M.gguf perplexity wiki.test.raw");
