@@ -273,6 +273,20 @@ TEST_P(Fast, AgreesWithDouble) {
   }
 }
 
+// 1.006 lies between the BF16 numbers 1 and 1.0078125, nearer to the second: with equal scores the result is that number,
+// which the bound above would not tell from the other.
+TEST_P(Fast, RoundsToTheNearest) {
+  Random random(6);
+  const KvShape shape{.layers = 1, .kv_heads = 1, .head_size = 32, .type = GetParam()};
+  const auto device = fast_device(1);
+  Sequence sequence(shape, 100, random);
+  std::ranges::fill(sequence.keys[0], 0.0F);
+  std::ranges::fill(sequence.values[0], 1.006F);
+  sequence.store(*device);
+  const std::vector<float> q(100 * 32, 1.0F);
+  for (const float y : attend(*device, shape, 0, q, rows_of(sequence, 0, 100))) ASSERT_NEAR(y, 1.0078125F, 1e-4F);
+}
+
 TEST_P(Fast, BitsDependNeitherOnTheCutNorOnThreads) {
   Random random(6);
   for (const auto& [kv_heads, group, head_size] :
