@@ -1,4 +1,5 @@
 // Attention over paged keys and values: the scalar kernels against double, everything else against the scalar bits.
+#include <algorithm>
 #include <limits>
 
 #include "base/memory.h"
