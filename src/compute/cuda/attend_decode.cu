@@ -158,25 +158,6 @@ __device__ void patch_fresh(FreshPair fresh, std::byte* stage, unsigned slot) {
       static_cast<std::uint16_t>(fresh.value >> 16);
 }
 
-// Begins to copy a page's keys and values into a stage.
-template <unsigned head_size>
-__device__ void copy_page(const std::byte* keys, std::uint32_t stage) {
-  using L = Layout<head_size>;
-  constexpr unsigned key_chunks = head_size / 8;
-  constexpr unsigned value_chunks = page_size / 8;
-  const std::byte* values = keys + L::block;
-#pragma unroll
-  for (unsigned i = 0; i < L::block / 16 / threads; ++i) {
-    const unsigned chunk = threadIdx.x + i * threads;
-    ptx::copy_async(stage + L::key_at(chunk / key_chunks, chunk % key_chunks), keys + chunk * 16);
-  }
-#pragma unroll
-  for (unsigned i = 0; i < L::block / 16 / threads; ++i) {
-    const unsigned chunk = threadIdx.x + i * threads;
-    ptx::copy_async(stage + L::value_at(chunk / value_chunks, chunk % value_chunks), values + chunk * 16);
-  }
-}
-
 // Of one warp: query lane / 4, and in `outputs` the fragments of products of halves and of rests.
 template <unsigned head_size>
 struct Softmax {
@@ -420,7 +401,7 @@ __global__ void __launch_bounds__(threads, 2) attend_decode_kernel(Parameters p)
   const std::uint32_t ring = ptx::shared_address(memory);
 #pragma unroll
   for (unsigned i = 0; i < stages - 1; ++i) {
-    if (begin + i < end) copy_page<head_size>(p.blocks.keys(first_pages[i], kv_head), ring + i * L::stage);
+    if (begin + i < end) copy_page<Layout<head_size>, head_size, threads>(p.blocks.keys(first_pages[i], kv_head), ring + i * L::stage);
     ptx::copy_async_commit();
   }
   const std::byte* next = first_pages[stages - 1];
@@ -435,7 +416,7 @@ __global__ void __launch_bounds__(threads, 2) attend_decode_kernel(Parameters p)
     __syncthreads();  // the page is there for all threads, and the stage before it is free
     if (next != nullptr) {
       const unsigned free_stage = stage == 0 ? stages - 1 : stage - 1;
-      copy_page<head_size>(p.blocks.keys(next, kv_head), ring + free_stage * L::stage);
+      copy_page<Layout<head_size>, head_size, threads>(p.blocks.keys(next, kv_head), ring + free_stage * L::stage);
     }
     ptx::copy_async_commit();
     next = index + stages < end ? pages[index + stages] : nullptr;

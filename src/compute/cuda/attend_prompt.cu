@@ -52,24 +52,6 @@ struct Layout {
   __device__ static unsigned value_at(unsigned d, unsigned chunk) { return block + d * row + (chunk ^ d % 8) * 16; }
 };
 
-template <unsigned head_size>
-__device__ void copy_page(const std::byte* keys, std::uint32_t stage) {
-  using L = Layout<head_size>;
-  constexpr unsigned key_chunks = head_size / 8;
-  constexpr unsigned value_chunks = page_size / 8;
-  const std::byte* values = keys + L::block;
-#pragma unroll
-  for (unsigned i = 0; i < L::block / 16 / threads; ++i) {
-    const unsigned chunk = threadIdx.x + i * threads;
-    ptx::copy_async(stage + L::key_at(chunk / key_chunks, chunk % key_chunks), keys + chunk * 16);
-  }
-#pragma unroll
-  for (unsigned i = 0; i < L::block / 16 / threads; ++i) {
-    const unsigned chunk = threadIdx.x + i * threads;
-    ptx::copy_async(stage + L::value_at(chunk / value_chunks, chunk % value_chunks), values + chunk * 16);
-  }
-}
-
 // Makes the values from position `seen` of a stage on 0. What lies behind the last position may be anything, and a
 // weight of 0 times anything may be NaN.
 template <unsigned head_size>
@@ -267,7 +249,7 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
   const std::uint32_t ring = ptx::shared_address(memory);
 #pragma unroll
   for (unsigned i = 0; i < pages_ahead; ++i) {
-    if (i < page_count) copy_page<head_size>(p.blocks.keys(pages[i], kv_head), ring + i * L::stage);
+    if (i < page_count) copy_page<Layout<head_size>, head_size, threads>(p.blocks.keys(pages[i], kv_head), ring + i * L::stage);
     ptx::copy_async_commit();
   }
   const std::byte* next = pages_ahead < page_count ? pages[pages_ahead] : nullptr;  // known before it is needed
@@ -297,7 +279,7 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
     if constexpr (unit == MatrixUnit::Warpgroup) ptx::fence_async_shared();
     __syncthreads();
     if (next != nullptr) {
-      copy_page<head_size>(p.blocks.keys(next, kv_head), ring + (index + pages_ahead) % stages * L::stage);
+      copy_page<Layout<head_size>, head_size, threads>(p.blocks.keys(next, kv_head), ring + (index + pages_ahead) % stages * L::stage);
     }
     ptx::copy_async_commit();
     next = index + 1 + pages_ahead < page_count ? pages[index + 1 + pages_ahead] : nullptr;

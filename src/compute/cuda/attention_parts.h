@@ -6,9 +6,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "compute/compute.h"
+#include "compute/cuda/lanes.h"
+#include "compute/cuda/ptx.h"
 
 namespace compute::cuda {
 
@@ -37,15 +38,10 @@ inline float score_scale_base2(std::size_t head_size) {
 
 // Two floats rounded to halves, the first in the low 16 bits.
 __device__ inline std::uint32_t pack_halves(float low, float high) {
-  const __half2 halves = __floats2half2_rn(low, high);
-  std::uint32_t bits;
-  std::memcpy(&bits, &halves, sizeof bits);
-  return bits;
+  return as_bits(__floats2half2_rn(low, high));
 }
 __device__ inline float2 unpack_halves(std::uint32_t bits) {
-  __half2 halves;
-  std::memcpy(&halves, &bits, sizeof bits);
-  return __half22float2(halves);
+  return __half22float2(as_half2(bits));
 }
 
 // A pair turned by RoPE: to the bit what Device::rope gives.
@@ -57,14 +53,22 @@ __device__ inline float2 turn(float2 x, float2 cos_sin) {
 // their sum is 0, and the output 0 / 0.
 __device__ inline float finite_max(float max) { return max == -INFINITY ? 0.0F : max; }
 
-// Over the four lanes that hold a row of a product's result (PTX ISA, "Matrix Fragments").
-__device__ inline float quad_max(float x) {
-  x = fmaxf(x, __shfl_xor_sync(0xffffffffU, x, 1));
-  return fmaxf(x, __shfl_xor_sync(0xffffffffU, x, 2));
-}
-__device__ inline float quad_sum(float x) {
-  x += __shfl_xor_sync(0xffffffffU, x, 1);
-  return x + __shfl_xor_sync(0xffffffffU, x, 2);
+// Begins to copy a page's keys, and the values behind them, into a stage that lies as L says.
+template <typename L, unsigned head_size, unsigned threads>
+__device__ void copy_page(const std::byte* keys, std::uint32_t stage) {
+  constexpr unsigned key_chunks = head_size / 8;
+  constexpr unsigned value_chunks = static_cast<unsigned>(page_positions) / 8;
+  const std::byte* values = keys + L::block;
+#pragma unroll
+  for (unsigned i = 0; i < L::block / 16 / threads; ++i) {
+    const unsigned chunk = threadIdx.x + i * threads;
+    ptx::copy_async(stage + L::key_at(chunk / key_chunks, chunk % key_chunks), keys + chunk * 16);
+  }
+#pragma unroll
+  for (unsigned i = 0; i < L::block / 16 / threads; ++i) {
+    const unsigned chunk = threadIdx.x + i * threads;
+    ptx::copy_async(stage + L::value_at(chunk / value_chunks, chunk % value_chunks), values + chunk * 16);
+  }
 }
 
 }  // namespace compute::cuda

@@ -10,23 +10,12 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
-#include <cstring>
 
+#include "compute/cuda/lanes.h"
 #include "compute/cuda/packed.h"
 #include "compute/cuda/ptx.h"
 
 namespace compute::cuda::few {
-
-__device__ inline __half2 as_half2(std::uint32_t bits) {
-  __half2 value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-__device__ inline std::uint32_t as_bits(__half2 value) {
-  std::uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
 
 // The B fragments of a tile's four steps, and for each of its groups of 32 columns the sum of the lane's two rows of
 // activations, 2t and 2t + 1.

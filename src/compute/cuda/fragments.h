@@ -10,8 +10,8 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
-#include <cstring>
 
+#include "compute/cuda/lanes.h"
 #include "compute/cuda/packed.h"
 #include "compute/cuda/ptx.h"
 
@@ -19,16 +19,6 @@ namespace compute::cuda {
 
 namespace detail {
 
-__device__ inline __half2 as_half2(std::uint32_t bits) {
-  __half2 value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-__device__ inline std::uint32_t as_bits(__half2 value) {
-  std::uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
 // (bits & mask) | more in one instruction. Written out because with two constants the compiler makes two of it.
 __device__ inline std::uint32_t masked_or(std::uint32_t bits, std::uint32_t mask, std::uint32_t more) {
 #ifdef __CUDA_ARCH__
@@ -42,18 +32,9 @@ __device__ inline std::uint32_t masked_or(std::uint32_t bits, std::uint32_t mask
 __device__ inline __half2 low_twice(std::uint32_t halves) { return __low2half2(as_half2(halves)); }
 __device__ inline __half2 high_twice(std::uint32_t halves) { return __high2half2(as_half2(halves)); }
 
-struct FromShared {
-  __device__ static uint4 load16(const std::byte* at) { return *reinterpret_cast<const uint4*>(at); }
-  __device__ static uint2 load8(const std::byte* at) { return *reinterpret_cast<const uint2*>(at); }
-};
-struct FromGlobal {
-  __device__ static uint4 load16(const std::byte* at) { return ptx::load_streaming(at); }
-  __device__ static uint2 load8(const std::byte* at) { return ptx::load_streaming8(at); }
-};
-
 }  // namespace detail
 
-// A lane's part of a tile. load<From>(tile, lane) takes it from shared or global memory; fragment(step, a) gives step
+// A lane's part of a tile. load(tile, lane) takes it from shared memory; fragment(step, a) gives step
 // 0 to 3 (a constant once loops are unrolled) as a[pair].
 template <Format format>
 struct TileFragments;
@@ -65,10 +46,9 @@ struct TileFragments<Format::Q4> {
   uint4 words;   // [step]
   uint4 scales;  // (s, m) of row g: group 0, 1; of row g + 8: group 0, 1
 
-  template <typename From>
   __device__ void load(const std::byte* tile, unsigned lane) {
-    words = From::load16(tile + lane * 16);
-    scales = From::load16(tile + 512 + lane / 4 * 16);
+    words = *reinterpret_cast<const uint4*>(tile + lane * 16);
+    scales = *reinterpret_cast<const uint4*>(tile + 512 + lane / 4 * 16);
   }
 
   __device__ void fragment(int step, std::uint32_t (&a)[4]) const {
@@ -98,11 +78,10 @@ struct TileFragments<Format::Q6> {
   uint2 high;    // [step / 2]
   uint4 scales;  // halves: row g, groups 0 to 3; row g + 8, groups 0 to 3
 
-  template <typename From>
   __device__ void load(const std::byte* tile, unsigned lane) {
-    words = From::load16(tile + lane * 16);
-    high = From::load8(tile + 512 + lane * 8);
-    scales = From::load16(tile + 768 + lane / 4 * 16);
+    words = *reinterpret_cast<const uint4*>(tile + lane * 16);
+    high = *reinterpret_cast<const uint2*>(tile + 512 + lane * 8);
+    scales = *reinterpret_cast<const uint4*>(tile + 768 + lane / 4 * 16);
   }
 
   __device__ void fragment(int step, std::uint32_t (&a)[4]) const {
@@ -136,10 +115,9 @@ struct TileFragments<Format::F16> {
 
   uint4 steps[4];
 
-  template <typename From>
   __device__ void load(const std::byte* tile, unsigned lane) {
 #pragma unroll
-    for (int step = 0; step < 4; ++step) steps[step] = From::load16(tile + (step * 32 + lane) * 16);
+    for (int step = 0; step < 4; ++step) steps[step] = *reinterpret_cast<const uint4*>(tile + (step * 32 + lane) * 16);
   }
 
   __device__ void fragment(int step, std::uint32_t (&a)[4]) const {

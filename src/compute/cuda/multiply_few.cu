@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "compute/cuda/few_tiles.h"
+#include "compute/cuda/lanes.h"
 #include "compute/cuda/launch.h"
 #include "compute/cuda/products.h"
 #include "compute/cuda/ptx.h"
@@ -63,7 +64,7 @@ struct Staging {
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const __half2 pair = few::as_half2(pairs[i]);
+      const __half2 pair = as_half2(pairs[i]);
       sum += __low2float(pair) + __high2float(pair);
     }
     sum += __shfl_xor_sync(~0U, sum, 1);
@@ -109,12 +110,6 @@ struct Staging {
     }
   }
 };
-
-// Over the four lanes that have the same row.
-__device__ inline float sum_of_four(float value) {
-  value += __shfl_xor_sync(~0U, value, 1);
-  return value + __shfl_xor_sync(~0U, value, 2);
-}
 
 struct HalfSource {
   const __half* x;
@@ -223,7 +218,7 @@ struct NormSource {
         if constexpr (!single) load(row, vector, v[i]);
         const auto pair = [&](unsigned col) {
           const float(&g)[vector_cols] = constants.gain[i];
-          return few::as_bits(__floats2half2_rn(v[i][col] * scale * g[col], v[i][col + 1] * scale * g[col + 1]));
+          return as_bits(__floats2half2_rn(v[i][col] * scale * g[col], v[i][col + 1] * scale * g[col + 1]));
         };
         to.store(vector, row, uint4{pair(0), pair(2), pair(4), pair(6)}, vector < vectors);
       }
@@ -376,11 +371,11 @@ __device__ void multiply_row_tiles(const Source& source, const Shape& shape, con
     if constexpr (by_units) {
 #pragma unroll
       for (int row = 0; row < 2; ++row) {
-        const float first = sum_of_four(FewUnit<first_format>::total(first_sums, row));
+        const float first = quad_sum(FewUnit<first_format>::total(first_sums, row));
         float* at = partials + warp * warp_values + g + 8 * row;
         if (t == 0) *at = first;
         if constexpr (two) {
-          const float second = sum_of_four(FewUnit<second_format>::total(second_sums, row));
+          const float second = quad_sum(FewUnit<second_format>::total(second_sums, row));
           if (t == 0) at[warps * warp_values] = second;
         }
       }

@@ -235,7 +235,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
   const auto load_tiles = [&](unsigned slot) {
 #pragma unroll
     for (unsigned m = 0; m < S::strips; ++m) {
-      tiles[m].template load<detail::FromShared>(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes,
+      tiles[m].load(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes,
                                                  lane);
     }
   };
@@ -258,7 +258,7 @@ __device__ __forceinline__ void multiply_tiles(const ManyParameters& p, const Pa
       for (unsigned m = 0; m < S::strips; ++m) {
         std::uint32_t(&to)[4] = a[chunk % ring][m];
         if constexpr (format == Format::F16) {
-          const uint4 v = detail::FromShared::load16(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes +
+          const uint4 v = *reinterpret_cast<const uint4*>(memory + slot * S::stage_bytes + tile_at + m * S::slot_tile_bytes +
                                                      chunk % 4 * 512 + lane * 16);
           to[0] = v.x;
           to[1] = v.y;

@@ -52,26 +52,6 @@ __device__ inline void copy_async_wait() {
 #endif
 }
 
-// 16 bytes through the read-only path that will not be needed again.
-__device__ inline uint4 load_streaming(const void* from) {
-  uint4 v;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(from));
-  return v;
-}
-__device__ inline uint2 load_streaming8(const void* from) {
-  uint2 v;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(from));
-  return v;
-}
-
-__device__ inline std::uint32_t load_streaming4(const void* from) {
-  std::uint32_t v;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.u32 %0, [%1];" : "=r"(v) : "l"(from));
-  return v;
-}
-
 __device__ inline void prefetch_l2(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
 
 // 9.7.14.5.15, ldmatrix: four 8 x 8 matrices of halves; lane l gives the address of row l % 8 of matrix l / 8 and gets

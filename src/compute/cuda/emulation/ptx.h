@@ -27,22 +27,10 @@ void copy_async_wait() {
 
 namespace detail {
 
-template <typename T>
-T load_global(const void* from) {
-  if (reinterpret_cast<std::uintptr_t>(from) % sizeof(T) != 0)
-    emulation::fail("a load of %zu bytes is misaligned", sizeof(T));
-  T value;
-  std::memcpy(&value, from, sizeof(T));
-  return value;
-}
-
 void load_matrices(std::uint32_t address, std::uint32_t (&r)[4], bool transposed);
 
 }  // namespace detail
 
-inline uint4 load_streaming(const void* from) { return detail::load_global<uint4>(from); }
-inline uint2 load_streaming8(const void* from) { return detail::load_global<uint2>(from); }
-inline std::uint32_t load_streaming4(const void* from) { return detail::load_global<std::uint32_t>(from); }
 inline void prefetch_l2(const void*) {}
 
 inline void load_matrices(std::uint32_t address, std::uint32_t (&r)[4]) { detail::load_matrices(address, r, false); }
