@@ -45,6 +45,8 @@ class Writer {
   };
 
   void begin_entry(std::string_view key, ValueType type);
+  void put_out(const char* bytes, std::size_t count);
+  void flush();
   void check() const;
 
   std::string metadata_;
@@ -52,6 +54,7 @@ class Writer {
   std::vector<Announced> tensors_;
   std::ofstream file_;
   std::string path_;
+  std::vector<char> piece_;    // of the file, not written yet
   std::size_t current_ = 0;    // tensor being written
   std::uint64_t written_ = 0;  // bytes of it so far
 };
