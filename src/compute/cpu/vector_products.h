@@ -77,15 +77,25 @@ struct ProductKernels : ProductFormats<I> {
     return Format::is_signed ? I::multiply_add_signed(sum, w, x) : I::multiply_add(sum, w, x);
   }
 
-  // One superblock's part of the float chain: total = Σ scale · dot, of weights to which Format::offset was added; as
-  // much of the scaled sums of the activations is taken off. Updates sum[lanes].
+  // Weights to which an offset was added need the scaled sums of the activations taken off: where dot products have 32
+  // bits, each group's starts with that, which costs no multiplication; elsewhere all is taken off in the end.
+  template <typename Format>
+  static constexpr bool starts_with_offset = Format::offset != 0 && I::has_wide_sums;
+
+  // What the dot product of a group starts with.
+  template <typename Format>
+  [[gnu::always_inline]] static Int start(const SuperRow& x, std::size_t group) {
+    return I::ints(-Format::offset * (Format::groups == 8 ? x.sums32 : x.sums16)[group]);
+  }
+
+  // One superblock's part of the float chain: total = Σ scale · dot. Updates sum[lanes].
   template <typename Format>
   [[gnu::always_inline]] static void add_superblock(const Factors& f, const SuperRow& x, Int total, float* sum) {
     const Float dx = I::floats(x.d);
     const Float d = I::mul(f.d, dx);
     const std::int16_t* group_sums = Format::groups == 8 ? x.sums32 : x.sums16;
     Int offset = I::ints(0);
-    if constexpr (Format::has_mins || Format::offset != 0) {
+    if constexpr (Format::has_mins || (Format::offset != 0 && !starts_with_offset<Format>)) {
 #pragma GCC unroll 8
       for (std::size_t i = 0; i < Format::groups / 2; ++i) {
         offset = I::add_pairs(offset, f.pairs[i], I::ints(load32(group_sums + 2 * i)));
@@ -95,7 +105,7 @@ struct ProductKernels : ProductFormats<I> {
     if constexpr (Format::has_mins) {
       acc = I::fma(d, I::to_floats(total), acc);
       acc = I::fnma(I::mul(f.dmin, dx), I::to_floats(offset), acc);
-    } else if constexpr (Format::offset != 0) {
+    } else if constexpr (Format::offset != 0 && !starts_with_offset<Format>) {
       acc = I::fma(
           d, I::to_floats(I::sub(total, I::left(offset, static_cast<unsigned>(__builtin_ctz(Format::offset))))), acc);
     } else {
@@ -127,7 +137,12 @@ struct ProductKernels : ProductFormats<I> {
           for (std::size_t a = 0; a < A; ++a) {
             Int& sum = dot[k / run][a];
             const Int values = I::ints(load32(x[a].q + k * 4));
-            sum = k % run == 0 ? multiply<Format>(w, values) : multiply_add<Format>(sum, w, values);
+            if constexpr (starts_with_offset<Format>) {
+              if (k % run == 0) sum = start<Format>(x[a], k / run);
+              sum = multiply_add<Format>(sum, w, values);
+            } else {
+              sum = k % run == 0 ? multiply<Format>(w, values) : multiply_add<Format>(sum, w, values);
+            }
             if (k % run == run - 1) total[a] = I::add_scaled(total[a], sum, f.scale[k * Format::groups / 64]);
           }
         });
@@ -157,8 +172,15 @@ struct ProductKernels : ProductFormats<I> {
     for (std::size_t k = 0; k < 64; k += run) {
       Int dot[P][A];
 #pragma GCC unroll 8
-      for (std::size_t i = 0; i < P * A; ++i) {
-        dot[i / A][i % A] = multiply<Format>(panels[i / A].q[k], I::ints(load32(x[i % A].q + k * 4)));
+      for (std::size_t a = 0; a < A; ++a) {
+        const Int values = I::ints(load32(x[a].q + k * 4));
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < P; ++p) {
+          if constexpr (starts_with_offset<Format>)
+            dot[p][a] = multiply_add<Format>(start<Format>(x[a], k / run), panels[p].q[k], values);
+          else
+            dot[p][a] = multiply<Format>(panels[p].q[k], values);
+        }
       }
 #pragma GCC unroll 1  // unrolled, GCC 12 regroups AVX2's sums and runs out of registers
       for (std::size_t j = k + 1; j < k + run; ++j) {
