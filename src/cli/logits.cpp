@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -13,6 +14,7 @@
 
 #include "base/error.h"
 #include "cli/device_choice.h"
+#include "cli/format.h"
 #include "cli/input.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"
@@ -88,6 +90,9 @@ int logits(const Options& options, const Globals& globals) {
   }
   out.close();
   check(out, options.out);
+  if (globals.quiet) return 0;
+  write_error(dim(STDERR_FILENO, fmt::format("{}: {} × {} logits, {}\n", printable(options.out), grouped(tokens.size()),
+                                             grouped(model.config().vocab), compute::mode(*device, precision))));
   return 0;
 }
 
@@ -109,6 +114,9 @@ void add_logits(CommandLine& line) {
               options->chunk)
       .between(1, 512);
   command.notes(
+      "Where prompts have a fast mode, the logits are those of it; --exact gives the other's. A line on\n"
+      "standard error says which they are.\n"
+      "\n"
       "Example:\n"
       "  smollm3 logits --tokens 1,2,3 --out logits.f32");
 }

@@ -69,8 +69,7 @@ struct VocabularyFile {
     return at == tokens.end() ? add(result, TokenKind::Normal) : static_cast<Token>(at - tokens.begin());
   }
 
-  gguf::File open() const {
-    gguf::Writer writer;
+  void add_to(gguf::Writer& writer) const {
     writer.add("tokenizer.ggml.model", model);
     writer.add("tokenizer.ggml.pre", pre);
     writer.add("tokenizer.ggml.tokens", std::span<const std::string>(tokens));
@@ -80,6 +79,11 @@ struct VocabularyFile {
     if (eos) writer.add("tokenizer.ggml.eos_token_id", *eos);
     if (eot) writer.add("tokenizer.ggml.eot_token_id", *eot);
     if (add_bos) writer.add("tokenizer.ggml.add_bos_token", *add_bos);
+  }
+
+  gguf::File open() const {
+    gguf::Writer writer;
+    add_to(writer);
     const std::filesystem::path path = testing::TempDir() + "vocabulary-" + std::to_string(getpid()) + ".gguf";
     writer.open(path);
     writer.close();

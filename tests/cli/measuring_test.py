@@ -3,6 +3,7 @@ import array
 import json
 import math
 import os
+import re
 import unittest
 
 from program import environment, expect_error, micro, path, run
@@ -13,7 +14,8 @@ VOCABULARY = 512
 def logits(*options, tokens="1,2,3,300"):
     out = path("logits.f32")
     result = run("--model", micro(), "logits", "--tokens", tokens, "--out", out, *options)
-    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b""), result.stderr
+    assert (result.returncode, result.stdout) == (0, b""), result.stderr
+    assert re.fullmatch(f"{out}: \\d+ × {VOCABULARY} logits, (exact|fast)\n", result.stderr.decode()), result.stderr
     with open(out, "rb") as file:
         return file.read()
 
@@ -42,6 +44,19 @@ class Logits(unittest.TestCase):
         run("--model", micro(), "logits", "--tokens", "-", "--out", path("stdin.f32"), input=b"[1, 2,\n3, 300]\n").check_returncode()
         with open(path("stdin.f32"), "rb") as file:
             self.assertEqual(file.read(), logits())
+
+    def test_the_mode_is_said(self):
+        with open(path("text.txt"), "w") as file:
+            file.write("some text of many tokens")
+        for exact in ([], ["--exact"]):
+            common = ["--model", micro(), "--device", "cpu", *exact]
+            mode = json.loads(run(*common, "perplexity", path("text.txt"), "--ctx", "8", "--json").stdout)["mode"]
+            if exact:
+                self.assertEqual(mode, "exact")
+            result = run(*common, "logits", "--tokens", "1,2,3", "--out", path("l.f32"))
+            self.assertEqual(result.stderr.decode(), f"{path('l.f32')}: 3 × {VOCABULARY} logits, {mode}\n")
+            result = run(*common, "--quiet", "logits", "--tokens", "1,2,3", "--out", path("l.f32"))
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
 
     def test_wrong_tokens(self):
         for tokens in ("1,x", "[]", "-3", "1.5"):

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "gguf/writer.h"
 #include "quant/encode.h"
 #include "quant/half.h"
 
@@ -192,7 +191,7 @@ void write_model(const RandomModel& m, const std::filesystem::path& path) {
   out.add("smollm3.rope.freq_base", 5e6f);
   out.add("smollm3.rope.dimension_count", head_size);
   out.add("smollm3.vocab_size", m.vocab);
-  out.add("tokenizer.ggml.model", "none");  // llama.cpp wants to be told
+  m.tokenizer(out);
   if (m.head_size != 0) {
     out.add("smollm3.attention.key_length", head_size);
     out.add("smollm3.attention.value_length", head_size);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "gguf/gguf.h"
+#include "gguf/writer.h"
 #include "reference/decode.h"
 
 namespace reference {
@@ -28,6 +29,10 @@ struct RandomModel {
   // as those of types that the program does not encode always are.
   bool any_blocks = false;
   std::function<Type(std::string_view tensor)> type = [](std::string_view) { return Type::F32; };
+  // Adds the metadata of a tokenizer with `vocab` tokens; by default there is none.
+  std::function<void(gguf::Writer&)> tokenizer = [](gguf::Writer& out) {
+    out.add("tokenizer.ggml.model", "none");  // llama.cpp wants to be told
+  };
   std::uint64_t seed = 1;
 };
 

@@ -1,0 +1,145 @@
+// Weights for fast products on AMX tiles: those of a row are rounded to int8 with one scale for each 256 columns, mins
+// included:
+//   w ≈ d · q, d = largest / 127,
+// where largest is the largest magnitude that the scales and mins of the row's groups allow. With a = scale / d and b =
+// -min / d for a group, q is a · nibble + b in fixed point with 8 bits after the point, rounded.
+//
+// Everything is in an anonymous namespace and calls no library function: each file that includes it gets its own copy.
+#pragma once
+
+#include "compute/cpu/amx_panels.h"
+
+namespace compute::cpu {
+namespace {
+
+// Blocks of columns whose weights are unpacked at a time: two panels of them take 16 KB, and as many are multiplied
+// meanwhile.
+constexpr std::size_t chunk_blocks = 2;
+
+struct FastPanel {
+  std::int8_t q[chunk_blocks][steps][tile_bytes];
+  float d[chunk_blocks][lanes];
+};
+
+// What turns q of each group into bytes, in both 16-bit halves of a lane: (a · q + b) >> 8.
+struct FastFactors {
+  Int a[16];
+  Int b[16];
+};
+
+template <typename Format>
+Float magnitude(const Factors& f, std::size_t g, Float scale, Float& min) {
+  const auto absolute = [](Float x) { return _mm512_abs_ps(x); };
+  if constexpr (Format::has_mins) {
+    const Int packed = f.pairs[g / 2];
+    min = I::mul(f.dmin, I::to_floats(g % 2 == 0 ? I::both(packed, I::ints(0xffff)) : I::right(packed, 16)));
+    const Float high = _mm512_sub_ps(I::mul(scale, I::floats(Format::largest)), min);
+    return _mm512_max_ps(absolute(min), absolute(high));
+  } else {
+    constexpr int most = Format::is_signed                                   ? Format::largest
+                         : Format::offset > Format::largest - Format::offset ? Format::offset
+                                                                             : Format::largest - Format::offset;
+    min = I::floats(0);
+    return I::mul(absolute(scale), I::floats(most));
+  }
+}
+
+template <typename Format>
+void unpack_factors(const std::uint8_t* p, std::size_t stride, FastFactors& factors, float* d) {
+  Factors f;
+  Format::factors(p, stride, f);
+  Float scale[Format::groups];
+  Float min[Format::groups];
+  Float largest = I::floats(0);
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < Format::groups; ++g) {
+    scale[g] = I::mul(f.d, I::to_floats(f.scale[g]));
+    // A maximum can lose a NaN, but not all of them: a factor that is not finite makes every group infinite or NaN.
+    largest = _mm512_max_ps(largest, magnitude<Format>(f, g, scale[g], min[g]));
+  }
+  const __mmask16 normal = _mm512_cmp_ps_mask(largest, I::floats(0x1p-100F), _CMP_NLT_UQ);
+  const Float inverse = _mm512_maskz_div_ps(normal, I::floats(127.0F * 256), largest);
+  _mm512_store_ps(d, _mm512_maskz_mul_ps(normal, largest, I::floats(1.0F / 127)));
+#pragma GCC unroll 16
+  for (std::size_t g = 0; g < Format::groups; ++g) {
+    constexpr int half = 128;
+    const Int factor = _mm512_cvtps_epi32(I::mul(scale[g], inverse));
+    Int offset;
+    if constexpr (Format::has_mins) {
+      offset = _mm512_sub_epi32(I::ints(half), _mm512_cvtps_epi32(I::mul(min[g], inverse)));
+    } else {
+      constexpr auto shift = static_cast<unsigned>(__builtin_ctz(Format::offset));
+      offset = I::sub(I::ints(half), I::left(factor, shift));
+    }
+    factors.a[g] = twice(factor);
+    factors.b[g] = twice(offset);
+  }
+}
+
+// The weights of a block are unpacked in as many steps as their bytes can be taken apart without unpacking any twice.
+template <typename Format>
+constexpr std::size_t column_parts = __is_same(Format, Formats::Q4_K) || __is_same(Format, Formats::IQ4_XS) ? 4 : 2;
+
+template <typename Format, std::size_t part>
+void unpack_columns(const std::uint8_t* p, std::size_t stride, const FastFactors& f, std::int8_t* q) {
+  Format::each_column(
+      p, stride, [&](std::size_t k, Int w) __attribute__((always_inline)) {
+        if (k * column_parts<Format> / 64 != part) return;
+        const std::size_t g = k * Format::groups / 64;
+        const Int even = _mm512_add_epi16(_mm512_mullo_epi16(I::both(w, I::ints(0x00ff00ff)), f.a[g]), f.b[g]);
+        const Int odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(w, 8), f.a[g]), f.b[g]);
+        _mm512_store_si512(q + k * 64, merge(_mm512_srli_epi16(even, 8), odd));
+      });
+}
+
+// Weights that are unpacked while others are multiplied, a little between any two steps: the processor does both at a
+// time, since products of tiles leave it most of its other units.
+struct Unpacking {
+  const WeightRows* w;
+  std::size_t from;    // block of columns
+  std::size_t blocks;  // of columns
+  std::size_t row;     // of the first panel
+  std::size_t panels;
+  std::size_t next_from;  // what is unpacked after it: its bytes are asked for from memory
+  std::size_t next_row;
+  FastPanel* to;
+  FastFactors* factors;
+  void (*unpack)(const Unpacking&, std::size_t part);
+  std::size_t parts;
+  std::size_t done = 0;
+
+  // Keeps up with a work of which `part` of `all` is done.
+  void advance(std::size_t part, std::size_t all) {
+    while (done * all < parts * part) unpack(*this, done++);
+  }
+  void finish() { advance(1, 1); }
+};
+
+template <typename Format>
+void unpack_part(const Unpacking& u, std::size_t index) {
+  constexpr std::size_t each = 1 + column_parts<Format>;
+  const std::size_t panel = index / each / u.blocks;
+  const std::size_t block = index / each % u.blocks;
+  const std::size_t part = index % each;
+  std::int8_t* q = u.to[panel].q[block][0];
+  with_rows<Format::block_bytes>(*u.w, u.row + panel * lanes, u.from + block,
+                                 [&](const std::uint8_t* p, std::size_t stride) {
+                                   if (part == 0) unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
+                                   if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
+                                   if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
+                                   if constexpr (column_parts<Format> == 4) {
+                                     if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
+                                     if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
+                                   }
+                                 });
+  if (part != 0) return;
+  const std::size_t first = u.next_row + panel * lanes;
+  const std::uint8_t* ahead = u.w->data + (u.next_from + block) * Format::block_bytes;
+  for (std::size_t r = first; r < first + lanes && r < u.w->rows; ++r) {
+    for (std::size_t at = 0; at < Format::block_bytes; at += 64)
+      __builtin_prefetch(ahead + r * u.w->row_bytes + at, 0, 2);
+  }
+}
+
+}  // namespace
+}  // namespace compute::cpu

@@ -1,0 +1,87 @@
+// What exact and fast products on AMX tiles share: panels of weight rows, tiles of activation rows, and where sums lie.
+//
+// The lanes of a panel are 16 weight rows, as in vector_products.h: its vectors of four columns of each row are the
+// rows of a tile b, so the same formats unpack them. Tiles of activations are read where they lie, 16 rows of 64
+// columns.
+//
+// Everything is in an anonymous namespace and calls no library function: each file that includes it gets its own copy.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "compute/cpu/avx512_integers.h"
+#include "compute/cpu/kernels.h"
+#include "compute/cpu/tiles.h"
+#include "compute/cpu/vector_formats.h"
+
+namespace compute::cpu {
+namespace {
+
+using I = Int512;
+using Int = I::Int;
+using Float = I::Float;
+using Formats = ProductFormats<I>;
+using Factors = Formats::Factors;
+
+constexpr std::size_t lanes = 16;
+constexpr std::size_t steps = 256 / tile_row_bytes;  // products of tiles for a block of 256 columns
+
+// Sums are laid out as [tile of activations][panel][row][lane], in pairs of panels.
+constexpr std::size_t pair_floats = 2 * tile_rows * lanes;  // of one tile of activations
+
+// Both 16-bit halves of a lane: its low 16 bits.
+inline Int twice(Int x) {
+  return _mm512_shuffle_epi8(x, _mm512_set4_epi32(0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100));
+}
+
+// Bytes 0 and 2 from `even`, 1 and 3 from `odd`.
+inline Int merge(Int even, Int odd) {
+  constexpr int choose = 0xca;
+  return _mm512_ternarylogic_epi32(I::ints(0x00ff00ff), even, odd, choose);
+}
+
+// Calls body(p, stride), p being block `block` of weight row r and stride the way to the next row; on a copy in which
+// missing rows are zero, where fewer than 16 are left.
+template <std::size_t block_bytes, typename Body>
+[[gnu::always_inline]] inline void with_rows(const WeightRows& w, std::size_t r, std::size_t block, Body body) {
+  const std::uint8_t* p = w.data + r * w.row_bytes + block * block_bytes;
+  if (w.rows >= r + lanes) {
+    body(p, w.row_bytes);
+  } else {
+    std::uint8_t copy[lanes * block_bytes] = {};
+    for (std::size_t i = 0; r + i < w.rows; ++i)
+      __builtin_memcpy(copy + i * block_bytes, p + i * w.row_bytes, block_bytes);
+    body(copy, block_bytes);
+  }
+}
+
+// Where tiles of activation rows begin: every 16 rows, the last one so that it ends with the last row. Fewer than 16
+// rows are one tile of as many.
+inline std::size_t tiles_of(std::size_t n) { return (n + tile_rows - 1) / tile_rows; }
+inline std::size_t first_row(std::size_t tile, std::size_t n) {
+  return tile * tile_rows + tile_rows <= n || n < tile_rows ? tile * tile_rows : n - tile_rows;
+}
+
+// Lanes of sums that are kept, not begun.
+inline __mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
+
+// Puts the sums [tile][row][16] of weight rows r to r + 15 where they belong.
+inline void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
+                const Output& out) {
+  const std::size_t left = w.rows - r;
+  const auto mask = static_cast<__mmask16>(left >= lanes ? 0xffffU : (1U << left) - 1U);
+  for (std::size_t a = 0; a < n; ++a) {
+    const std::size_t tile = a / tile_rows;
+    const float* sum = sums + tile * tile_stride + (a - first_row(tile, n)) * lanes;
+    float* y = out.y + a * out.stride + r;
+    Float value = _mm512_load_ps(sum);
+    if (out.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
+    _mm512_mask_storeu_ps(y, mask, value);
+  }
+}
+
+}  // namespace
+}  // namespace compute::cpu
