@@ -219,6 +219,13 @@ struct Int256 {
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
     return _mm_cvtsi128_si32(sum);
   }
+
+  // The same of 256 values; the sums of each 16 of them.
+  static void quantise256(const float* x, float inverse, std::int8_t* q, std::int16_t* sums) {
+    for (std::size_t g = 0; g < 16; ++g) {
+      sums[g] = static_cast<std::int16_t>(quantise16(x + g * 16, inverse, q + g * 16));
+    }
+  }
 };
 
 using Product = ProductKernels<Int256>;

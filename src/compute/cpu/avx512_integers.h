@@ -105,12 +105,38 @@ struct Int512 {
     return static_cast<std::uint32_t>(_mm512_reduce_max_epi32(largest));
   }
 
-  // 16 values of a group with a finite scale, or zeros; returns their sum.
+  // 16 values of a group with a finite scale, or zeros.
+  static Int quantised16(const float* x, float inverse) {
+    if (inverse == 0) return _mm512_setzero_si512();
+    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(inverse)));
+  }
+
+  // Stores the values, returns their sum.
   static int quantise16(const float* x, float inverse, std::int8_t* q) {
-    Int v = _mm512_setzero_si512();
-    if (inverse != 0) v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(inverse)));
+    const Int v = quantised16(x, inverse);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(v));
     return _mm512_reduce_add_epi32(v);
+  }
+
+  // The same of 256 values, and the sums of each 16 of them.
+  static void quantise256(const float* x, float inverse, std::int8_t* q, std::int16_t* sums) {
+    const Int every_fourth = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const Int ones = _mm512_set1_epi16(1);
+    Int fours[4];  // sums of four: four neighbouring ones make a group
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i, x += 64) {
+      // Packing leaves four values of each vector in every 128 bits.
+      const Int low = _mm512_packs_epi32(quantised16(x, inverse), quantised16(x + 16, inverse));
+      const Int high = _mm512_packs_epi32(quantised16(x + 32, inverse), quantised16(x + 48, inverse));
+      const Int values = _mm512_permutexvar_epi32(every_fourth, _mm512_packs_epi16(low, high));
+      _mm512_storeu_si512(q + 64 * i, values);
+      fours[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), bytes(1), values);
+    }
+    const Int eights_low = _mm512_madd_epi16(_mm512_packs_epi32(fours[0], fours[1]), ones);
+    const Int eights_high = _mm512_madd_epi16(_mm512_packs_epi32(fours[2], fours[3]), ones);
+    const Int groups = _mm512_madd_epi16(_mm512_packs_epi32(eights_low, eights_high), ones);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums),
+                        _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(every_fourth, groups)));
   }
 };
 

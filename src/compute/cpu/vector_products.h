@@ -48,9 +48,7 @@ struct ProductKernels : ProductFormats<I> {
     for (std::size_t b = 0; b < cols / 256; ++b, x += 256, out += stride) {
       float inverse;
       out->d = quantising_scale(I::largest_magnitude(x, 256), inverse);
-      for (std::size_t g = 0; g < 16; ++g) {
-        out->sums16[g] = static_cast<std::int16_t>(I::quantise16(x + g * 16, inverse, out->q + g * 16));
-      }
+      I::quantise256(x, inverse, out->q, out->sums16);
       for (std::size_t g = 0; g < 8; ++g) {
         out->sums32[g] = static_cast<std::int16_t>(out->sums16[2 * g] + out->sums16[2 * g + 1]);
       }
