@@ -35,9 +35,10 @@ struct ProductFormats {
     Float dmin;
   };
 
-  // The scales, for taking off what an offset of the weights adds.
+  // The scales, for taking off what an offset of the weights adds, where no dot product starts with that.
   template <unsigned groups>
   [[gnu::always_inline]] static void pair_scales(Factors& f) {
+    if constexpr (I::has_wide_sums) return;
 #pragma GCC unroll 8
     for (unsigned i = 0; i < groups / 2; ++i) f.pairs[i] = I::pair(f.scale[2 * i], f.scale[2 * i + 1]);
   }

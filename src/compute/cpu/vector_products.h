@@ -119,6 +119,12 @@ struct ProductKernels : ProductFormats<I> {
     return group < I::most_steps(Format::largest) ? group : I::most_steps(Format::largest);
   }
 
+  // Left to itself the processor does not follow as many rows at once as a panel has. The kernels therefore ask for the
+  // next panels, which follow in memory, in the order of addresses.
+  [[gnu::always_inline]] static void prefetch(const std::uint8_t* p, std::size_t count) {
+    for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
+  }
+
   // A activation rows with weights that are used at once. Adds to sums[a][lanes].
   template <typename Format, std::size_t A>
   static void multiply_directly(const std::uint8_t* p, std::size_t stride, const SuperRow* x, float* sums) {
@@ -160,14 +166,18 @@ struct ProductKernels : ProductFormats<I> {
     Format::factors(p, stride, panel.f);
   }
 
-  // P panels with A activation rows. Adds to sums[p][a][lanes].
+  // P panels with A activation rows. Adds to sums[p][a][lanes]. Meanwhile asks for `ahead` bytes at `next`, bit by bit:
+  // many requests at once would keep the loads waiting.
   template <typename Format, std::size_t P, std::size_t A>
-  static void multiply_panels(const Panel* panels, const SuperRow* x, float* sums) {
+  static void multiply_panels(const Panel* panels, const SuperRow* x, float* sums, const std::uint8_t* next,
+                              std::size_t ahead) {
     constexpr std::size_t run = steps<Format>();
     Int total[P][A];
 #pragma GCC unroll 8
     for (std::size_t i = 0; i < P * A; ++i) total[i / A][i % A] = I::ints(0);
+    std::size_t asked = 0;
     for (std::size_t k = 0; k < 64; k += run) {
+      for (; asked < ahead * (k + run) / 64; asked += 64) __builtin_prefetch(next + asked, 0, 2);
       Int dot[P][A];
 #pragma GCC unroll 8
       for (std::size_t a = 0; a < A; ++a) {
@@ -217,12 +227,6 @@ struct ProductKernels : ProductFormats<I> {
     }
   }
 
-  // Left to itself the processor does not follow that many rows at once. The kernels therefore ask for the next ones,
-  // which follow in memory, in the order of addresses.
-  [[gnu::always_inline]] static void prefetch(const std::uint8_t* p, std::size_t count) {
-    for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
-  }
-
   // Calls body(p, stride), p being block `block` of row r and stride the way to the next row; where the weight has
   // fewer than `lanes` rows left, on a copy in which the missing ones are zero.
   template <std::size_t block_bytes, typename Body>
@@ -262,16 +266,23 @@ struct ProductKernels : ProductFormats<I> {
     Panel panels[P];
     for (std::size_t p = 0; p < P; ++p) clear(sums + p * block_rows * lanes, n);
     for (std::size_t b = 0; b < w.cols / 256; ++b) {
-      prefetch(w.data + (r + P * lanes) * w.row_bytes + b * size, size);
       for (std::size_t p = 0; p < P; ++p) {
         with_rows<Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* q, std::size_t stride) {
           unpack<Format>(q, stride, panels[p]);
         });
       }
       const SuperRow* row = x + b * n;
+      const std::uint8_t* next = w.data + (r + P * lanes) * w.row_bytes + b * size;
       std::size_t a = 0;
-      for (; a + 4 <= n; a += 4) multiply_panels<Format, P, 4>(panels, row + a, sums + a * lanes);
-      for (; a < n; ++a) multiply_panels<Format, P, 1>(panels, row + a, sums + a * lanes);
+      const auto multiply_next = [&]<std::size_t A>() __attribute__((always_inline)) {
+        const std::size_t from = size * a / n / 64 * 64;
+        const std::size_t to = size * (a + A) / n / 64 * 64;
+        multiply_panels<Format, P, A>(panels, row + a, sums + a * lanes, next + from, to - from);
+        a += A;
+      };
+      while (a + 4 <= n) multiply_next.template operator()<4>();
+      if (a + 2 <= n) multiply_next.template operator()<2>();
+      if (a < n) multiply_next.template operator()<1>();
     }
     for (std::size_t p = 0; p < P; ++p) put(sums + p * block_rows * lanes, n, w, r + p * lanes, out);
   }
@@ -284,9 +295,11 @@ struct ProductKernels : ProductFormats<I> {
     } else {
       if (n == 1) return product_of_rows<Rows>(w, x, out);
     }
-    if (n == 2) return product_directly<Format, 2>(w, x, out);
-    if (n == 3) return product_directly<Format, 3>(w, x, out);
-    if (n == 4) return product_directly<Format, 4>(w, x, out);
+    if constexpr (Format::groups == 8) {  // the dot products of 16 groups would not fit the registers
+      if (n == 2) return product_directly<Format, 2>(w, x, out);
+      if (n == 3) return product_directly<Format, 3>(w, x, out);
+      if (n == 4) return product_directly<Format, 4>(w, x, out);
+    }
     for (std::size_t r = 0; r < w.rows;) {
       const std::size_t left = w.rows - r;
       if (left > (I::panels - 1) * lanes) {
