@@ -25,6 +25,7 @@
 #include "compute/cuda/many_parameters.h"
 #include "compute/cuda/many_plan.h"
 #include "compute/cuda/many_tiles.h"
+#include "compute/cuda/products.h"
 #include "compute/cuda/ptx.h"
 
 namespace compute::cuda {
