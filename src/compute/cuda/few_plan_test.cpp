@@ -22,8 +22,8 @@ Format random_format(Random& random) {
   return formats[random() % 3];
 }
 
-// Activations of the tiles staged at once, as fragments, 128 bytes to a row and tile, and two sums of 32 columns each, of
-// which there is room for one row's or for eight.
+// Activations of the tiles staged at once, as fragments, 128 bytes to a row and tile, and two sums of 32 columns each,
+// of which there is room for one row's or for eight.
 std::size_t staged_bytes(const FewPlan& plan, std::size_t rows) {
   return plan.shape.staged_tiles * (128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows));
 }

@@ -1,5 +1,5 @@
-// How a product of many rows is cut into blocks of its kernel (multiply_many.cu), and which way takes the fewest cycles.
-// Plain arithmetic, to which pointers say no more than what there is.
+// How a product of many rows is cut into blocks of its kernel (multiply_many.cu), and which way is fastest. Plain
+// arithmetic, to which pointers say no more than what there is.
 #pragma once
 
 #include <cstddef>

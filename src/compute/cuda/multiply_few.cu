@@ -1,17 +1,17 @@
-// y = x · weightᵀ for 1 to 8 rows of x, as fast as memory gives the weights. x: {rows, cols}, weight: {n, cols} packed in
-// tiles of 16 x 64, y: {rows, n}.
+// y = x · weightᵀ for 1 to 8 rows of x, as fast as memory gives the weights. x: {rows, cols}, weight: {n, cols} packed
+// in tiles of 16 x 64, y: {rows, n}.
 //
 // A block of 8 or 16 warps makes 16 rows of y's columns, one row of tiles after another. Its warps take units of a row
 // of tiles in turn; each has a ring in shared memory into which it copies its next units while it multiplies.
-// Activations lie as B fragments in shared memory too; a warp's sums meet those of the others there, in the order of the
-// warps. The grid is as large as can be resident at once, with the same number of rows of tiles to each block, so that
-// all end together.
+// Activations lie as B fragments in shared memory too; a warp's sums meet those of the others there, in the order of
+// the warps. The grid is as large as can be resident at once, with the same number of rows of tiles to each block, so
+// that all end together.
 //
 // Weights are constant, so the first units are asked for before the kernels in front have ended. What is left between
 // two kernels is to read a few activations and multiply.
 //
-// few_plan.h chooses how the work is cut, few_staging.h brings activations to shared memory, few_row_tiles.h has the loop
-// over a block's rows of tiles, few_tiles.h the arithmetic of a tile.
+// few_plan.h chooses how the work is cut, few_staging.h brings activations to shared memory, few_row_tiles.h has the
+// loop over a block's rows of tiles, few_tiles.h the arithmetic of a tile.
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 

@@ -14,7 +14,7 @@
 // the grid must fill the GPU to ask for enough of them at once: then the columns are cut among blocks, whose partial
 // sums the last to arrive adds in fixed order, so that the result is the same at every run.
 //
-// many_plan.h chooses how the work is cut, many_tiles.h has the loop along the columns, many_outputs.h what comes after.
+// many_plan.h chooses how the work is cut, many_tiles.h has the loop along the columns, many_outputs.h what follows it.
 #include "compute/cuda/multiply_many.h"
 
 #include <algorithm>
