@@ -35,8 +35,8 @@ struct ManyShape {
   static constexpr unsigned stage_bytes = activation_bytes + 8 * strips * slot_tile_bytes;
   static constexpr unsigned shared_bytes = stages * stage_bytes;
 
-  // What a multiprocessor has of it, of which the system takes 1 KiB for each block: 228 KiB with compute capability
-  // 9.0; 100 with 8.6 and 8.9, where warps multiply by themselves.
+  // Of a multiprocessor, which the system takes 1 KiB of for each block: 228 KiB with compute capability 9.0; 100 with
+  // 8.6 and 8.9, where warps multiply by themselves.
   static constexpr unsigned processor_shared_bytes = (instructions == Instructions::Warpgroup ? 228 : 100) * 1024;
   static_assert(blocks * (shared_bytes + 1024) <= processor_shared_bytes);
 };
