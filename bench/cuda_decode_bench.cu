@@ -3,7 +3,7 @@
 // is checked first against a plain kernel that multiplies in float.
 //
 //   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -arch=sm_90a -Isrc -o cuda_decode_bench
-//     bench/cuda_decode_bench.cu src/compute/cuda/multiply_few.cu src/base/error.cpp
+//     bench/cuda_decode_bench.cu src/compute/cuda/multiply_few.cu src/compute/cuda/few_plan.cpp src/base/error.cpp
 //
 // Attention and the choice of a token are left out: tokens/s are an upper bound for the program's.
 #include <cuda_fp16.h>

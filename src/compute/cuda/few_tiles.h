@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "compute/cuda/few_plan.h"
 #include "compute/cuda/lanes.h"
 #include "compute/cuda/packed.h"
 #include "compute/cuda/ptx.h"
@@ -170,8 +171,6 @@ struct FewTile<Format::F16> {
 // eight columns of B is needed for it, so every column has another group of the row: column n has group n's activations
 // in every step, and of a step's product only the column of its own group is taken. That column is in lanes t = group /
 // 2, so a lane keeps the sums of two groups, and scales them once for all four tiles instead of once a tile.
-inline constexpr unsigned unit_tiles = 4;
-
 struct UnitInput {
   uint4 b;     // the B fragments of the two steps of group g
   float2 sum;  // of the activations of groups 2t and 2t + 1
