@@ -220,20 +220,37 @@ std::vector<Test> keep_possible(std::vector<Test> tests, const smollm3::Model& m
   return tests;
 }
 
-compute::Rates limits_of(compute::Device& device, std::uint64_t model_bytes) {
-  if (const std::optional<compute::Rates> rates = device.measure_rates()) return *rates;
-  base::ThreadPool pool(device.threads());
-  return measure_limits(pool, model_bytes);
-}
+// The limits of the device that computes, for one test after the other.
+class Limits {
+ public:
+  Limits(compute::Device& device, std::uint64_t model_bytes)
+      : device_(device), model_bytes_(model_bytes), of_card_(device.measure_rates()), now_(measure()) {}
 
-// What the machine could do at one of two times: on a shared one it changes within seconds, memory by half and more.
-compute::Rates best_of(const compute::Rates& a, const compute::Rates& b) {
-  return {.bytes_per_second = std::max(a.bytes_per_second, b.bytes_per_second),
-          .int8_per_second = std::max(a.int8_per_second, b.int8_per_second),
-          .float_per_second = std::max(a.float_per_second, b.float_per_second),
-          .bf16_per_second = std::max(a.bf16_per_second, b.bf16_per_second),
-          .instructions = a.instructions};
-}
+  const compute::Rates& now() const { return now_; }
+
+  // To be called after a test: what the machine could do before or after it, the better of both. Machines that others
+  // share change within seconds, memory by half and more; a card is measured once, before its memory is taken.
+  compute::Rates during_test() {
+    const compute::Rates before = std::exchange(now_, measure());
+    return {.bytes_per_second = std::max(before.bytes_per_second, now_.bytes_per_second),
+            .int8_per_second = std::max(before.int8_per_second, now_.int8_per_second),
+            .float_per_second = std::max(before.float_per_second, now_.float_per_second),
+            .bf16_per_second = std::max(before.bf16_per_second, now_.bf16_per_second),
+            .instructions = now_.instructions};
+  }
+
+ private:
+  compute::Rates measure() const {
+    if (of_card_) return *of_card_;
+    base::ThreadPool pool(device_.threads());
+    return measure_limits(pool, model_bytes_);
+  }
+
+  compute::Device& device_;
+  std::uint64_t model_bytes_;
+  std::optional<compute::Rates> of_card_;
+  compute::Rates now_;
+};
 
 std::string describe(const compute::Rates& limits) {
   // A device that has one kind of product for all weights has one rate.
@@ -256,7 +273,7 @@ int bench(const Options& options, const Globals& globals) {
   progress.show("measuring the machine's limits …");
   smollm3::Model model(file, *device, globals.context);
   announce_model(globals, file);
-  compute::Rates limits = limits_of(*device, weight_bytes(model));
+  Limits limits(*device, weight_bytes(model));
   tests = keep_possible(std::move(tests), model, device->free_memory(file.size()));
   progress.clear();
   const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
@@ -265,26 +282,25 @@ int bench(const Options& options, const Globals& globals) {
     out.write(fmt::format("{} · {} of weights · {} · {} threads · {}\n",
                           printable(file.string("general.name", file.name())), byte_size(weight_bytes(model)),
                           device->name(), device->threads(), compute::mode(*device, precision)));
-    out.write(describe(limits) + "\n\n");
+    out.write(describe(limits.now()) + "\n\n");
     out.write(fmt::format("{:<8} {:>8} {:>6} {:>11} {:>10}\n", "test", "depth", "batch", "tokens/s", "of limit"));
     out.flush();
   }
   Bench runner(model, std::ranges::max(tests, {}, &Test::positions).positions(), precision);
-  runner.warm_up();
   std::vector<Result> results;
   for (const Test& test : tests) {
+    runner.warm_up();  // each time: measuring the limits takes memory, and weights may have had to leave it
     const double speed = runner.run(test, options.repeat, [&](std::uint32_t repetition) {
       progress.show(fmt::format("{} at depth {}, batch {}: {} of {} …", test.name(), test.depth, test.batch, repetition,
                                 options.repeat));
     });
     progress.show("measuring the machine's limits …");
-    const compute::Rates limits_after = limits_of(*device, weight_bytes(model));
+    const compute::Rates rates = limits.during_test();
     progress.clear();
     const Workload work = test.prompt ? prompt_workload(model, runner.kv(), precision, test.tokens, test.depth)
                                       : decode_workload(model, runner.kv(), test.tokens, test.depth, test.batch);
-    const double limit = static_cast<double>(test.tokens * test.batch) / work.least_seconds(best_of(limits, limits_after));
+    const double limit = static_cast<double>(test.tokens * test.batch) / work.least_seconds(rates);
     results.push_back({test, speed, speed / limit});
-    limits = limits_after;
     if (options.json) continue;
     out.write(row(results.back()));
     out.flush();

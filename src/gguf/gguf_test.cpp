@@ -23,7 +23,8 @@ std::vector<std::byte> read_all(const std::filesystem::path& path) {
 // A small file with a value of every kind the writer has, and two tensors.
 std::vector<std::byte> sample() {
   static int made = 0;
-  const auto path = std::filesystem::path(testing::TempDir()) / ("sample-" + std::to_string(getpid()) + "-" + std::to_string(made++) + ".gguf");
+  const auto path = std::filesystem::path(testing::TempDir()) /
+                    ("sample-" + std::to_string(getpid()) + "-" + std::to_string(made++) + ".gguf");
   const std::vector<std::string> words = {"one", "", "three"};
   const std::vector<std::int32_t> numbers = {1, -2, 3};
   Writer writer;
@@ -77,6 +78,59 @@ TEST(Gguf, CopiesEveryKindOfEntry) {
   writer.close();
   EXPECT_EQ(read_all(path), bytes);
   std::filesystem::remove(path);
+}
+
+// The writer gathers pieces of 2 MB.
+TEST(Gguf, WritesFilesOfAnySizeWhole) {
+  const auto path = std::filesystem::path(testing::TempDir()) / ("sizes-" + std::to_string(getpid()) + ".gguf");
+  constexpr std::uint64_t piece = std::uint64_t{2} << 20;
+  std::mt19937_64 random(1);
+  std::uint64_t header = 0;  // bytes, once a file has been written
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    // A small file, then such as end with a piece, the first or the second, or a little before or after it.
+    const std::uint64_t wanted = i == 0 ? 4096 : (1 + i % 2) * piece + 32 * (i / 2) - 64;
+    std::vector<std::uint32_t> data((wanted - header) / 4);
+    for (std::uint32_t& word : data) word = static_cast<std::uint32_t>(random());
+    const auto bytes = std::as_bytes(std::span(data));
+    Writer writer;
+    writer.add("general.architecture", "smollm3");
+    writer.add_tensor("a", 0, {data.size()}, bytes.size());
+    writer.open(path);
+    for (std::size_t at = 0; at < bytes.size();) {
+      const std::size_t size =
+          std::min<std::size_t>(1 + random() % (random() % 4 == 0 ? 3 * piece : 5000), bytes.size() - at);
+      writer.write(bytes.subspan(at, size));
+      at += size;
+    }
+    writer.close();
+    const auto all = read_all(path);
+    const File file = File::parse(all, "sizes");
+    ASSERT_NE(file.tensor("a"), nullptr);
+    ASSERT_GE(file.tensor("a")->room.size(), bytes.size());
+    EXPECT_EQ(std::memcmp(file.tensor("a")->room.data(), bytes.data(), bytes.size()), 0);
+    header = all.size() - (bytes.size() + 31) / 32 * 32;
+    EXPECT_EQ(all.size(), i == 0 ? wanted + header : wanted);
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(Gguf, SaysThatTheDiskIsFull) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
+  for (const std::size_t size : {std::size_t{32}, std::size_t{5} << 20}) {
+    Writer writer;
+    writer.add_tensor("a", 0, {size / 4}, size);
+    const auto write = [&] {
+      writer.open("/dev/full");
+      writer.write(std::vector<std::byte>(size));
+      writer.close();
+    };
+    try {
+      write();
+      ADD_FAILURE() << "nothing was said of " << size << " bytes";
+    } catch (const base::Error& error) {
+      EXPECT_NE(std::string(error.what()).find("No space left"), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST(Gguf, RefusesAWrongKindOfValue) {

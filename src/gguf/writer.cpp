@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::uint64_t alignment = 32;
 
-// The file is written in pieces of this size. On file systems whose page cache has large folios, that makes it lie there in
-// pages of 2 MB, which whoever maps it next reads faster; in smaller pieces it gets small pages, until it is read anew.
+// The file is written in pieces of this size. On file systems whose page cache has large folios, that makes it lie
+// there in pages of 2 MB, which whoever maps it next reads faster; in smaller pieces it gets small ones, until it is
+// read anew.
 constexpr std::size_t piece_bytes = std::size_t{2} << 20;
 
 template <typename T>
@@ -39,7 +40,9 @@ struct Narrow {
   void operator()(std::uint64_t value) const { integer(value); }
   void operator()(std::int64_t value) const { integer(static_cast<std::uint64_t>(value)); }
   void operator()(bool value) const { put(out, static_cast<std::uint8_t>(value)); }
-  void operator()(double value) const { type == ValueType::F32 ? put(out, static_cast<float>(value)) : put(out, value); }
+  void operator()(double value) const {
+    type == ValueType::F32 ? put(out, static_cast<float>(value)) : put(out, value);
+  }
   void operator()(std::string_view value) const { put_string(out, value); }
   void operator()(const Array& value) const {
     put(out, static_cast<std::uint32_t>(value.type));
@@ -104,7 +107,8 @@ void Writer::add(const Entry& entry) {
   std::visit(Narrow{metadata_, entry.type}, entry.value);
 }
 
-void Writer::add_tensor(std::string_view name, std::uint32_t type, std::vector<std::uint64_t> shape, std::uint64_t bytes) {
+void Writer::add_tensor(std::string_view name, std::uint32_t type, std::vector<std::uint64_t> shape,
+                        std::uint64_t bytes) {
   tensors_.push_back({std::string(name), type, std::move(shape), bytes});
 }
 
@@ -173,7 +177,9 @@ void Writer::flush() {
 }
 
 void Writer::check() const {
-  if (!file_) throw base::Error(path_, std::string("cannot be written: ") + std::strerror(errno), "check the path and the free space");
+  if (!file_)
+    throw base::Error(path_, std::string("cannot be written: ") + std::strerror(errno),
+                      "check the path and the free space");
 }
 
 }  // namespace gguf

@@ -29,11 +29,12 @@ class Writer {
   // Announces a tensor of `bytes` bytes; its data follows through write(), in the order of the announcements.
   void add_tensor(std::string_view name, std::uint32_t type, std::vector<std::uint64_t> shape, std::uint64_t bytes);
 
-  // Creates the file and writes the header. Nothing may be added afterwards.
+  // Creates the file and writes the header; once. Nothing may be added afterwards.
   void open(const std::filesystem::path& path);
   // The next bytes of the tensor data; padding between tensors is written as their sizes are reached.
   void write(std::span<const std::byte> bytes);
-  // Checks that every announced byte was written. Throws base::Error if the disk is full or a write failed.
+  // Writes the rest, and checks that every announced byte was written. Throws base::Error if the disk is full or a
+  // write failed. Without it the file is not whole.
   void close();
 
  private:

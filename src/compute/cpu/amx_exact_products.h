@@ -15,21 +15,7 @@
 namespace compute::cpu {
 namespace {
 
-inline int load32(const void* p) {
-  int value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
-
 constexpr std::size_t least_exact_rows = tile_rows;  // activation rows from which on exact products are faster on tiles
-
-// Asks memory for the b-th piece of the weight rows from r on, as many bytes as are unpacked at a time, so that over
-// all b they are asked for whole: the processor does not follow that many rows by itself.
-template <std::size_t bytes>
-[[gnu::always_inline]] inline void ask_for_next(const WeightRows& w, std::size_t r, std::size_t b) {
-  const std::uint8_t* p = w.data + r * w.row_bytes + b * bytes;
-  for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, 0, 2);
-}
 
 struct ExactScratch {
   ExactPanel panels[2];
@@ -131,9 +117,11 @@ template <typename Format, std::size_t P>
 void multiply_tile(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x) {
   ExactStep before{{x, x}, s.factors[1], s.unused[0][0], 0};
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
-    ask_for_next<Format::block_bytes * P * lanes>(w, r + P * lanes, b);
+    constexpr std::size_t unpacked =
+        Format::block_bytes * P * lanes;  // bytes at a time; over all b the next panels are asked for whole
+    prefetch(w.data + (r + P * lanes) * w.row_bytes + b * unpacked, unpacked);
     for (std::size_t p = 0; p < P; ++p) {
-      with_rows<Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* bytes, std::size_t stride) {
+      with_rows<lanes, Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* bytes, std::size_t stride) {
         unpack_exact<Format>(bytes, stride, s.panels[p], s.factors[b % 2][p]);
       });
     }
@@ -151,10 +139,12 @@ template <typename Format>
 void multiply_tiles(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
   const std::size_t tiles = tiles_of(n);
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
-    ask_for_next<Format::block_bytes * 2 * lanes>(w, r + 2 * lanes, b);
+    constexpr std::size_t unpacked =
+        Format::block_bytes * 2 * lanes;  // bytes at a time; over all b the next panels are asked for whole
+    prefetch(w.data + (r + 2 * lanes) * w.row_bytes + b * unpacked, unpacked);
     const std::size_t panels = w.rows - r > lanes ? 2 : 1;
     for (std::size_t p = 0; p < panels; ++p) {
-      with_rows<Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* bytes, std::size_t stride) {
+      with_rows<lanes, Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* bytes, std::size_t stride) {
         unpack_exact<Format>(bytes, stride, s.panels[p], s.factors[0][p]);
       });
     }

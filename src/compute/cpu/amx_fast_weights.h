@@ -122,16 +122,17 @@ void unpack_part(const Unpacking& u, std::size_t index) {
   const std::size_t block = index / each % u.blocks;
   const std::size_t part = index % each;
   std::int8_t* q = u.to[panel].q[block][0];
-  with_rows<Format::block_bytes>(*u.w, u.row + panel * lanes, u.from + block,
-                                 [&](const std::uint8_t* p, std::size_t stride) {
-                                   if (part == 0) unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
-                                   if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
-                                   if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
-                                   if constexpr (column_parts<Format> == 4) {
-                                     if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
-                                     if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
-                                   }
-                                 });
+  with_rows<lanes, Format::block_bytes>(*u.w, u.row + panel * lanes, u.from + block,
+                                        [&](const std::uint8_t* p, std::size_t stride) {
+                                          if (part == 0)
+                                            unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
+                                          if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
+                                          if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
+                                          if constexpr (column_parts<Format> == 4) {
+                                            if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
+                                            if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
+                                          }
+                                        });
   if (part != 0) return;
   const std::size_t first = u.next_row + panel * lanes;
   const std::uint8_t* ahead = u.w->data + (u.next_from + block) * Format::block_bytes;

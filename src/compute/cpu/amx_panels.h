@@ -14,6 +14,7 @@
 
 #include "compute/cpu/avx512_integers.h"
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/panel_rows.h"
 #include "compute/cpu/tiles.h"
 #include "compute/cpu/vector_formats.h"
 
@@ -41,21 +42,6 @@ inline Int twice(Int x) {
 inline Int merge(Int even, Int odd) {
   constexpr int choose = 0xca;
   return _mm512_ternarylogic_epi32(I::ints(0x00ff00ff), even, odd, choose);
-}
-
-// Calls body(p, stride), p being block `block` of weight row r and stride the way to the next row; on a copy in which
-// missing rows are zero, where fewer than 16 are left.
-template <std::size_t block_bytes, typename Body>
-[[gnu::always_inline]] inline void with_rows(const WeightRows& w, std::size_t r, std::size_t block, Body body) {
-  const std::uint8_t* p = w.data + r * w.row_bytes + block * block_bytes;
-  if (w.rows >= r + lanes) {
-    body(p, w.row_bytes);
-  } else {
-    std::uint8_t copy[lanes * block_bytes] = {};
-    for (std::size_t i = 0; r + i < w.rows; ++i)
-      __builtin_memcpy(copy + i * block_bytes, p + i * w.row_bytes, block_bytes);
-    body(copy, block_bytes);
-  }
 }
 
 // Where tiles of activation rows begin: every 16 rows, the last one so that it ends with the last row. Fewer than 16

@@ -102,7 +102,8 @@ struct Int256 {
   using Int = __m256i;
   using Float = __m256;
   static constexpr std::size_t lanes = 8;
-  static constexpr bool has_wide_sums = false;  // dot products of a group are summed in 32 bits
+  // Whether the dot products of a group are summed in 32 bits.
+  static constexpr bool has_wide_sums = false;
   static constexpr std::size_t panels = 1;  // multiplied together with each activation
   struct Columns {
     Int c[4];

@@ -16,7 +16,8 @@ struct Int512 {
   using Int = __m512i;
   using Float = __m512;
   static constexpr std::size_t lanes = 16;
-  static constexpr bool has_wide_sums = true;  // dot products of a group are summed in 32 bits
+  // Whether the dot products of a group are summed in 32 bits.
+  static constexpr bool has_wide_sums = true;
   static constexpr std::size_t panels = 2;  // multiplied together with each activation
   struct Columns {
     Int c[4];

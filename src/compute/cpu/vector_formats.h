@@ -30,7 +30,8 @@ struct ProductFormats {
   // The factors of one panel.
   struct Factors {
     Int scale[16];  // of each group, as I::scale makes them
-    Int pairs[8];   // two 16-bit factors per lane for the sums of two groups of activations: mins, or scales
+    Int pairs[8];   // two 16-bit factors per lane for the sums of two groups of activations: mins, or (pair_scales)
+                    // scales
     Float d;
     Float dmin;
   };
@@ -38,9 +39,10 @@ struct ProductFormats {
   // The scales, for taking off what an offset of the weights adds, where no dot product starts with that.
   template <unsigned groups>
   [[gnu::always_inline]] static void pair_scales(Factors& f) {
-    if constexpr (I::has_wide_sums) return;
+    if constexpr (!I::has_wide_sums) {
 #pragma GCC unroll 8
-    for (unsigned i = 0; i < groups / 2; ++i) f.pairs[i] = I::pair(f.scale[2 * i], f.scale[2 * i + 1]);
+      for (unsigned i = 0; i < groups / 2; ++i) f.pairs[i] = I::pair(f.scale[2 * i], f.scale[2 * i + 1]);
+    }
   }
 
   // Mins, four to a vector of bytes.

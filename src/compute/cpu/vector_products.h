@@ -2,25 +2,21 @@
 //   y[a][r] = Σ_i w[r][i] x[a][i]
 // The lanes are weight rows: each runs its output's own chain of float operations, as docs/numerics.md orders them. A
 // panel is I::lanes rows × 256 columns; it is unpacked to unsigned bytes, four consecutive columns in each 32-bit lane,
-// and multiplied with four activations at a time, broadcast from memory: 64 steps for lanes × 256 products. For few
-// activation rows the bytes go straight from the nibbles into the product, which keeps up with memory; for many, a
-// panel is unpacked once into the first-level cache, and unpacking costs as much as four rows of products.
+// and multiplied with up to four activation rows at a time, broadcast from memory: 64 steps for lanes × 256 products of
+// each. For two to four rows the bytes of formats with 8 groups go straight from the nibbles into the product, which
+// keeps up with memory; else a panel is unpacked once into the first-level cache, which costs as much as four rows of
+// products. One row has kernels of its own (vector_rows.h).
 //
 // Everything is in an anonymous namespace and calls no library function: each instruction set's file gets its own copy.
 #pragma once
 
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/panel_rows.h"
 #include "compute/cpu/vector_formats.h"
 #include "compute/cpu/vector_rows.h"
 
 namespace compute::cpu {
 namespace {
-
-inline int load32(const void* p) {
-  int value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
 
 // The scale by which activations are quantised and its inverse; `largest` is the largest magnitude as bits. As scale_of
 // in scalar.cpp.
@@ -75,14 +71,24 @@ struct ProductKernels : ProductFormats<I> {
     return Format::is_signed ? I::multiply_add_signed(sum, w, x) : I::multiply_add(sum, w, x);
   }
 
+  // Steps of four columns that are summed before a group's scale is applied.
+  template <typename Format>
+  static constexpr std::size_t steps() {
+    constexpr std::size_t group = 64 / Format::groups;
+    return group < I::most_steps(Format::largest) ? group : I::most_steps(Format::largest);
+  }
+
   // Weights to which an offset was added need the scaled sums of the activations taken off: where dot products have 32
   // bits, each group's starts with that, which costs no multiplication; elsewhere all is taken off in the end.
   template <typename Format>
   static constexpr bool starts_with_offset = Format::offset != 0 && I::has_wide_sums;
+  template <typename Format>
+  static constexpr bool ends_with_offset = Format::offset != 0 && !I::has_wide_sums;
 
   // What the dot product of a group starts with.
   template <typename Format>
   [[gnu::always_inline]] static Int start(const SuperRow& x, std::size_t group) {
+    static_assert(steps<Format>() == 64 / Format::groups);  // else a group would start more than once
     return I::ints(-Format::offset * (Format::groups == 8 ? x.sums32 : x.sums16)[group]);
   }
 
@@ -93,7 +99,7 @@ struct ProductKernels : ProductFormats<I> {
     const Float d = I::mul(f.d, dx);
     const std::int16_t* group_sums = Format::groups == 8 ? x.sums32 : x.sums16;
     Int offset = I::ints(0);
-    if constexpr (Format::has_mins || (Format::offset != 0 && !starts_with_offset<Format>)) {
+    if constexpr (Format::has_mins || ends_with_offset<Format>) {
 #pragma GCC unroll 8
       for (std::size_t i = 0; i < Format::groups / 2; ++i) {
         offset = I::add_pairs(offset, f.pairs[i], I::ints(load32(group_sums + 2 * i)));
@@ -103,26 +109,13 @@ struct ProductKernels : ProductFormats<I> {
     if constexpr (Format::has_mins) {
       acc = I::fma(d, I::to_floats(total), acc);
       acc = I::fnma(I::mul(f.dmin, dx), I::to_floats(offset), acc);
-    } else if constexpr (Format::offset != 0 && !starts_with_offset<Format>) {
+    } else if constexpr (ends_with_offset<Format>) {
       acc = I::fma(
           d, I::to_floats(I::sub(total, I::left(offset, static_cast<unsigned>(__builtin_ctz(Format::offset))))), acc);
     } else {
       acc = I::fma(d, I::to_floats(total), acc);
     }
     I::store(sum, acc);
-  }
-
-  // Steps of four columns that are summed before a group's scale is applied.
-  template <typename Format>
-  static constexpr std::size_t steps() {
-    constexpr std::size_t group = 64 / Format::groups;
-    return group < I::most_steps(Format::largest) ? group : I::most_steps(Format::largest);
-  }
-
-  // Left to itself the processor does not follow as many rows at once as a panel has. The kernels therefore ask for the
-  // next panels, which follow in memory, in the order of addresses.
-  [[gnu::always_inline]] static void prefetch(const std::uint8_t* p, std::size_t count) {
-    for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
   }
 
   // A activation rows with weights that are used at once. Adds to sums[a][lanes].
@@ -227,21 +220,6 @@ struct ProductKernels : ProductFormats<I> {
     }
   }
 
-  // Calls body(p, stride), p being block `block` of row r and stride the way to the next row; where the weight has
-  // fewer than `lanes` rows left, on a copy in which the missing ones are zero.
-  template <std::size_t block_bytes, typename Body>
-  [[gnu::always_inline]] static void with_rows(const WeightRows& w, std::size_t r, std::size_t block, Body body) {
-    const std::uint8_t* p = w.data + r * w.row_bytes + block * block_bytes;
-    if (w.rows - r >= lanes) {
-      body(p, w.row_bytes);
-    } else {
-      std::uint8_t copy[lanes * block_bytes] = {};
-      for (std::size_t i = 0; i < w.rows - r; ++i)
-        __builtin_memcpy(copy + i * block_bytes, p + i * w.row_bytes, block_bytes);
-      body(copy, block_bytes);
-    }
-  }
-
   template <typename Format, std::size_t A>
   static void product_directly(const WeightRows& w, const SuperRow* x, const Output& out) {
     constexpr std::size_t size = lanes * Format::block_bytes;
@@ -250,7 +228,7 @@ struct ProductKernels : ProductFormats<I> {
       clear(sums, A);
       for (std::size_t b = 0; b < w.cols / 256; ++b) {
         prefetch(w.data + (r + lanes) * w.row_bytes + b * size, size);
-        with_rows<Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
+        with_rows<lanes, Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
           multiply_directly<Format, A>(p, stride, x + b * A, sums);
         });
       }
@@ -267,7 +245,7 @@ struct ProductKernels : ProductFormats<I> {
     for (std::size_t p = 0; p < P; ++p) clear(sums + p * block_rows * lanes, n);
     for (std::size_t b = 0; b < w.cols / 256; ++b) {
       for (std::size_t p = 0; p < P; ++p) {
-        with_rows<Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* q, std::size_t stride) {
+        with_rows<lanes, Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* q, std::size_t stride) {
           unpack<Format>(q, stride, panels[p]);
         });
       }
@@ -276,7 +254,7 @@ struct ProductKernels : ProductFormats<I> {
       std::size_t a = 0;
       const auto multiply_next = [&]<std::size_t A>() __attribute__((always_inline)) {
         const std::size_t from = size * a / n / 64 * 64;
-        const std::size_t to = size * (a + A) / n / 64 * 64;
+        const std::size_t to = a + A < n ? size * (a + A) / n / 64 * 64 : size;
         multiply_panels<Format, P, A>(panels, row + a, sums + a * lanes, next + from, to - from);
         a += A;
       };
@@ -322,7 +300,7 @@ struct ProductKernels : ProductFormats<I> {
       clear(sums, n);
       for (std::size_t b = 0; b < w.cols / 32; ++b) {
         prefetch(w.data + (r + lanes) * w.row_bytes + b * size, size);
-        with_rows<Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
+        with_rows<lanes, Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
           multiply_small<Format>(p, stride, x + b * n, n, sums);
         });
       }
