@@ -281,8 +281,7 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
     if constexpr (unit == MatrixUnit::Warpgroup) ptx::fence_async_shared();
     __syncthreads();
     if (next != nullptr) {
-      copy_page<L, head_size, threads>(p.blocks.keys(next, kv_head),
-                                       ring + (index + pages_ahead) % stages * L::stage);
+      copy_page<L, head_size, threads>(p.blocks.keys(next, kv_head), ring + (index + pages_ahead) % stages * L::stage);
     }
     ptx::copy_async_commit();
     next = index + 1 + pages_ahead < page_count ? pages[index + 1 + pages_ahead] : nullptr;

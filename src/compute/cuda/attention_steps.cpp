@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "compute/cuda/elementwise.h"
+#include "compute/cuda/packed.h"
 #include "compute/cuda/row_tables.h"
 
 namespace compute::cuda {

@@ -1,5 +1,5 @@
-// For tests of attention: caches, batches of rows and the keys and values that they bring, all random, and what must come
-// of them in double.
+// For tests of attention: caches, batches of rows and the keys and values that they bring, all random, and what must
+// come of them in double.
 #pragma once
 
 #include <cuda_fp16.h>

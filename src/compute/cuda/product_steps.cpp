@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <utility>
 
 #include "compute/cuda/elementwise.h"
 #include "compute/cuda/multiply_float.h"
