@@ -1,6 +1,5 @@
 #include "compute/cuda/activations.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -15,13 +14,6 @@ void CudaActivations::reset(std::size_t rows, std::size_t cols) {
   if (rows > max_rows_ || cols > max_cols_) {
     throw base::Error("activations", std::to_string(rows) + " rows of " + std::to_string(cols) + " do not fit");
   }
-  // Wider content may have left numbers where narrower has padding.
-  if (halves_ && cols < widest_ && cols % tile_cols != 0) {
-    check(cudaDeviceSynchronize(), "activations");
-    zero(halves_->as(), max_rows_ * half_stride() * sizeof(__half));
-    widest_ = 0;
-  }
-  widest_ = std::max(widest_, cols);
   rows_ = rows;
   cols_ = cols;
   norm_.reset();
@@ -42,11 +34,7 @@ float* CudaActivations::floats() {
 }
 
 __half* CudaActivations::halves() {
-  if (!halves_) {
-    const std::size_t bytes = max_rows_ * half_stride() * sizeof(__half);
-    halves_.emplace(bytes);
-    zero(halves_->as(), bytes);
-  }
+  if (!halves_) halves_.emplace(max_rows_ * half_stride() * sizeof(__half));
   return halves_->as<__half>();
 }
 

@@ -39,7 +39,8 @@ class CudaActivations : public Activations {
   bool valid(Form form) const { return form == Form::Floats ? floats_valid_ : halves_valid_; }
   float scale() const { return scale_; }
 
-  // Memory of the forms, taken when first asked for. Halves beyond the columns are zero unless a step writes them.
+  // Memory of the forms, taken when first asked for. A step that writes halves also writes zeros beyond the columns, up
+  // to a multiple of tile_cols, where products read them and other content may have left anything.
   float* floats();
   std::size_t float_stride() const { return max_cols_; }
   __half* halves();
@@ -51,7 +52,6 @@ class CudaActivations : public Activations {
   std::size_t max_cols_;
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
-  std::size_t widest_ = 0;  // columns of halves that may have been written
   std::optional<NormInput> norm_;
   bool floats_valid_ = false;
   bool halves_valid_ = false;

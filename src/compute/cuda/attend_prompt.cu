@@ -249,7 +249,9 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
   const std::uint32_t ring = ptx::shared_address(memory);
 #pragma unroll
   for (unsigned i = 0; i < pages_ahead; ++i) {
-    if (i < page_count) copy_page<Layout<head_size>, head_size, threads>(p.blocks.keys(pages[i], kv_head), ring + i * L::stage);
+    if (i < page_count) {
+      copy_page<L, head_size, threads>(p.blocks.keys(pages[i], kv_head), ring + i * L::stage);
+    }
     ptx::copy_async_commit();
   }
   const std::byte* next = pages_ahead < page_count ? pages[pages_ahead] : nullptr;  // known before it is needed
@@ -279,7 +281,7 @@ __global__ void __launch_bounds__(threads, 1) attend_prompt_kernel(Parameters p)
     if constexpr (unit == MatrixUnit::Warpgroup) ptx::fence_async_shared();
     __syncthreads();
     if (next != nullptr) {
-      copy_page<Layout<head_size>, head_size, threads>(p.blocks.keys(next, kv_head), ring + (index + pages_ahead) % stages * L::stage);
+      copy_page<L, head_size, threads>(p.blocks.keys(next, kv_head), ring + (index + pages_ahead) % stages * L::stage);
     }
     ptx::copy_async_commit();
     next = index + 1 + pages_ahead < page_count ? pages[index + 1 + pages_ahead] : nullptr;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "compute/cuda/elementwise.h"
+#include "compute/cuda/packed.h"
 #include "compute/cuda/row_tables.h"
 
 namespace compute::cuda {
@@ -39,7 +40,7 @@ void AttentionSteps::attention(const KvShape& shape, std::size_t layer, View q, 
   const bool fast = shape.type == quant::Type::F16 && (shape.head_size == 64 || shape.head_size == 128) &&
                     input.heads / shape.kv_heads <= 16;
   AttentionOutput result;
-  if (floats) {
+  if (floats || q.cols % tile_cols != 0) {
     result.floats = out.floats();
     result.float_stride = out.float_stride();
     out.set_valid(CudaActivations::Form::Floats);
@@ -141,7 +142,10 @@ void AttentionSteps::place(std::span<const KvRow> rows, const char* operation) {
     return a.position == b.position && a.pages.data() == b.pages.data() && a.pages.size() == b.pages.size();
   };
   if (!placed_.rows.empty() && std::ranges::equal(rows, placed_.rows, same)) return;
-  carry_out();
+  // What stores refers to the rows that are placed now. What turns does not: in the first layer of a pass keys are to
+  // be turned before any rows are placed, and may still become part of a fused attention.
+  const auto stores = [](const Deferred& d) { return d.kind == Deferred::Kind::Store; };
+  if (std::ranges::any_of(deferred_, stores)) carry_out();
 
   const RowTables tables = make_row_tables(rows, operation);
   PlacedRows placed;

@@ -19,7 +19,8 @@ class AttentionSteps {
  public:
   AttentionSteps(Pass& pass, std::size_t multiprocessors) : pass_(pass), multiprocessors_(multiprocessors) {}
 
-  // As Device's, shapes having been checked; `floats`: the form that out shall have, instead of halves.
+  // As Device's, shapes having been checked; `floats`: the form that out shall have, instead of halves. It has that
+  // anyway where halves would need zeros beyond the columns, which no kernel of attention writes.
   void rope(View x, std::size_t head_size, View cos_sin);
   void store_kv(const KvShape& shape, std::size_t layer, View k, View v, std::span<const KvRow> rows);
   void attention(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows, CudaActivations& out,

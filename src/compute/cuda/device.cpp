@@ -53,6 +53,7 @@ void check_cache(const KvShape& shape, std::size_t layer, const char* operation)
   require(shape.type == quant::Type::F16 || shape.type == quant::Type::F32, operation, "the cache holds F16 or F32");
   require(shape.head_size % 16 == 0 && shape.head_size > 0 && shape.head_size <= 512, operation,
           "a head size of " + std::to_string(shape.head_size) + " is not a multiple of 16 up to 512");
+  require(shape.kv_heads > 0, operation, "the cache has no heads");
   require(layer < shape.layers, operation, "layer " + std::to_string(layer) + " does not exist");
 }
 
@@ -240,8 +241,8 @@ class CudaDevice : public Device {
 
   void attention(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows,
                  Activations& out) override {
-    require(q.rows == rows.size() && q.cols % (shape.head_size * shape.kv_heads) == 0, "attention", "shapes differ");
     check_cache(shape, layer, "attention");
+    require(q.rows == rows.size() && q.cols % (shape.head_size * shape.kv_heads) == 0, "attention", "shapes differ");
     attention_.attention(shape, layer, q, rows, dynamic_cast<CudaActivations&>(out), weights_.any_floats());
   }
 

@@ -104,6 +104,12 @@ class CudaDevice : public testing::Test {
 
   Device& device() { return *device_; }
 
+  // Begins anew without weights in floats, so that attention gives halves.
+  void use_halves() {
+    device_ = make_cuda_device(2);
+    identities_.clear();
+  }
+
   // Weights and gains live as long as the device, which keeps copies by their addresses.
   const Matrix& weight(Type type, std::size_t rows, std::size_t cols) {
     weights_.push_back(random_weight(type, rows, cols, random_));
@@ -221,6 +227,15 @@ TEST_F(CudaDevice, RefusesWhatDoesNotFitTogether) {
   EXPECT_THROW(device().rms_norm(x.view(), gain(32), 1e-6F, *activations), base::Error);
   device().assign(x.view(), *activations);
   EXPECT_THROW(device().matmul(*activations, {{table, narrow.view()}}), base::Error);
+
+  std::byte* const page = nullptr;
+  const std::vector<KvRow> rows(2, KvRow{{&page, 1}, 0});
+  const auto attend = [&](const KvShape& shape) { device().attention(shape, 0, x.view(), rows, *activations); };
+  EXPECT_THROW(attend({.layers = 1, .kv_heads = 1, .head_size = 0}), base::Error);
+  EXPECT_THROW(attend({.layers = 1, .kv_heads = 1, .head_size = 8}), base::Error);
+  EXPECT_THROW(attend({.layers = 1, .kv_heads = 0, .head_size = 64}), base::Error);
+  EXPECT_THROW(attend({.layers = 1, .kv_heads = 3, .head_size = 32}), base::Error);
+  EXPECT_THROW(attend({.layers = 0, .kv_heads = 1, .head_size = 64}), base::Error);
 }
 
 // {rows, columns} of a weight: rows that are not a multiple of a tile's, and of the columns those that all types have.
@@ -312,6 +327,58 @@ TEST_P(CudaTypes, SwigluEqualsThatInDouble) {
 
 INSTANTIATE_TEST_SUITE_P(Types, CudaTypes, testing::ValuesIn(cpu::test::all_types()),
                          [](const auto& test) { return std::string(quant::type_info(test.param)->name); });
+
+// Products of halves read whole tiles of 64 columns, and what is beyond the last column must not matter: infinity times
+// zero is NaN. All is asked for before anything of it is done.
+TEST_F(CudaDevice, WiderContentLeavesNothingBehind) {
+  use_halves();
+  const Matrix& wide = weight(Type::F16, 32, 128);
+  const Matrix& narrow = weight(Type::F16, 32, 96);
+  const KvShape shape{.layers = 1, .kv_heads = 2, .head_size = 48};
+  const PageMemory memory = device().allocate_pages(shape.page_bytes());
+  std::byte* const page = memory.get();
+  const KvRow row{{&page, 1}, 0};
+  const std::vector<float> values = normal_values(96);
+  const Buffer large = to_device(device(), std::vector<float>(128, 1e6F), 1);
+  const Buffer q = to_device(device(), normal_values(96), 1);
+  const Buffer k = to_device(device(), normal_values(96), 1);
+  const Buffer v = to_device(device(), values, 1);
+  const Buffer y = device().allocate(1, 32);
+
+  const auto x = device().make_activations(1, 128);
+  device().assign(large.view(), *x);
+  device().matmul(*x, {{wide, y.view()}});
+  device().store_kv(shape, 0, k.view(), v.view(), {&row, 1});
+  device().attention(shape, 0, q.view(), {&row, 1}, *x);  // of one position: its values
+  device().matmul(*x, {{narrow, y.view()}});
+  expect_near(product(narrow, to_double(values)), from_device(device(), y.view()), 2e-3);
+}
+
+// A pass that asks for the same as an earlier one is not written down anew, which activations that lie where others did
+// must not be taken for.
+TEST_F(CudaDevice, ActivationsMayLieWhereOthersDid) {
+  constexpr std::size_t cols = 256;
+  constexpr std::size_t inner = 64;
+  const Matrix& gate = weight(Type::Q4_K, inner, cols);
+  const Matrix& up = weight(Type::Q4_K, inner, cols);
+  const Matrix& down = weight(Type::F16, 32, inner);
+  const std::span<const float> g = gain(cols);
+  const std::vector<float> x = normal_values(2 * cols);
+  const Buffer rows_of_x = to_device(device(), x, 2);
+  const Buffer y = device().allocate(2, 32);
+  const auto normed = device().make_activations(2, cols);
+  std::vector<std::vector<float>> results;
+  for (int i = 0; i < 4; ++i) {
+    const auto hidden = i % 2 == 0 ? device().make_activations(64, inner) : device().make_activations(32, 2 * inner);
+    device().start();
+    device().rms_norm(rows_of_x.view(), g, 1e-5F, *normed);
+    device().swiglu(*normed, gate, up, *hidden);
+    device().start();
+    device().matmul(*hidden, {{down, y.view()}});
+    results.push_back(from_device(device(), y.view()));
+    EXPECT_TRUE(cpu::test::same_bits(results.front(), results.back())) << i;
+  }
+}
 
 std::vector<float> angles(std::size_t rows, std::size_t head_size, Random& random) {
   std::uniform_real_distribution<float> angle(0, 6.28F);

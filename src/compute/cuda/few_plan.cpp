@@ -12,8 +12,8 @@ constexpr std::size_t wide_shared_bytes = 200 * 1024;  // for blocks of 16 warps
 FewPlan plan(std::size_t cols, std::size_t rows, std::size_t row_tiles, unsigned warps, unsigned slots,
              unsigned streams, std::size_t ring, const Limits& limits) {
   const auto tiles = static_cast<unsigned>((cols + tile_cols - 1) / tile_cols);
-  const std::size_t tile_staged = 128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows);
-  const std::size_t partials = 2 * streams * warps * rows * tile_rows * sizeof(float);
+  const std::size_t tile_staged = staged_tile_bytes(rows);
+  const std::size_t partials = partial_bytes(streams, warps, rows);
   const std::size_t fit = std::min(staged_bytes, limits.shared_bytes - ring - partials) / tile_staged;
   const std::size_t together = std::size_t{unit_tiles} * warps;
   FewPlan result{};
@@ -39,7 +39,8 @@ FewPlan plan_products(std::span<const OutputProduct> products, std::size_t rows,
   const bool wide = halves && cols >= 64 * tile_cols && row_tiles < 2 * limits.multiprocessors &&
                     limits.shared_bytes >= wide_shared_bytes;
   const unsigned warps = wide ? wide_warps : norm_warps;
-  // A row of tiles to each block, and a unit to each warp.
+  // A row of tiles to each block, and no more than four tiles of it to each warp: one unit, which needs no second slot.
+  // Of F16, whose units are single tiles, up to four follow one another through the slot.
   const bool brief = !wide && row_tiles <= 2 * limits.multiprocessors && cols <= warps * unit_tiles * tile_cols;
   const unsigned slots = brief ? 1 : long_slots;
   std::size_t ring = 0;

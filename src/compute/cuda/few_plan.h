@@ -10,10 +10,9 @@
 
 namespace compute::cuda::few {
 
-inline constexpr unsigned norm_warps = 8;                      // of a block, and of every one that makes a norm
-inline constexpr unsigned wide_warps = 16;                     // of one for long rows of few matrices
-inline constexpr unsigned long_slots = 2;                      // of a warp's ring; 1 if it multiplies a single unit
-inline constexpr std::size_t least_shared_bytes = 160 * 1024;  // that a block must be able to have
+inline constexpr unsigned norm_warps = 8;   // of a block, and of every one that makes a norm
+inline constexpr unsigned wide_warps = 16;  // of one for long rows of few matrices
+inline constexpr unsigned long_slots = 2;   // of a warp's ring; 1 if it multiplies no more than four tiles
 
 // Tiles that a warp copies, and waits for, together: neighbours in a row of tiles, of Q4 and Q6 those of 256 columns,
 // which are a block of Q4_K or Q6_K, so that there is no part of a unit.
@@ -30,9 +29,25 @@ constexpr std::size_t ring_bytes(unsigned warps, unsigned slots, Format first, F
   return std::size_t{warps} * slots * unit_of(first, second) * (tile_bytes(first) + tile_bytes(second));
 }
 
+// Bytes of a staged tile of activations: B fragments, and two sums of 32 columns for one row or for as many as there
+// can be.
+constexpr std::size_t staged_tile_bytes(std::size_t rows) {
+  return 128 * rows + 2 * sizeof(float) * (rows == 1 ? 1 : few_rows);
+}
+// Bytes of the warps' partial sums, for two rows of tiles in turn. `streams`: of tiles, 2 for SwiGLU.
+constexpr std::size_t partial_bytes(unsigned streams, unsigned warps, std::size_t rows) {
+  return 2 * streams * warps * rows * tile_rows * sizeof(float);
+}
+
+// What a block must be able to have: SwiGLU stages all of its rows at once, as it makes their norm, and no unit is
+// larger than two matrices' of Q6. It is just what compute capability 8.0 has.
+inline constexpr std::size_t least_shared_bytes = most_norm_cols / tile_cols * staged_tile_bytes(few_rows) +
+                                                  partial_bytes(2, norm_warps, few_rows) +
+                                                  ring_bytes(norm_warps, long_slots, Format::Q6, Format::Q6);
+
 // What of a GPU matters here.
 struct Limits {
-  std::size_t shared_bytes = 0;  // that a block can have
+  std::size_t shared_bytes = 0;  // that a block can have; at least least_shared_bytes
   std::size_t multiprocessors = 0;
 };
 

@@ -16,6 +16,7 @@ using Random = std::mt19937;
 
 // GPUs of compute capability 8.0 and 9.0: 163 and 227 KiB for a block, of which the system takes one.
 constexpr Limits gpus[] = {{162 * 1024, 108}, {226 * 1024, 132}};
+static_assert(least_shared_bytes <= gpus[0].shared_bytes);
 
 Format random_format(Random& random) {
   constexpr Format formats[] = {Format::Q4, Format::Q6, Format::F16};
@@ -52,7 +53,7 @@ TEST(FewPlan, ProductsHaveRoomAndAllRowsOfTiles) {
   Random random(1);
   std::vector<unsigned> kinds;
   for (int i = 0; i < 20000; ++i) {
-    const Limits& gpu = gpus[random() % 2];
+    const Limits gpu = random() % 3 == 0 ? Limits{least_shared_bytes, 108} : gpus[random() % 2];
     const bool halves = random() % 2 == 0;
     const std::size_t rows = 1 + random() % few_rows;
     const std::size_t cols = 1 + random() % (halves ? 16384 : most_norm_cols);
@@ -82,6 +83,20 @@ TEST(FewPlan, ProductsHaveRoomAndAllRowsOfTiles) {
   for (const unsigned kind : {81, 82, 162}) EXPECT_NE(std::ranges::count(kinds, kind), 0) << kind;
 }
 
+void check_swiglu(const PackedMatrix& gate, const PackedMatrix& up, std::size_t rows, const Limits& gpu) {
+  const std::size_t cols = gate.cols;
+  const FewPlan plan = plan_swiglu(gate, up, rows, gpu);
+  SCOPED_TRACE(std::to_string(rows) + " rows of " + std::to_string(cols));
+  check_staging(plan, cols, true);
+  const bool halves = gate.format == Format::F16 || up.format == Format::F16;
+  check_memory(plan, rows, 2, halves ? 1 : 4, tile_bytes(gate.format) + tile_bytes(up.format), gpu);
+  EXPECT_EQ(plan.warps, norm_warps);
+  EXPECT_EQ(plan.slots, long_slots);
+  // Padded rows are written too.
+  const std::size_t row_tiles = gate.padded_rows() / tile_rows;
+  EXPECT_LE(round_up(row_tiles, plan.block_row_tiles) / plan.block_row_tiles, gpu.multiprocessors * 2);
+}
+
 TEST(FewPlan, SwigluHasRoomAndAllRowsOfTiles) {
   Random random(2);
   for (int i = 0; i < 5000; ++i) {
@@ -89,19 +104,19 @@ TEST(FewPlan, SwigluHasRoomAndAllRowsOfTiles) {
     const std::size_t rows = 1 + random() % few_rows;
     const std::size_t cols = 1 + random() % most_norm_cols;
     const std::size_t hidden = 1 + random() % 20000;
-    const PackedMatrix gate{random_format(random), hidden, cols, nullptr};
-    const PackedMatrix up{random_format(random), hidden, cols, nullptr};
-    const FewPlan plan = plan_swiglu(gate, up, rows, gpu);
-    SCOPED_TRACE(std::to_string(rows) + " rows of " + std::to_string(cols));
-    check_staging(plan, cols, true);
-    const bool halves = gate.format == Format::F16 || up.format == Format::F16;
-    check_memory(plan, rows, 2, halves ? 1 : 4, tile_bytes(gate.format) + tile_bytes(up.format), gpu);
-    EXPECT_EQ(plan.warps, norm_warps);
-    EXPECT_EQ(plan.slots, long_slots);
-    // Padded rows are written too.
-    const std::size_t row_tiles = gate.padded_rows() / tile_rows;
-    EXPECT_LE(round_up(row_tiles, plan.block_row_tiles) / plan.block_row_tiles, gpu.multiprocessors * 2);
+    check_swiglu({random_format(random), hidden, cols, nullptr}, {random_format(random), hidden, cols, nullptr}, rows,
+                 gpu);
     if (HasFailure()) return;
+  }
+}
+
+// The largest of all: as many rows and columns as there can be.
+TEST(FewPlan, SwigluHasRoomInTheLeastMemory) {
+  for (const Format gate : {Format::Q4, Format::Q6, Format::F16}) {
+    for (const Format up : {Format::Q4, Format::Q6, Format::F16}) {
+      check_swiglu({gate, 11008, most_norm_cols, nullptr}, {up, 11008, most_norm_cols, nullptr}, few_rows,
+                   {least_shared_bytes, 108});
+    }
   }
 }
 

@@ -26,8 +26,8 @@ struct TileInput {
 };
 
 // What has been summed up of a row of tiles. A lane has rows g and g + 8 of the weight for rows 2t and 2t + 1 of the
-// activations, in the order of the D fragment: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). If there is a `single`
-// row of activations, the second and fourth are left alone.
+// activations, in the order of the D fragment: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1). If there is a
+// `single` row of activations, the second and fourth are left alone.
 struct Sums {
   float product[4] = {};
   float minimum[4] = {};
@@ -55,8 +55,8 @@ __device__ inline void q4_fragment(std::uint32_t word, std::uint32_t (&a)[4]) {
 // What takes the products of row g (0) or g + 8 (1) to their size.
 __device__ inline float q4_factor(int row) { return row == 0 ? 0x1p24F : 0x1p20F; }
 
-// q - 32, made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns. `second`: of the two steps that
-// share the word of high bits.
+// q - 32, made of 1,024 + q (or 1,024 + 16 q), exactly: cheaper than sums of 16 columns. `second`: of the two steps
+// that share the word of high bits.
 __device__ inline void q6_fragment(std::uint32_t word, std::uint32_t above, int second, std::uint32_t (&a)[4]) {
   const __half2 bias = as_half2(0x64206420);          // 1,024 + 32
   const __half2 sixteenth = as_half2(0x2c002c00);     // 1 / 16

@@ -1,5 +1,5 @@
-// What a lane of a warp holds: pairs of halves as 32 bits, and what the four lanes of a row of a product's result make of
-// their parts together (PTX ISA, "Matrix Fragments").
+// What a lane of a warp holds: pairs of halves as 32 bits, and what the four lanes of a row of a product's result make
+// of their parts together (PTX ISA, "Matrix Fragments").
 #pragma once
 
 #include <cuda_fp16.h>

@@ -29,7 +29,7 @@ ManyPlan best_of_tiles(const ManyParameters& p, unsigned rows, unsigned max_stri
     const unsigned tiles = count_tiles(p, rows, strips);
     const double step = std::max(
         {4.0 * strips * rows, (rows * 128.0 + 8.0 * strips * static_cast<double>(bytes)) / 32, 250.0 + 120 * strips});
-    for (unsigned splits = 1; splits <= max_splits && can_split(p, {rows, strips, splits}); ++splits) {
+    for (unsigned splits = 1; can_split(p, {rows, strips, splits}); ++splits) {
       const double partial_bytes = 4.0 * splits * 2 * strips * strip_rows * std::min(rows, p.x_rows);
       const double reduction = splits == 1 ? 0 : 2000 + partial_bytes / 64;
       const double cost =
@@ -56,8 +56,17 @@ ManyPlan best_plan(const ManyParameters& p, Instructions instructions) {
 }
 
 bool can_split(const ManyParameters& p, const ManyPlan& plan) {
+  if (plan.splits == 0 || plan.splits > max_splits) return false;
   return plan.splits == 1 || (p.partial != nullptr && plan.splits <= p.steps &&
                               count_tiles(p, plan.rows, plan.strips) * plan.splits <= max_split_blocks);
+}
+
+bool can_cut(const ManyParameters& p, const ManyPlan& plan, Instructions instructions) {
+  const bool has_kernel = instructions == Instructions::Warp
+                              ? plan.rows == 64 && plan.strips == 1
+                              : (plan.rows == 32 || plan.rows == 64 || plan.rows == 128) &&
+                                    (plan.strips == 1 || (plan.strips == 2 && !has_halves(p)));
+  return has_kernel && can_split(p, plan);
 }
 
 unsigned cut(ManyParameters& p, const ManyPlan& plan) {

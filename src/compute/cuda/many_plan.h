@@ -22,8 +22,12 @@ bool has_halves(const ManyParameters& p);
 // The best plan by a model of an H200's cycles, made of constants alone, so that every run is cut alike.
 ManyPlan best_plan(const ManyParameters& p, Instructions instructions);
 
-// Whether there is a workspace with room for the partial sums, and a column for each split.
+// Whether the columns can be cut like this: at most max_splits, a step for each, and a workspace with room for the
+// partial sums.
 bool can_split(const ManyParameters& p, const ManyPlan& plan);
+
+// Whether, besides, there is a kernel with such tiles for these weights.
+bool can_cut(const ManyParameters& p, const ManyPlan& plan, Instructions instructions);
 
 // Writes down in p how the plan cuts the work; returns the number of blocks.
 unsigned cut(ManyParameters& p, const ManyPlan& plan);

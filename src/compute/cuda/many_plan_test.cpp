@@ -109,7 +109,7 @@ TEST(ManyPlan, MakesEveryPartOnceWithinTheWorkspace) {
       SCOPED_TRACE(describe(p, plan));
       ASSERT_LE(plan.strips, has_halves(p) || instructions == Instructions::Warp ? 1 : 2);
       ASSERT_TRUE(instructions == Instructions::Warpgroup || plan.rows == 64);
-      ASSERT_TRUE(can_split(p, plan));
+      ASSERT_TRUE(can_cut(p, plan, instructions));
       ASSERT_LE(plan.splits, p.partial != nullptr ? max_splits : 1);
       if (plan.splits > 1) {
         ManyParameters of_plan = p;
@@ -132,7 +132,7 @@ TEST(ManyPlan, MakesEveryPartOnceHoweverItIsCut) {
     for (const unsigned rows : {32, 64, 128}) {
       for (const unsigned strips : {1, 2}) {
         for (unsigned splits = 1; splits <= max_splits; ++splits) {
-          if (can_split(p, {rows, strips, splits})) check_parts(p, {rows, strips, splits});
+          if (can_cut(p, {rows, strips, splits}, Instructions::Warpgroup)) check_parts(p, {rows, strips, splits});
           if (HasFatalFailure()) return;
         }
       }
@@ -140,7 +140,8 @@ TEST(ManyPlan, MakesEveryPartOnceHoweverItIsCut) {
   }
 }
 
-// Where the columns may not be cut: no workspace, fewer steps than parts, more blocks than have room.
+// Where the columns may not be cut: no workspace, no parts or more than 16, fewer steps than parts, more blocks than
+// have room.
 TEST(ManyPlan, RefusesWhatCannotBeCut) {
   static float partial;
   ManyParameters p{};
@@ -159,6 +160,30 @@ TEST(ManyPlan, RefusesWhatCannotBeCut) {
   p.matrices[0].rows += 1;
   EXPECT_TRUE(can_split(p, {64, 1, 3}));
   EXPECT_FALSE(can_split(p, {64, 1, 4}));
+  p.matrices[0].rows = 128;
+  p.steps = 32;
+  EXPECT_TRUE(can_split(p, {64, 1, 16}));
+  EXPECT_FALSE(can_split(p, {64, 1, 17}));
+  EXPECT_FALSE(can_split(p, {64, 1, 0}));
+}
+
+TEST(ManyPlan, RefusesTilesThatHaveNoKernel) {
+  ManyParameters p{};
+  p.x_rows = 64;
+  p.steps = 4;
+  p.matrix_count = 2;
+  p.matrices[0].format = Format::Q4;
+  for (const unsigned rows : {16, 32, 48, 64, 128, 256}) {
+    const bool group = rows == 32 || rows == 64 || rows == 128;
+    for (const unsigned strips : {0, 1, 2, 3}) {
+      p.matrices[1].format = Format::Q6;
+      EXPECT_EQ(can_cut(p, {rows, strips, 1}, Instructions::Warpgroup), group && (strips == 1 || strips == 2));
+      EXPECT_EQ(can_cut(p, {rows, strips, 1}, Instructions::Warp), rows == 64 && strips == 1);
+      p.matrices[1].format = Format::F16;
+      EXPECT_EQ(can_cut(p, {rows, strips, 1}, Instructions::Warpgroup), group && strips == 1);
+      EXPECT_EQ(can_cut(p, {rows, strips, 1}, Instructions::Warp), rows == 64 && strips == 1);
+    }
+  }
 }
 
 }  // namespace

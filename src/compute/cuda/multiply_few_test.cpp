@@ -52,7 +52,8 @@ Weight random_weight(Type type, std::size_t rows, std::size_t cols, Random& rand
   w.decoded.resize(rows * cols);
   const std::size_t row_bytes = bytes.size() / rows;
   for (std::size_t r = 0; r < rows; ++r) {
-    quant::decode(type, std::span(bytes).subspan(r * row_bytes, row_bytes), std::span(w.decoded).subspan(r * cols, cols));
+    quant::decode(type, std::span(bytes).subspan(r * row_bytes, row_bytes),
+                  std::span(w.decoded).subspan(r * cols, cols));
   }
   w.extent = w.decoded;
   for (float& value : w.extent) value = std::abs(value) + (type == Type::Q4_K ? 1.0F : 0.0F);
@@ -209,7 +210,8 @@ TEST(MultiplyFew, SeveralProductsOfOneInput) {
   for (const std::size_t rows : {1, 4}) {
     Random random(5);
     std::vector<Weight> weights;
-    for (const auto& [type, weight_rows] : {std::pair{Type::Q4_K, 128}, {Type::Q6_K, 33}, {Type::F16, 64}, {Type::Q4_K, 1}}) {
+    for (const auto& [type, weight_rows] :
+         {std::pair{Type::Q4_K, 128}, {Type::Q6_K, 33}, {Type::F16, 64}, {Type::Q4_K, 1}}) {
       weights.push_back(random_weight(type, static_cast<std::size_t>(weight_rows), 512, random));
     }
     const Halves x(rows, 512, random);
@@ -238,8 +240,9 @@ TEST(MultiplyFew, SeveralProductsOfOneInput) {
 }
 
 TEST(MultiplyFew, Norm) {
-  const std::pair<Type, std::size_t> shapes[] = {{Type::F16, 60}, {Type::F16, 64}, {Type::Q4_K, 256}, {Type::Q6_K, 2048},
-                                                 {Type::Q4_K, 2048}, {Type::Q4_K, 1792}, {Type::F16, 2048}};
+  const std::pair<Type, std::size_t> shapes[] = {{Type::F16, 60},    {Type::F16, 64},    {Type::Q4_K, 256},
+                                                 {Type::Q6_K, 2048}, {Type::Q4_K, 2048}, {Type::Q4_K, 1792},
+                                                 {Type::F16, 2048}};
   for (const auto& [type, cols] : shapes) {
     for (const std::size_t rows : {1, 2, 8}) {
       SCOPED_TRACE(name(type, 40, cols, rows));

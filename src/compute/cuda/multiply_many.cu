@@ -82,15 +82,12 @@ void start(cudaStream_t stream, ManyParameters p, unsigned splits) {
 
 void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instructions, ManyPlan plan) {
   if (p.x_rows == 0) return;
-  const bool halves = has_halves(p);
-  if (instructions == Instructions::Warp) {
-    return start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, best_plan(p, instructions).splits);
-  }
   if (plan.rows == 0) plan = best_plan(p, instructions);
-  if (halves) plan.strips = 1;
-  if (!can_split(p, plan)) {
-    throw base::Error("product", "cannot be cut as asked for");
+  if (!can_cut(p, plan, instructions)) throw base::Error("product", "cannot be cut as asked for");
+  if (instructions == Instructions::Warp) {
+    return start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, plan.splits);
   }
+  const bool halves = has_halves(p);
   if (plan.rows == 32) {
     if (halves) return start<ManyShape<32, 1, 5, 2, 4, true>>(stream, p, plan.splits);
     if (plan.strips == 1) return start<ManyShape<32, 1, 8, 2, 4, false>>(stream, p, plan.splits);

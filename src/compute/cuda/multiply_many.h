@@ -10,7 +10,8 @@ namespace compute::cuda {
 enum class Instructions { Warp, Warpgroup };
 
 // How the work is cut: tiles of `rows` rows of activations (32, 64 or 128) and 128 * strips weight rows (strips 1, or 2
-// where no weight is F16), and the columns in `splits` (1 to 16). Zero in `rows`: as is best by the kernel's own model.
+// where no weight is F16), and the columns in `splits` (1 to 16); products of single warps have only tiles of 64 rows
+// and one strip. Zero in `rows`: as is best by the kernel's own model. What cannot be is refused with a base::Error.
 struct ManyPlan {
   unsigned rows = 0;
   unsigned strips = 1;

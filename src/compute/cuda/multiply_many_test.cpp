@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "compute/cuda/packed_test_support.h"
 
 namespace compute::cuda {
@@ -156,6 +157,34 @@ TEST(MultiplyMany, EveryPlan) {
       }
     }
   }
+}
+
+TEST(MultiplyMany, PlansOfSingleWarps) {
+  const std::vector<Shape> shapes = {{Type::Q4_K, 150, false}, {Type::Q8_0, 130, true}};
+  for (const unsigned splits : {1, 3, 8}) {
+    check_products(shapes, 512, 70, 1, Instructions::Warp, 1, splits > 1, {64, 1, splits});
+  }
+}
+
+TEST(MultiplyMany, RefusesAPlanThatItHasNoKernelFor) {
+  std::mt19937 random(1);
+  const Activations x(20, 2048, random);
+  const RandomWeight quantised(Type::Q4_K, 64, 2048, random);
+  const RandomWeight halves(Type::Q8_0, 64, 2048, random);
+  std::vector<float> y(20 * 64);
+  Workspace workspace;
+  const auto multiply = [&](const RandomWeight& weight, Instructions instructions, ManyPlan plan) {
+    const OutputProduct product{weight.matrix, y.data(), 64, false};
+    multiply_many(nullptr, x.input(), std::span(&product, 1), 1, workspace.data(), instructions, plan);
+  };
+  for (const Instructions instructions : {Instructions::Warpgroup, Instructions::Warp}) {
+    EXPECT_NO_THROW(multiply(quantised, instructions, {64, 1, 16}));
+    EXPECT_THROW(multiply(quantised, instructions, {64, 1, 17}), base::Error);
+    EXPECT_THROW(multiply(quantised, instructions, {64, 1, 0}), base::Error);
+    EXPECT_THROW(multiply(quantised, instructions, {48, 1, 1}), base::Error);
+    EXPECT_THROW(multiply(halves, instructions, {64, 2, 1}), base::Error);
+  }
+  EXPECT_THROW(multiply(quantised, Instructions::Warp, {32, 1, 1}), base::Error);
 }
 
 // More tiles than one band of the raster has.

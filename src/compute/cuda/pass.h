@@ -34,6 +34,9 @@ class Pass {
     }
   }
 
+  // Steps that have not begun.
+  std::size_t steps() const { return program_.steps(); }
+
   // Starts what has not begun, and forgets all: what comes next is another pass, with inputs of its own.
   void start() {
     begun_ = false;

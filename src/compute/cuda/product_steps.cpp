@@ -2,8 +2,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <functional>
-#include <utility>
 
 #include "compute/cuda/elementwise.h"
 #include "compute/cuda/multiply_float.h"
@@ -15,9 +13,6 @@ namespace {
 template <typename T>
 std::uint64_t word(T* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer);
-}
-void add_words(std::vector<std::uint64_t>& key, const std::vector<std::uint64_t>& more) {
-  key.insert(key.end(), more.begin(), more.end());
 }
 std::vector<std::uint64_t> words(const NormInput& norm) {
   return {norm.rows, norm.cols, word(norm.x), norm.stride, word(norm.gain), std::bit_cast<std::uint32_t>(norm.epsilon)};
@@ -55,13 +50,13 @@ void ProductSteps::swiglu(CudaActivations& x, const Matrix& gate, const Matrix& 
   const std::size_t stride = hidden.half_stride();
   if (fuses_norm(x)) {
     const NormInput norm = *x.norm();
-    pass_.add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, words(norm), g.data, u.data,
-              halves);
+    pass_.add([=](cudaStream_t stream) { swiglu_few(stream, norm, g, u, halves, stride); }, &swiglu_few, words(norm),
+              g.data, u.data, halves, stride);
   } else {
     const Input in = halves_of(x);
     void* workspace = workspace_.as();
-    pass_.add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride, workspace); }, in.halves,
-              in.rows, in.stride, g.data, u.data, halves, stride, workspace);
+    pass_.add([=](cudaStream_t stream) { swiglu_many(stream, in, g, u, halves, stride, workspace); }, &swiglu_many,
+              in.halves, in.rows, in.stride, g.data, u.data, halves, stride, workspace);
   }
   hidden.set_valid(CudaActivations::Form::Halves, hidden_divisor);
 }
@@ -72,27 +67,28 @@ bool ProductSteps::fuses_norm(const CudaActivations& x) const {
 }
 
 void ProductSteps::multiply_packed(CudaActivations& x, const std::vector<OutputProduct>& products) {
-  std::function<void(cudaStream_t)> run;
-  std::vector<std::uint64_t> key;
+  using FewOfNorm = void (*)(cudaStream_t, const NormInput&, std::span<const OutputProduct>);
+  using FewOfHalves = void (*)(cudaStream_t, const Input&, std::span<const OutputProduct>, float);
+  std::vector<std::uint64_t> outputs;
   for (const OutputProduct& product : products) {
-    key.insert(key.end(), {word(product.weight.data), word(product.y), product.stride, product.add});
+    outputs.insert(outputs.end(), {word(product.weight.data), word(product.y), product.stride, product.add});
   }
   if (fuses_norm(x)) {
     const NormInput norm = *x.norm();
-    add_words(key, words(norm));
-    run = [=](cudaStream_t stream) { multiply_few(stream, norm, products); };
-  } else {
-    const Input in = halves_of(x);
-    const float scale = x.scale();
-    add_words(key, {in.rows, word(in.halves), in.stride, std::bit_cast<std::uint32_t>(scale)});
-    if (can_multiply_few_ && in.rows <= few_rows) {
-      run = [=](cudaStream_t stream) { multiply_few(stream, in, products, scale); };
-    } else {
-      void* workspace = workspace_.as();
-      run = [=](cudaStream_t stream) { multiply_many(stream, in, products, scale, workspace); };
-    }
+    pass_.add([=](cudaStream_t stream) { multiply_few(stream, norm, products); }, FewOfNorm{&multiply_few}, words(norm),
+              outputs);
+    return;
   }
-  pass_.add(std::move(run), key);
+  const Input in = halves_of(x);
+  const float scale = x.scale();
+  if (can_multiply_few_ && in.rows <= few_rows) {
+    pass_.add([=](cudaStream_t stream) { multiply_few(stream, in, products, scale); }, FewOfHalves{&multiply_few},
+              in.rows, in.halves, in.stride, scale, outputs);
+  } else {
+    void* workspace = workspace_.as();
+    pass_.add([=](cudaStream_t stream) { multiply_many(stream, in, products, scale, workspace); }, &multiply_many,
+              in.rows, in.halves, in.stride, scale, outputs, workspace);
+  }
 }
 
 void ProductSteps::multiply_in_float(CudaActivations& x, const PackedMatrix& weight, View y, bool sum) {

@@ -48,8 +48,8 @@ inline constexpr std::size_t few_rows = 8;
 bool can_multiply_few();
 // All products have the same input, cols and format F16, Q4 or Q6 (may differ from product to product).
 void multiply_few(cudaStream_t stream, const Input& x, std::span<const OutputProduct> products, float scale);
-// The same with the norm made on the way. cols at most most_norm_cols and, as stride, a multiple of 4; x and gain aligned
-// to 16 bytes.
+// The same with the norm made on the way. cols at most most_norm_cols and, as stride, a multiple of 4; x and gain
+// aligned to 16 bytes.
 inline constexpr std::size_t most_norm_cols = 2048;
 void multiply_few(cudaStream_t stream, const NormInput& x, std::span<const OutputProduct> products);
 // hidden[i][r] = silu(x · gateᵀ) * (x · upᵀ) / hidden_divisor; `stride` halves between rows of hidden; columns from

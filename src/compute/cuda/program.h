@@ -24,8 +24,8 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Takes a copy of an input of the steps to follow, and says where it will lie in the GPU's memory. `room`: elements to
-  // leave room for, so that passes whose inputs differ a little in size are the same program.
+  // Takes a copy of an input of the steps to follow, and says where it will lie in the GPU's memory. `room`: elements
+  // to leave room for, so that passes whose inputs differ a little in size are the same program.
   template <typename T>
   const T* input(std::span<const T> values, std::size_t room = 0) {
     static_assert(std::is_trivially_copyable_v<T>);

@@ -78,7 +78,9 @@ __global__ void matrix_kernel(int rounds, float* out) {
 #endif
 
 // Of one round of a block of matrix_kernel, on the GPU at hand.
-double round_operations(bool warpgroups) { return warpgroups ? 2.0 * 2 * 64 * 256 * 16 : 2.0 * warps * 8 * 16 * 8 * 16; }
+double round_operations(bool warpgroups) {
+  return warpgroups ? 2.0 * 2 * 64 * 256 * 16 : 2.0 * warps * 8 * 16 * 8 * 16;
+}
 
 }  // namespace
 

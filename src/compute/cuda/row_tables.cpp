@@ -21,13 +21,15 @@ RowTables make_row_tables(std::span<const KvRow> rows, const char* operation) {
     const bool goes_on = i > 0 && rows[i - 1].pages.data() == row.pages.data();
     if (!goes_on) sequences.insert(row.pages.data());
     tables.positions.push_back(static_cast<std::uint32_t>(row.position));
-    if (goes_on && rows[i - 1].pages.size() == row.pages.size()) {
+    // A tile's rows are read with the pages of its first one.
+    const bool same_pages = goes_on && rows[i - 1].pages.size() == row.pages.size();
+    if (same_pages) {
       tables.first_pages.push_back(tables.first_pages.back());
     } else {
       tables.first_pages.push_back(static_cast<std::uint32_t>(tables.pages.size()));
       tables.pages.insert(tables.pages.end(), row.pages.begin(), row.pages.end());
     }
-    if (goes_on && row.position == rows[i - 1].position + 1 && tables.tiles.back().rows < tile_positions) {
+    if (same_pages && row.position == rows[i - 1].position + 1 && tables.tiles.back().rows < tile_positions) {
       ++tables.tiles.back().rows;
     } else {
       tables.tiles.push_back({static_cast<std::uint32_t>(i), 1});

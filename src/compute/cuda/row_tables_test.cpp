@@ -31,11 +31,15 @@ struct Batch {
       std::vector<std::byte*>& pages = sequences.emplace_back(1 + random() % 20);
       for (std::byte*& page : pages) page = &places[used++];
       const std::size_t runs = single ? 1 : 1 + random() % 3;
+      const bool growing = random() % 4 == 0;  // each row names only the pages that it sees
       for (std::size_t run = 0; run < runs; ++run) {
         const std::size_t first = random() % (pages.size() * page_positions);
         const std::size_t most = std::min<std::size_t>(pages.size() * page_positions - first, 400);
         const std::size_t length = single ? 1 : 1 + random() % most;
-        for (std::size_t r = 0; r < length; ++r) rows.push_back({pages, first + r});
+        for (std::size_t position = first; position < first + length; ++position) {
+          const std::size_t seen = position / page_positions + 1;
+          rows.push_back({std::span(pages).first(growing ? seen : pages.size()), position});
+        }
       }
     }
   }
@@ -73,6 +77,7 @@ TEST(RowTables, EveryRowFindsItsPagesAndIsInOneTile) {
         const KvRow& row = rows[tile.first_row + r];
         EXPECT_EQ(row.pages.data(), first.pages.data());
         EXPECT_EQ(row.position, first.position + r);
+        EXPECT_EQ(tables.first_pages[tile.first_row + r], tables.first_pages[tile.first_row]);
         ++times[tile.first_row + r];
       }
       if (t > 0) {

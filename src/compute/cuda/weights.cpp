@@ -37,7 +37,8 @@ void Weights::prepare(std::span<const Matrix> matrices, std::span<const std::spa
   std::size_t total = 0;
   check(cudaMemGetInfo(&available, &total), "memory");
   if (bytes > available) {
-    throw base::Error("memory of the GPU", "the weights take " + megabytes(bytes) + " and " + megabytes(available) + " are free",
+    throw base::Error("memory of the GPU",
+                      "the weights take " + megabytes(bytes) + " and " + megabytes(available) + " are free",
                       "use --device cpu or a smaller file");
   }
   const DeviceMemory& memory = memory_.emplace_back(bytes);

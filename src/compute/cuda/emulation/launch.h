@@ -7,11 +7,12 @@
 //   2. norm_test.cpp is an ordinary GoogleTest file that includes norm.h and calls its functions with pointers to host
 //      memory (std::vector; 16-byte loads want 16-byte alignment: allocated memory has it) and with stream nullptr;
 //      the call returns when the grid has been carried out.
-//   3. src/compute/cuda/CMakeLists.txt: smollm3_cuda_emulated_test(norm_test SOURCES norm_test.cpp KERNELS norm.cu)
+//   3. src/compute/cuda/CMakeLists.txt: norm.cu among the kernels that smollm3_cuda_emulated_kernels() wraps, and
+//      smollm3_test(cuda_norm_test SOURCES norm_test.cpp DEPS smollm3_cuda_emulated)
 //      By hand: g++ -std=c++20 -O2 -g -DSMOLLM3_EMULATE_CUDA -fno-strict-aliasing -Wno-unknown-pragmas -Isrc
 //      -Isrc/compute/cuda/emulation/toolkit -x c++ norm.cu norm_test.cpp src/base/error.cpp
-//      src/compute/cuda/emulation/{fiber,machine,matrix}.cpp -x none -lgtest -lgtest_main   (emulation/toolkit/ takes
-//      the place of the CUDA toolkit)
+//      src/compute/cuda/emulation/{fiber,machine,matrix,runtime}.cpp -x none -lgtest -lgtest_main   (emulation/toolkit/
+//      takes the place of the CUDA toolkit)
 //
 // What stops the program, with block and thread: threads that wait at different barriers or instructions, shared
 // addresses outside the block's memory or misaligned, cp.async from misaligned global memory, wgmma without
@@ -20,8 +21,8 @@
 // What shows as NaN (bytes of 0xFF): shared memory before it is written, data of cp.async before copy_async_wait(),
 // sums of wgmma before warpgroup_wait(), results of lanes that don't take part in a shuffle. What is not found: races
 // between blocks, and some missing barriers inside one. Threads run until they wait, in every other block of the
-// program from the last to the first, and in two of four a whole warp at a time: launch a kernel with four blocks or four
-// times, and a missing barrier mostly shows.
+// program from the last to the first, and in two of four a whole warp at a time: launch a kernel with four blocks or
+// four times, and a missing barrier mostly shows.
 #pragma once
 
 #include <cuda_runtime.h>

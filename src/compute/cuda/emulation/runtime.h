@@ -1,5 +1,5 @@
-// CUDA's runtime on the processor: memory of "the GPU" is memory of the host, what is put into a stream is done at once,
-// and a graph is the list of launches that were made while a stream was captured.
+// CUDA's runtime on the processor: memory of "the GPU" is memory of the host, what is put into a stream is done at
+// once, and a graph is the list of launches that were made while a stream was captured.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +58,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream = nullptr);
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                              std::size_t width, std::size_t height, cudaMemcpyKind kind, cudaStream_t stream = nullptr);
+                              std::size_t width, std::size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream = nullptr);
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
