@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/peers"))
@@ -121,6 +122,8 @@ def main():
     arguments.add_argument("--generate", type=int, default=32)
     arguments.add_argument("--isa", choices=("best", "avx2"), default="best")
     arguments.add_argument("--repeat", type=int, default=3)
+    arguments.add_argument("--pause", type=float, default=10, help="seconds before each run, for the system to clear up "
+                           "the memory of the last one (default: 10)")
     arguments.add_argument("--out", type=pathlib.Path, help="a folder for the results, besides standard output")
     options = arguments.parse_args()
     runs = {"ours": [], "limits": [], "theirs": []}
@@ -128,9 +131,11 @@ def main():
         program, libraries = peer.compile_peer(folder)
         libraries = libraries_for(options.isa, libraries, folder)
         for _ in range(options.repeat):
+            time.sleep(options.pause)
             speeds, limits = ours(options)
             runs["ours"].append(speeds)
             runs["limits"].append(limits)
+            time.sleep(options.pause)
             runs["theirs"].append(theirs(options, program, libraries))
             print(json.dumps({side: {name(*k): round(v, 1) for k, v in runs[side][-1].items()} for side in runs}),
                   file=sys.stderr)

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/thread_pool.h"
 #include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/limits.h"
@@ -223,8 +222,10 @@ std::vector<Test> keep_possible(std::vector<Test> tests, const smollm3::Model& m
 // The limits of the device that computes, for one test after the other.
 class Limits {
  public:
-  Limits(compute::Device& device, std::uint64_t model_bytes)
-      : device_(device), model_bytes_(model_bytes), of_card_(device.measure_rates()), now_(measure()) {}
+  Limits(compute::Device& device, std::uint64_t model_bytes) : of_card_(device.measure_rates()) {
+    if (!of_card_) of_processors_.emplace(device.threads(), model_bytes);
+    now_ = measure();
+  }
 
   const compute::Rates& now() const { return now_; }
 
@@ -240,15 +241,10 @@ class Limits {
   }
 
  private:
-  compute::Rates measure() const {
-    if (of_card_) return *of_card_;
-    base::ThreadPool pool(device_.threads());
-    return measure_limits(pool, model_bytes_);
-  }
+  compute::Rates measure() { return of_card_ ? *of_card_ : of_processors_->measure(); }
 
-  compute::Device& device_;
-  std::uint64_t model_bytes_;
   std::optional<compute::Rates> of_card_;
+  std::optional<LimitsMeter> of_processors_;
   compute::Rates now_;
 };
 

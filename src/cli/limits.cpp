@@ -182,51 +182,64 @@ double product_rate(base::ThreadPool& pool, void (*products)(std::uint64_t), dou
   return operations * static_cast<double>(rounds) * pool.size() / seconds;
 }
 
-// Memory in large pages, where the system gives them, so that address translation is no part of the figure.
-class LargePages {
- public:
-  explicit LargePages(std::size_t size) : size_(size) {
-    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    madvise(memory, size, MADV_HUGEPAGE);
-    memory_ = static_cast<std::byte*>(memory);
-  }
-  ~LargePages() { munmap(memory_, size_); }
-  LargePages(const LargePages&) = delete;
-  LargePages& operator=(const LargePages&) = delete;
-  std::span<std::byte> bytes() const { return {memory_, size_}; }
-
- private:
-  std::byte* memory_;
-  std::size_t size_;
-};
-
-double read_rate(base::ThreadPool& pool, const Kernels& kernels, std::uint64_t model_bytes) {
-  constexpr std::size_t pair = 128;  // two lines
-  const std::uint64_t wanted = std::min({model_bytes, base::available_memory() / 2, std::uint64_t{4} << 30});
-  const auto threads = static_cast<std::size_t>(pool.size());
-  const std::size_t rounds = std::max<std::size_t>(static_cast<std::size_t>(wanted) / threads / (4 * pair), 1);
-  const std::size_t share = rounds * 4 * pair;  // of each thread
-  const LargePages memory(share * threads);
-  const auto part_of = [&](int part) { return memory.bytes().subspan(static_cast<std::size_t>(part) * share, share); };
-  pool.run(pool.size(),
-           [&](int part, int) { std::ranges::fill(part_of(part), std::byte{1}); });  // else all is one page of zeros
-  const double one_stream =
-      best_time(pool, 0.3, [&](int part) { kernels.read(part_of(part).data(), pair, 4 * pair, rounds); });
-  const double four_streams =
-      best_time(pool, 0.3, [&](int part) { kernels.read(part_of(part).data(), share / 4, pair, rounds); });
-  return static_cast<double>(share * threads) / std::min(one_stream, four_streams);
-}
+constexpr std::size_t pair = 128;  // bytes of two lines
 
 }  // namespace
 
-compute::Rates measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes) {
+// In large pages, where the system gives them, so that address translation is no part of the figure. Each thread reads
+// its own share.
+class LimitsMeter::Memory {
+ public:
+  Memory(std::size_t wanted, std::size_t threads)
+      : rounds_(std::max<std::size_t>(wanted / threads / (4 * pair), 1)), size_(share() * threads) {
+    void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, size_, MADV_HUGEPAGE);
+    memory_ = static_cast<std::byte*>(memory);
+  }
+  ~Memory() { munmap(memory_, size_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  std::size_t size() const { return size_; }
+  std::size_t rounds() const { return rounds_; }
+  std::size_t share() const { return rounds_ * 4 * pair; }
+  std::span<std::byte> share_of(int thread) const {
+    return {memory_ + static_cast<std::size_t>(thread) * share(), share()};
+  }
+
+ private:
+  std::size_t rounds_;  // of a thread, four pairs of lines each
+  std::size_t size_;
+  std::byte* memory_;
+};
+
+LimitsMeter::LimitsMeter(int threads, std::uint64_t model_bytes)
+    : pool_(threads),
+      memory_(std::make_unique<Memory>(
+          static_cast<std::size_t>(std::min({model_bytes, base::available_memory() / 2, std::uint64_t{4} << 30})),
+          static_cast<std::size_t>(threads))) {
+  pool_.run(threads, [&](int thread, int) {
+    std::ranges::fill(memory_->share_of(thread), std::byte{1});  // else all is one page of zeros
+  });
+}
+
+LimitsMeter::~LimitsMeter() = default;
+
+compute::Rates LimitsMeter::measure() {
   const Kernels& kernels = best_kernels();
-  return {.bytes_per_second = read_rate(pool, kernels, model_bytes),
-          .int8_per_second = product_rate(pool, kernels.int8_products, kernels.int8_operations),
-          .float_per_second = product_rate(pool, kernels.float_products, kernels.float_operations),
-          .bf16_per_second =
-              kernels.bf16_products == nullptr ? 0 : product_rate(pool, kernels.bf16_products, kernels.bf16_operations),
+  const Memory& memory = *memory_;
+  const double one_stream = best_time(
+      pool_, 0.3, [&](int part) { kernels.read(memory.share_of(part).data(), pair, 4 * pair, memory.rounds()); });
+  const double four_streams = best_time(pool_, 0.3, [&](int part) {
+    kernels.read(memory.share_of(part).data(), memory.share() / 4, pair, memory.rounds());
+  });
+  return {.bytes_per_second = static_cast<double>(memory.size()) / std::min(one_stream, four_streams),
+          .int8_per_second = product_rate(pool_, kernels.int8_products, kernels.int8_operations),
+          .float_per_second = product_rate(pool_, kernels.float_products, kernels.float_operations),
+          .bf16_per_second = kernels.bf16_products == nullptr
+                                 ? 0
+                                 : product_rate(pool_, kernels.bf16_products, kernels.bf16_operations),
           .instructions = kernels.name};
 }
 

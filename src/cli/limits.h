@@ -2,15 +2,29 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "base/thread_pool.h"
 #include "compute/compute.h"
 
 namespace cli {
 
-// Measures with all threads of the pool, in about a second: int8 dot products, float32 products, BF16 ones where there
-// is AMX, and reading over as many bytes as a model has, at most 4 GiB or half of the memory that is free; from caches
-// if they fit there.
-compute::Rates measure_limits(base::ThreadPool& pool, std::uint64_t model_bytes);
+class LimitsMeter {
+ public:
+  // Takes as much memory as a model has bytes, at most 4 GiB or half of what is free, and keeps it: systems can be busy
+  // for seconds with memory that is given back, which would slow down what is measured next.
+  LimitsMeter(int threads, std::uint64_t model_bytes);
+  ~LimitsMeter();
+
+  // Measures with all threads, in about a second: int8 dot products, float32 products, BF16 ones where there is AMX,
+  // and reading all of that memory; from caches if it fits there.
+  compute::Rates measure();
+
+ private:
+  class Memory;
+
+  base::ThreadPool pool_;
+  std::unique_ptr<Memory> memory_;
+};
 
 }  // namespace cli
