@@ -283,9 +283,9 @@ int bench(const Options& options, const Globals& globals) {
     out.flush();
   }
   Bench runner(model, std::ranges::max(tests, {}, &Test::positions).positions(), precision);
+  runner.warm_up();
   std::vector<Result> results;
   for (const Test& test : tests) {
-    runner.warm_up();  // each time: measuring the limits takes memory, and weights may have had to leave it
     const double speed = runner.run(test, options.repeat, [&](std::uint32_t repetition) {
       progress.show(fmt::format("{} at depth {}, batch {}: {} of {} …", test.name(), test.depth, test.batch, repetition,
                                 options.repeat));

@@ -6,17 +6,14 @@
 //   reading    two lines each at four places, a stride apart: next to each other, or in four streams
 #include "cli/limits.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <functional>
-#include <new>
-#include <span>
 
+#include "base/memory.h"
 #include "base/resources.h"
 #include "compute/compute.h"
 #include "compute/cpu/tiles.h"
@@ -186,55 +183,24 @@ constexpr std::size_t pair = 128;  // bytes of two lines
 
 }  // namespace
 
-// In large pages, where the system gives them, so that address translation is no part of the figure. Each thread reads
-// its own share.
-class LimitsMeter::Memory {
- public:
-  Memory(std::size_t wanted, std::size_t threads)
-      : rounds_(std::max<std::size_t>(wanted / threads / (4 * pair), 1)), size_(share() * threads) {
-    void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    madvise(memory, size_, MADV_HUGEPAGE);
-    memory_ = static_cast<std::byte*>(memory);
-  }
-  ~Memory() { munmap(memory_, size_); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-
-  std::size_t size() const { return size_; }
-  std::size_t rounds() const { return rounds_; }
-  std::size_t share() const { return rounds_ * 4 * pair; }
-  std::span<std::byte> share_of(int thread) const {
-    return {memory_ + static_cast<std::size_t>(thread) * share(), share()};
-  }
-
- private:
-  std::size_t rounds_;  // of a thread, four pairs of lines each
-  std::size_t size_;
-  std::byte* memory_;
-};
-
-LimitsMeter::LimitsMeter(int threads, std::uint64_t model_bytes)
-    : pool_(threads),
-      memory_(std::make_unique<Memory>(
-          static_cast<std::size_t>(std::min({model_bytes, base::available_memory() / 2, std::uint64_t{4} << 30})),
-          static_cast<std::size_t>(threads))) {
-  pool_.run(threads, [&](int thread, int) {
-    std::ranges::fill(memory_->share_of(thread), std::byte{1});  // else all is one page of zeros
-  });
+LimitsMeter::LimitsMeter(int threads, std::uint64_t model_bytes) : pool_(threads) {
+  const std::uint64_t wanted = std::min({model_bytes, base::available_memory() / 2, std::uint64_t{4} << 30});
+  rounds_ = std::max<std::size_t>(static_cast<std::size_t>(wanted) / static_cast<std::size_t>(threads) / (4 * pair), 1);
+  share_ = rounds_ * 4 * pair;
+  memory_.reset(static_cast<std::byte*>(base::allocate_aligned(share_ * static_cast<std::size_t>(threads))));
+  // Each thread fills its own share: else all is one page of zeros, or far from the processor that reads it.
+  pool_.run(threads, [&](int thread, int) { std::fill_n(share_of(thread), share_, std::byte{1}); });
 }
 
-LimitsMeter::~LimitsMeter() = default;
+std::byte* LimitsMeter::share_of(int thread) const { return &memory_[static_cast<std::size_t>(thread) * share_]; }
 
 compute::Rates LimitsMeter::measure() {
   const Kernels& kernels = best_kernels();
-  const Memory& memory = *memory_;
-  const double one_stream = best_time(
-      pool_, 0.3, [&](int part) { kernels.read(memory.share_of(part).data(), pair, 4 * pair, memory.rounds()); });
-  const double four_streams = best_time(pool_, 0.3, [&](int part) {
-    kernels.read(memory.share_of(part).data(), memory.share() / 4, pair, memory.rounds());
-  });
-  return {.bytes_per_second = static_cast<double>(memory.size()) / std::min(one_stream, four_streams),
+  const double one_stream =
+      best_time(pool_, 0.3, [&](int part) { kernels.read(share_of(part), pair, 4 * pair, rounds_); });
+  const double four_streams =
+      best_time(pool_, 0.3, [&](int part) { kernels.read(share_of(part), share_ / 4, pair, rounds_); });
+  return {.bytes_per_second = static_cast<double>(share_) * pool_.size() / std::min(one_stream, four_streams),
           .int8_per_second = product_rate(pool_, kernels.int8_products, kernels.int8_operations),
           .float_per_second = product_rate(pool_, kernels.float_products, kernels.float_operations),
           .bf16_per_second = kernels.bf16_products == nullptr

@@ -1,7 +1,9 @@
 // What this machine's processors and memory can do at most: the rates that benchmarks are measured against.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 
 #include "base/thread_pool.h"
@@ -14,17 +16,22 @@ class LimitsMeter {
   // Takes as much memory as a model has bytes, at most 4 GiB or half of what is free, and keeps it: systems can be busy
   // for seconds with memory that is given back, which would slow down what is measured next.
   LimitsMeter(int threads, std::uint64_t model_bytes);
-  ~LimitsMeter();
 
   // Measures with all threads, in about a second: int8 dot products, float32 products, BF16 ones where there is AMX,
   // and reading all of that memory; from caches if it fits there.
   compute::Rates measure();
 
  private:
-  class Memory;
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+
+  std::byte* share_of(int thread) const;
 
   base::ThreadPool pool_;
-  std::unique_ptr<Memory> memory_;
+  std::size_t rounds_;  // of a thread, in each of which it reads four pairs of lines
+  std::size_t share_;   // bytes that a thread reads
+  std::unique_ptr<std::byte[], Free> memory_;
 };
 
 }  // namespace cli

@@ -117,9 +117,7 @@ template <typename Format, std::size_t P>
 void multiply_tile(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x) {
   ExactStep before{{x, x}, s.factors[1], s.unused[0][0], 0};
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
-    constexpr std::size_t unpacked =
-        Format::block_bytes * P * lanes;  // bytes at a time; over all b the next panels are asked for whole
-    prefetch(w.data + (r + P * lanes) * w.row_bytes + b * unpacked, unpacked);
+    ask_for_next<Format::block_bytes * P * lanes>(w, r + P * lanes, b);
     for (std::size_t p = 0; p < P; ++p) {
       with_rows<lanes, Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* bytes, std::size_t stride) {
         unpack_exact<Format>(bytes, stride, s.panels[p], s.factors[b % 2][p]);
@@ -139,9 +137,7 @@ template <typename Format>
 void multiply_tiles(ExactScratch& s, const WeightRows& w, std::size_t r, const SuperRow* x, std::size_t n) {
   const std::size_t tiles = tiles_of(n);
   for (std::size_t b = 0; b < w.cols / 256; ++b) {
-    constexpr std::size_t unpacked =
-        Format::block_bytes * 2 * lanes;  // bytes at a time; over all b the next panels are asked for whole
-    prefetch(w.data + (r + 2 * lanes) * w.row_bytes + b * unpacked, unpacked);
+    ask_for_next<Format::block_bytes * 2 * lanes>(w, r + 2 * lanes, b);
     const std::size_t panels = w.rows - r > lanes ? 2 : 1;
     for (std::size_t p = 0; p < panels; ++p) {
       with_rows<lanes, Format::block_bytes>(w, r + p * lanes, b, [&](const std::uint8_t* bytes, std::size_t stride) {

@@ -14,10 +14,13 @@ inline int load32(const void* p) {
   return value;
 }
 
-// Left to itself the processor does not follow as many rows at once as a panel has. The kernels therefore ask for the
-// next panels, which follow in memory, in the order of addresses; into the second-level cache.
-[[gnu::always_inline]] inline void prefetch(const std::uint8_t* p, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += 64) __builtin_prefetch(p + at, 0, 2);
+// Asks memory for piece `piece` of the weight rows from r on, as many bytes as are unpacked at a time, so that over all
+// pieces they are asked for whole, in the order of addresses: left to itself the processor does not follow as many rows
+// at once as a panel has.
+template <std::size_t bytes>
+[[gnu::always_inline]] inline void ask_for_next(const WeightRows& w, std::size_t r, std::size_t piece) {
+  const std::uint8_t* p = w.data + r * w.row_bytes + piece * bytes;
+  for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, 0, 2);
 }
 
 // Calls body(p, stride), p being block `block` of row r of a panel's and stride the way to the next row; where the

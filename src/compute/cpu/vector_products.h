@@ -85,11 +85,16 @@ struct ProductKernels : ProductFormats<I> {
   template <typename Format>
   static constexpr bool ends_with_offset = Format::offset != 0 && !I::has_wide_sums;
 
-  // What the dot product of a group starts with.
+  // The first products of a run of steps, the k-th of a block being its first.
   template <typename Format>
-  [[gnu::always_inline]] static Int start(const SuperRow& x, std::size_t group) {
-    static_assert(steps<Format>() == 64 / Format::groups);  // else a group would start more than once
-    return I::ints(-Format::offset * (Format::groups == 8 ? x.sums32 : x.sums16)[group]);
+  [[gnu::always_inline]] static Int start(Int w, Int values, const SuperRow& x, std::size_t k) {
+    if constexpr (starts_with_offset<Format>) {
+      static_assert(steps<Format>() == 64 / Format::groups);  // else a group would start more than once
+      const std::int16_t* group_sums = Format::groups == 8 ? x.sums32 : x.sums16;
+      return multiply_add<Format>(I::ints(-Format::offset * group_sums[k / steps<Format>()]), w, values);
+    } else {
+      return multiply<Format>(w, values);
+    }
   }
 
   // One superblock's part of the float chain: total = Σ scale · dot. Updates sum[lanes].
@@ -134,12 +139,7 @@ struct ProductKernels : ProductFormats<I> {
           for (std::size_t a = 0; a < A; ++a) {
             Int& sum = dot[k / run][a];
             const Int values = I::ints(load32(x[a].q + k * 4));
-            if constexpr (starts_with_offset<Format>) {
-              if (k % run == 0) sum = start<Format>(x[a], k / run);
-              sum = multiply_add<Format>(sum, w, values);
-            } else {
-              sum = k % run == 0 ? multiply<Format>(w, values) : multiply_add<Format>(sum, w, values);
-            }
+            sum = k % run == 0 ? start<Format>(w, values, x[a], k) : multiply_add<Format>(sum, w, values);
             if (k % run == run - 1) total[a] = I::add_scaled(total[a], sum, f.scale[k * Format::groups / 64]);
           }
         });
@@ -176,12 +176,7 @@ struct ProductKernels : ProductFormats<I> {
       for (std::size_t a = 0; a < A; ++a) {
         const Int values = I::ints(load32(x[a].q + k * 4));
 #pragma GCC unroll 8
-        for (std::size_t p = 0; p < P; ++p) {
-          if constexpr (starts_with_offset<Format>)
-            dot[p][a] = multiply_add<Format>(start<Format>(x[a], k / run), panels[p].q[k], values);
-          else
-            dot[p][a] = multiply<Format>(panels[p].q[k], values);
-        }
+        for (std::size_t p = 0; p < P; ++p) dot[p][a] = start<Format>(panels[p].q[k], values, x[a], k);
       }
 #pragma GCC unroll 1  // unrolled, GCC 12 regroups AVX2's sums and runs out of registers
       for (std::size_t j = k + 1; j < k + run; ++j) {
@@ -222,12 +217,11 @@ struct ProductKernels : ProductFormats<I> {
 
   template <typename Format, std::size_t A>
   static void product_directly(const WeightRows& w, const SuperRow* x, const Output& out) {
-    constexpr std::size_t size = lanes * Format::block_bytes;
     alignas(64) float sums[A * lanes];
     for (std::size_t r = 0; r < w.rows; r += lanes) {
       clear(sums, A);
       for (std::size_t b = 0; b < w.cols / 256; ++b) {
-        prefetch(w.data + (r + lanes) * w.row_bytes + b * size, size);
+        ask_for_next<lanes * Format::block_bytes>(w, r + lanes, b);
         with_rows<lanes, Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
           multiply_directly<Format, A>(p, stride, x + b * A, sums);
         });
@@ -294,12 +288,11 @@ struct ProductKernels : ProductFormats<I> {
 
   template <typename Format>
   static void product_small(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out) {
-    constexpr std::size_t size = lanes * Format::block_bytes;
     alignas(64) float sums[block_rows * lanes];
     for (std::size_t r = 0; r < w.rows; r += lanes) {
       clear(sums, n);
       for (std::size_t b = 0; b < w.cols / 32; ++b) {
-        prefetch(w.data + (r + lanes) * w.row_bytes + b * size, size);
+        ask_for_next<lanes * Format::block_bytes>(w, r + lanes, b);
         with_rows<lanes, Format::block_bytes>(w, r, b, [&](const std::uint8_t* p, std::size_t stride) {
           multiply_small<Format>(p, stride, x + b * n, n, sums);
         });
