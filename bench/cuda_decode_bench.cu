@@ -1,6 +1,6 @@
 // How fast a GPU reads the weights of SmolLM3-3B (Q4_K_M) when it generates: the products of all 36 layers and the
-// output head on random weights of their true shapes, as one CUDA graph; then each kind of product by itself. Everything
-// is checked first against a plain kernel that multiplies in float.
+// output head on random weights of their true shapes, as one CUDA graph; then each kind of product by itself.
+// Everything is checked first against a plain kernel that multiplies in float.
 //
 //   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -arch=sm_90a -Isrc -o cuda_decode_bench
 //     bench/cuda_decode_bench.cu src/compute/cuda/multiply_few.cu src/compute/cuda/few_plan.cpp src/base/error.cpp
@@ -41,7 +41,8 @@ __host__ __device__ std::uint32_t random_bits(std::uint64_t n) {
 // Random weights, word by word; scales between 2^-9 and 2^-8, minima 8 times as large.
 __global__ void fill_weights(std::uint32_t* words, std::size_t count, Format format, std::uint64_t seed) {
   const std::size_t tile_words = tile_bytes(format) / 4;
-  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count; i += std::size_t{gridDim.x} * blockDim.x) {
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count;
+       i += std::size_t{gridDim.x} * blockDim.x) {
     const std::uint32_t bits = random_bits(seed + i);
     const std::size_t at = i % tile_words;
     std::uint32_t word = bits;
@@ -138,8 +139,8 @@ class Model {
       const Format large = more_bits(i) ? Format::Q6 : Format::Q4;
       layer_.push_back({add(Format::Q4, hidden_size, hidden_size), add(Format::Q4, kv_size, hidden_size),
                         add(large, kv_size, hidden_size), add(Format::Q4, hidden_size, hidden_size),
-                        add(Format::Q4, intermediate_size, hidden_size), add(Format::Q4, intermediate_size, hidden_size),
-                        add(large, hidden_size, intermediate_size)});
+                        add(Format::Q4, intermediate_size, hidden_size),
+                        add(Format::Q4, intermediate_size, hidden_size), add(large, hidden_size, intermediate_size)});
     }
     head_ = add(Format::Q6, vocabulary, hidden_size);
     check(cudaMalloc(&memory_, bytes_), "memory for the weights");
@@ -201,9 +202,8 @@ class Products {
 
   void qkv(std::size_t layer) const {
     const Layer& l = model_.layer(layer);
-    const OutputProduct products[] = {{l.q, s_.q.data(), hidden_size, false},
-                                      {l.k, s_.k.data(), kv_size, false},
-                                      {l.v, s_.v.data(), kv_size, false}};
+    const OutputProduct products[] = {
+        {l.q, s_.q.data(), hidden_size, false}, {l.k, s_.k.data(), kv_size, false}, {l.v, s_.v.data(), kv_size, false}};
     multiply_few(stream_, normed(), products);
   }
   void o(std::size_t layer) const {
@@ -211,7 +211,8 @@ class Products {
     multiply_few(stream_, Input{rows_, s_.attended.data(), hidden_size}, std::span(&product, 1), 1);
   }
   void gate_up(std::size_t layer) const {
-    swiglu_few(stream_, normed(), model_.layer(layer).gate, model_.layer(layer).up, s_.hidden.data(), intermediate_size);
+    swiglu_few(stream_, normed(), model_.layer(layer).gate, model_.layer(layer).up, s_.hidden.data(),
+               intermediate_size);
   }
   void down(std::size_t layer) const {
     const OutputProduct product{model_.layer(layer).down, s_.x.data(), hidden_size, true};
@@ -295,7 +296,8 @@ std::vector<float> reference(const PackedMatrix& w, std::vector<float> x, std::s
   DeviceArray<float> input(x.size());
   input.write(x);
   DeviceArray<float> y(rows * w.rows);
-  reference_product<<<dim3(static_cast<unsigned>(w.rows), static_cast<unsigned>(rows)), 32>>>(w, input.data(), y.data());
+  reference_product<<<dim3(static_cast<unsigned>(w.rows), static_cast<unsigned>(rows)), 32>>>(w, input.data(),
+                                                                                              y.data());
   check(cudaDeviceSynchronize(), "reference");
   return y.read();
 }

@@ -23,6 +23,9 @@ std::string one_line(std::string_view what, std::string_view why, std::string_vi
 }  // namespace
 
 Error::Error(std::string_view what, std::string_view why, std::string_view remedy)
-    : std::runtime_error(one_line(what, shortened(why), remedy)), subject_(what), why_(shortened(why)), remedy_(remedy) {}
+    : std::runtime_error(one_line(what, shortened(why), remedy)),
+      subject_(what),
+      why_(shortened(why)),
+      remedy_(remedy) {}
 
 }  // namespace base

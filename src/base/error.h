@@ -11,7 +11,8 @@ namespace base {
 class Error : public std::runtime_error {
  public:
   // `what` names the thing that failed ("model.gguf"), `why` the cause, `remedy` the next step; `remedy` may be empty
-  // where there is nothing the user could do. A cause is cut at 400 bytes: it may quote a name of any length from a file.
+  // where there is nothing the user could do. A cause is cut at 400 bytes: it may quote a name of any length from a
+  // file.
   Error(std::string_view what, std::string_view why, std::string_view remedy = {});
 
   const std::string& subject() const { return subject_; }

@@ -65,11 +65,10 @@ std::string rate(double tokens_per_second) {
 }  // namespace
 
 std::unique_ptr<engine::Engine> load_engine(const Globals& globals) {
-  auto loaded = std::make_unique<engine::Engine>(
-      open_model(globals), engine::Options{.device = device_kind(globals),
-                                           .threads = globals.threads,
-                                           .context = globals.context,
-                                           .exact = globals.exact});
+  auto loaded = std::make_unique<engine::Engine>(open_model(globals), engine::Options{.device = device_kind(globals),
+                                                                                      .threads = globals.threads,
+                                                                                      .context = globals.context,
+                                                                                      .exact = globals.exact});
   announce_model(globals, loaded->file());
   say_device_note(globals, loaded->device_note());
   return loaded;

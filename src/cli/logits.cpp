@@ -1,8 +1,8 @@
 #include "cli/logits.h"
 
-#include <filesystem>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <filesystem>
 
 #include <algorithm>
 #include <bit>

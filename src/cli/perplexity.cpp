@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "cli/format.h"
 #include "cli/device_choice.h"
+#include "cli/format.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
@@ -122,10 +122,13 @@ void report(const Score& score, std::size_t chunks, std::size_t size, const std:
                                         beside, grouped(score.count()), grouped(chunks), grouped(size), mode));
     return;
   }
-  nlohmann::ordered_json out = {
-      {"perplexity", score.perplexity()}, {"standard_error", nullptr}, {"nll", score.mean()},
-      {"tokens", score.count()},          {"chunks", chunks},          {"chunk_tokens", size},
-      {"mode", mode}};
+  nlohmann::ordered_json out = {{"perplexity", score.perplexity()},
+                                {"standard_error", nullptr},
+                                {"nll", score.mean()},
+                                {"tokens", score.count()},
+                                {"chunks", chunks},
+                                {"chunk_tokens", size},
+                                {"mode", mode}};
   if (error) out["standard_error"] = *error;
   standard_output().write(out.dump() + "\n");
 }
@@ -179,7 +182,8 @@ void add_perplexity(CommandLine& line) {
   Command command = line.add("Measuring", "perplexity", "Measure how well the model foresees a text",
                              [options, &globals] { return perplexity(*options, globals); });
   command.argument("FILE", "The text", options->file).required();
-  command.flag("--json", "{\"perplexity\", \"standard_error\", \"nll\", \"tokens\", \"chunks\", \"chunk_tokens\", "
+  command.flag("--json",
+               "{\"perplexity\", \"standard_error\", \"nll\", \"tokens\", \"chunks\", \"chunk_tokens\", "
                "\"mode\"}",
                options->json);
   command.notes(

@@ -86,8 +86,8 @@ Workload prompt_workload(const smollm3::Model& model, const compute::KvShape& kv
       attention_operations(model.config(), to_double(depth + tokens));
   work.bytes = to_double(bytes_of(of_logits));
   for (std::size_t at = 0; at < tokens; at += model.max_batch()) {
-    work.bytes += to_double(bytes_of(of_all)) +
-                  position_bytes(kv) * to_double(depth + std::min(at + model.max_batch(), tokens));
+    work.bytes +=
+        to_double(bytes_of(of_all)) + position_bytes(kv) * to_double(depth + std::min(at + model.max_batch(), tokens));
   }
   return work;
 }

@@ -94,8 +94,8 @@ struct KvShape {
 // Bytes in a device's memory, for pages of keys and values.
 using PageMemory = std::unique_ptr<std::byte[], std::function<void(std::byte*)>>;
 
-// Where one row of a batch stands: in which sequence (whose pages up to position / 64 exist in the device's memory, each
-// aligned to 64 bytes) and at which absolute position.
+// Where one row of a batch stands: in which sequence (whose pages up to position / 64 exist in the device's memory,
+// each aligned to 64 bytes) and at which absolute position.
 struct KvRow {
   std::span<std::byte* const> pages;
   std::size_t position = 0;
@@ -117,8 +117,8 @@ enum class Precision { Exact, Fast };
 
 // One thread at a time may use a device. Shapes that do not fit together are refused with a base::Error. Operations are
 // carried out in the order they were asked for; a device with a queue of its own may do so later, but before read(),
-// copy_page() and write_page() return. What spans refer to is no longer needed when a call returns, but for the pages of
-// rows, which must stay as they are until start() or read().
+// copy_page() and write_page() return. What spans refer to is no longer needed when a call returns, but for the pages
+// of rows, which must stay as they are until start() or read().
 class Device {
  public:
   virtual ~Device() = default;

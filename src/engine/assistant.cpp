@@ -84,7 +84,8 @@ std::shared_ptr<Ticket> submit_turn(Engine& engine, const Turn& turn, TurnListen
   const smollm3::Prompt prompt = engine.chat_template().render(turn.input);
   std::vector<smollm3::Fragment> fragments;
   for (const auto& fragment : prompt.fragments) fragments.push_back({fragment.text, fragment.special_allowed});
-  Request request{.prompt = engine.tokenizer().encode(fragments), .sampling = turn.sampling, .max_tokens = turn.max_tokens};
+  Request request{
+      .prompt = engine.tokenizer().encode(fragments), .sampling = turn.sampling, .max_tokens = turn.max_tokens};
   auto reader = std::make_shared<TurnReader>(prompt.start, turn, std::move(listener));
   auto ticket = engine.submit(std::move(request), [reader](const Update& update) { reader->read(update); });
   reader->attach(ticket);

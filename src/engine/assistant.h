@@ -1,4 +1,5 @@
-// A turn of a conversation: messages in, thinking, answer and tool calls out. What the command line and the server share.
+// A turn of a conversation: messages in, thinking, answer and tool calls out. What the command line and the server
+// share.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 namespace engine {
 
 struct Turn {
-  smollm3::ChatInput input;       // messages, tools, thinking or not
+  smollm3::ChatInput input;  // messages, tools, thinking or not
   Sampling sampling;
   std::uint32_t max_tokens = 0;   // 0: until the context is full
   std::vector<std::string> stop;  // texts that end the answer where they come in it (not in the thinking before it)
@@ -33,7 +34,8 @@ struct Progress {
   std::uint32_t prompt_tokens;
 };
 
-// smollm3::OutputEvent: a piece of thinking or answer, or a whole tool call (if tools were offered; else it is answer text).
+// smollm3::OutputEvent: a piece of thinking or answer, or a whole tool call (if tools were offered; else it is answer
+// text).
 using TurnEvent = std::variant<Progress, smollm3::OutputEvent, Done>;
 using TurnListener = std::function<void(const TurnEvent&)>;  // called on the engine's thread; Done comes last, once
 

@@ -28,7 +28,8 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 double speed(std::uint32_t tokens, double duration) { return tokens > 0 && duration > 0 ? tokens / duration : 0; }
 
 // The positions to make room for: what was asked for, or else the model's own number, fewer if memory is short.
-std::uint64_t choose_context(std::uint32_t asked, const smollm3::Config& config, const compute::KvShape& shape, std::uint64_t budget) {
+std::uint64_t choose_context(std::uint32_t asked, const smollm3::Config& config, const compute::KvShape& shape,
+                             std::uint64_t budget) {
   if (asked != 0) return asked;
   const std::uint64_t fitting = budget / shape.page_bytes() * compute::page_positions;
   return std::max<std::uint64_t>(std::min<std::uint64_t>(config.context, fitting), compute::page_positions);
@@ -67,7 +68,9 @@ std::size_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
 }  // namespace
 
 double Usage::prompt_speed() const { return speed(prompt_tokens - cached_tokens, prompt_seconds); }
-double Usage::generate_speed() const { return generated_tokens > 1 ? speed(generated_tokens - 1, generate_seconds) : 0; }
+double Usage::generate_speed() const {
+  return generated_tokens > 1 ? speed(generated_tokens - 1, generate_seconds) : 0;
+}
 
 struct Engine::State {
   State(gguf::File f, const Options& options)
@@ -83,8 +86,10 @@ struct Engine::State {
         context(static_cast<std::uint32_t>(choose_context(options.context, model.config(), kv_shape, budget))),
         pool(device, kv_shape, context, budget) {
     if (tokenizer.vocab_size() != static_cast<std::int32_t>(model.config().vocab)) {
-      throw Error(file.name(), "its tokenizer has " + std::to_string(tokenizer.vocab_size()) + " tokens and its weights " +
-                                   std::to_string(model.config().vocab), "the file is damaged or badly converted");
+      throw Error(file.name(),
+                  "its tokenizer has " + std::to_string(tokenizer.vocab_size()) + " tokens and its weights " +
+                      std::to_string(model.config().vocab),
+                  "the file is damaged or badly converted");
     }
     worker = std::thread([this] { work(); });
   }
@@ -121,7 +126,7 @@ struct Engine::State {
   std::uint64_t budget;
   std::uint32_t context;
   smollm3::PagePool pool;
-  std::list<Computed> kept;  // most recently used first; only the worker touches it
+  std::list<Computed> kept;   // most recently used first; only the worker touches it
   std::vector<float> logits;  // of the last token computed
 
   mutable std::mutex mutex;
@@ -161,7 +166,8 @@ void Engine::State::dismiss_cancelled() {
   std::vector<std::shared_ptr<Job>> gone;
   {
     const std::lock_guard lock(mutex);
-    const auto first = std::stable_partition(waiting.begin(), waiting.end(), [](const auto& job) { return !job->cancelled; });
+    const auto first =
+        std::stable_partition(waiting.begin(), waiting.end(), [](const auto& job) { return !job->cancelled; });
     gone.assign(first, waiting.end());
     waiting.erase(first, waiting.end());
     update_places();
@@ -171,7 +177,8 @@ void Engine::State::dismiss_cancelled() {
 
 void Engine::State::answer(Job& job) {
   const auto finish = [&](Finish how, std::string error = {}) {
-    job.listener({.prompt_done = job.usage.prompt_tokens, .finish = how, .error = std::move(error), .usage = job.usage});
+    job.listener(
+        {.prompt_done = job.usage.prompt_tokens, .finish = how, .error = std::move(error), .usage = job.usage});
   };
   job.usage.queue_seconds = seconds(Clock::now() - job.queued);
   job.usage.prompt_tokens = static_cast<std::uint32_t>(job.request.prompt.size());
@@ -292,8 +299,10 @@ std::shared_ptr<Ticket> Engine::submit(Request request, Listener listener) {
     if (!state_->tokenizer.is_valid(token)) throw Error("prompt", "has a token that the model does not know");
   }
   if (request.prompt.size() >= state_->context) {
-    throw Error("conversation", "it takes " + std::to_string(request.prompt.size()) + " tokens and the context holds " +
-                                    std::to_string(state_->context), "start a new one, or raise --ctx");
+    throw Error("conversation",
+                "it takes " + std::to_string(request.prompt.size()) + " tokens and the context holds " +
+                    std::to_string(state_->context),
+                "start a new one, or raise --ctx");
   }
   auto job = std::make_shared<Job>(std::move(request), std::move(listener), state_->some_cancelled);
   {

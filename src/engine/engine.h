@@ -24,7 +24,7 @@ struct Options {
   int threads = 0;            // 0: as many as there are processors
   std::uint32_t context = 0;  // positions a conversation may have; 0: a default that fits into memory
   quant::Type kv_type = quant::Type::F16;
-  bool exact = false;         // prompts too are computed exactly, where something faster is built in
+  bool exact = false;  // prompts too are computed exactly, where something faster is built in
 };
 
 struct Request {
@@ -43,13 +43,13 @@ enum class Finish {
 
 struct Usage {
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t cached_tokens = 0;     // of the prompt, taken from an earlier request
+  std::uint32_t cached_tokens = 0;  // of the prompt, taken from an earlier request
   std::uint32_t generated_tokens = 0;
   double queue_seconds = 0;
   double prompt_seconds = 0;
-  double generate_seconds = 0;         // from the first token to the last
+  double generate_seconds = 0;  // from the first token to the last
 
-  double prompt_speed() const;    // tokens a second, 0 if nothing was computed
+  double prompt_speed() const;  // tokens a second, 0 if nothing was computed
   double generate_speed() const;
 };
 
@@ -58,7 +58,7 @@ struct Update {
   std::string text = {};          // new text, may be empty
   std::uint32_t prompt_done = 0;  // tokens of the prompt computed so far, of usage.prompt_tokens
   std::optional<Finish> finish = {};
-  std::string error = {};         // one line, if finish is Failed
+  std::string error = {};  // one line, if finish is Failed
   Usage usage = {};
 };
 
@@ -99,9 +99,9 @@ class Engine {
   const smollm3::ChatTemplate& chat_template() const;
   std::string device_name() const;
   std::string device_note() const;  // as of compute::ChosenDevice
-  std::string mode() const;        // how prompts are computed: "exact" or "fast", as of compute::mode
+  std::string mode() const;         // how prompts are computed: "exact" or "fast", as of compute::mode
   int threads() const;
-  std::uint32_t context() const;   // positions a conversation may have
+  std::uint32_t context() const;  // positions a conversation may have
 
  private:
   struct State;

@@ -26,7 +26,8 @@ void Sampling::check() const {
   require(repetition_penalty > 0 && repetition_penalty <= 10, "repetition_penalty", "a number above 0, up to 10");
   require(std::abs(presence_penalty) <= 10, "presence_penalty", "a number from -10 to 10");
   require(std::abs(frequency_penalty) <= 10, "frequency_penalty", "a number from -10 to 10");
-  for (const auto& [token, bias] : logit_bias) require(std::abs(bias) <= 1000, "logit_bias", "numbers from -1000 to 1000");
+  for (const auto& [token, bias] : logit_bias)
+    require(std::abs(bias) <= 1000, "logit_bias", "numbers from -1000 to 1000");
 }
 
 Sampler::Sampler(const Sampling& sampling) : sampling_(sampling), random_(sampling.seed) {}
@@ -38,7 +39,8 @@ void Sampler::see_prompt(std::span<const Token> tokens) {
 
 Token Sampler::next(std::span<float> logits) {
   if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
-    throw base::Error("logits", "are not finite: the model file is damaged or not a language model", "download it again");
+    throw base::Error("logits", "are not finite: the model file is damaged or not a language model",
+                      "download it again");
   }
   penalise(logits);
   const Token token = sampling_.temperature == 0
@@ -57,7 +59,8 @@ void Sampler::penalise(std::span<float> logits) const {
   }
   if (sampling_.presence_penalty != 0 || sampling_.frequency_penalty != 0) {
     for (const auto& [token, count] : generated_) {
-      logits[static_cast<std::size_t>(token)] -= sampling_.presence_penalty + sampling_.frequency_penalty * static_cast<float>(count);
+      logits[static_cast<std::size_t>(token)] -=
+          sampling_.presence_penalty + sampling_.frequency_penalty * static_cast<float>(count);
     }
   }
   for (const auto& [token, bias] : sampling_.logit_bias) {

@@ -16,13 +16,13 @@ namespace engine {
 using smollm3::Token;
 
 struct Sampling {
-  float temperature = 0.6f;         // 0: always the most likely token
-  std::uint32_t top_k = 0;          // keep the k most likely tokens; 0: all
-  float top_p = 0.95f;              // keep the smallest set of most likely tokens with this probability in all; 1: all
-  float min_p = 0;                  // keep tokens at least this fraction as likely as the most likely; 0: all
-  float repetition_penalty = 1;     // divides positive and multiplies negative logits of tokens seen (arXiv:1909.05858)
-  float presence_penalty = 0;       // subtracted from the logits of generated tokens (OpenAI)
-  float frequency_penalty = 0;      // the same, times how often each was generated
+  float temperature = 0.6f;      // 0: always the most likely token
+  std::uint32_t top_k = 0;       // keep the k most likely tokens; 0: all
+  float top_p = 0.95f;           // keep the smallest set of most likely tokens with this probability in all; 1: all
+  float min_p = 0;               // keep tokens at least this fraction as likely as the most likely; 0: all
+  float repetition_penalty = 1;  // divides positive and multiplies negative logits of tokens seen (arXiv:1909.05858)
+  float presence_penalty = 0;    // subtracted from the logits of generated tokens (OpenAI)
+  float frequency_penalty = 0;   // the same, times how often each was generated
   std::unordered_map<Token, float> logit_bias = {};  // added to logits
   std::uint64_t seed = 0;
 

@@ -25,7 +25,8 @@ std::map<Token, double> reference(const std::vector<float>& logits, const Sampli
   std::vector<std::pair<double, Token>> all;
   const double highest = *std::max_element(logits.begin(), logits.end());
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    all.emplace_back(std::exp((static_cast<double>(logits[i]) - highest) / static_cast<double>(s.temperature)), static_cast<Token>(i));
+    all.emplace_back(std::exp((static_cast<double>(logits[i]) - highest) / static_cast<double>(s.temperature)),
+                     static_cast<Token>(i));
   }
   std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.first > b.first; });
   double sum = 0;
@@ -69,7 +70,8 @@ void expect_frequencies(const Sampling& sampling) {
   }
   if (rest_expected > 0) chi_squared += (rest_counted - rest_expected) * (rest_counted - rest_expected) / rest_expected;
   EXPECT_LT(chi_squared, cells + 5 * std::sqrt(2.0 * cells) + 5);
-  for (const auto& [token, count] : counts) EXPECT_TRUE(count == 0 || expected.contains(token)) << "token " << token << " is not among those kept";
+  for (const auto& [token, count] : counts)
+    EXPECT_TRUE(count == 0 || expected.contains(token)) << "token " << token << " is not among those kept";
 }
 
 TEST(Sampler, FrequenciesFollowTheDistribution) {
@@ -117,7 +119,8 @@ TEST(Sampler, PenaltiesAndBiasMoveTheChoice) {
 }
 
 TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
     Sampler sampler({.temperature = 0});
     std::vector<float> logits = {1, bad, 2};
     EXPECT_THROW(sampler.next(logits), base::Error);

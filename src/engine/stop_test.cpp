@@ -40,7 +40,8 @@ TEST(StopFilter, CutsAnyTextInAnyPiecesWhereAStopBegins) {
     if (filter.stopped()) {
       ++stopped;
       EXPECT_EQ(text.compare(0, out.size(), out), 0);
-      EXPECT_TRUE(std::any_of(stops.begin(), stops.end(), [&](const auto& stop) { return text.compare(out.size(), stop.size(), stop) == 0; }));
+      EXPECT_TRUE(std::any_of(stops.begin(), stops.end(),
+                              [&](const auto& stop) { return text.compare(out.size(), stop.size(), stop) == 0; }));
     } else {
       EXPECT_EQ(out, text);
       EXPECT_EQ(out, expected(text, stops));

@@ -25,9 +25,8 @@ int order(const Value& a, const Value& b) {
 }
 
 bool equal_items(const Values& a, const Values& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const Value& x, const Value& y) {
-           return same(x, y) || equal(x, y);
-         });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](const Value& x, const Value& y) { return same(x, y) || equal(x, y); });
 }
 
 bool equal_dicts(const Dict& a, const Dict& b) {
@@ -56,15 +55,23 @@ const Values* tuple_items(const Value& v) {
 bool truth(const Value& v) {
   switch (v.kind()) {
     case Kind::Undefined:
-    case Kind::None: return false;
-    case Kind::Bool: return v.boolean();
-    case Kind::Integer: return v.integer() != 0;
-    case Kind::Float: return v.number() != 0;
-    case Kind::String: return !v.text().empty();
+    case Kind::None:
+      return false;
+    case Kind::Bool:
+      return v.boolean();
+    case Kind::Integer:
+      return v.integer() != 0;
+    case Kind::Float:
+      return v.number() != 0;
+    case Kind::String:
+      return !v.text().empty();
     case Kind::List:
-    case Kind::Tuple: return !v.items().empty();
-    case Kind::Dict: return v.dict().size() != 0;
-    case Kind::Object: return v.object()->truth();
+    case Kind::Tuple:
+      return !v.items().empty();
+    case Kind::Dict:
+      return v.dict().size() != 0;
+    case Kind::Object:
+      return v.object()->truth();
   }
   return false;
 }
@@ -72,17 +79,21 @@ bool truth(const Value& v) {
 bool equal(const Value& a, const Value& b) {
   Budget::spend(1);
   if (a.is_number() && b.is_number()) return order(a, b) == 0;
-  if (const Values *x = tuple_items(a), *y = tuple_items(b); x != nullptr && y != nullptr) return equal_items(*x, *y);
+  if (const Values* x = tuple_items(a), *y = tuple_items(b); x != nullptr && y != nullptr) return equal_items(*x, *y);
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::String:
       if (a.text().size() != b.text().size()) return false;
       Budget::spend_reading(a.text().size());
       return a.text().bytes() == b.text().bytes();
-    case Kind::List: return equal_items(a.items(), b.items());
-    case Kind::Dict: return equal_dicts(a.dict(), b.dict());
-    case Kind::Object: return a.object()->equals(*b.object());
-    default: return true;
+    case Kind::List:
+      return equal_items(a.items(), b.items());
+    case Kind::Dict:
+      return equal_dicts(a.dict(), b.dict());
+    case Kind::Object:
+      return a.object()->equals(*b.object());
+    default:
+      return true;
   }
 }
 
@@ -95,15 +106,21 @@ std::size_t hash(const Value& v) {
   }
   switch (v.kind()) {
     case Kind::Bool:
-    case Kind::Integer: return std::hash<double>{}(static_cast<double>(v.integer()));
-    case Kind::Float: return std::hash<double>{}(v.number());
-    case Kind::String: Budget::spend_reading(v.text().size()); return std::hash<std::string>{}(v.text().bytes());
+    case Kind::Integer:
+      return std::hash<double>{}(static_cast<double>(v.integer()));
+    case Kind::Float:
+      return std::hash<double>{}(v.number());
+    case Kind::String:
+      Budget::spend_reading(v.text().size());
+      return std::hash<std::string>{}(v.text().bytes());
     case Kind::List:
-    case Kind::Dict: break;
+    case Kind::Dict:
+      break;
     case Kind::Object:
       if (const auto h = v.object()->hash()) return *h;
       break;
-    default: return static_cast<std::size_t>(v.kind());
+    default:
+      return static_cast<std::size_t>(v.kind());
   }
   throw Failure(concat("a ", type_name(v), " cannot be the key of a dict"), "use a string");
 }
@@ -121,11 +138,12 @@ bool less(const Value& a, const Value& b) {
     return a.text().bytes() < b.text().bytes();
   }
   if (a.is(Kind::List) && b.is(Kind::List)) return less_items(a.items(), b.items());
-  if (const Values *x = tuple_items(a), *y = tuple_items(b); x != nullptr && y != nullptr) return less_items(*x, *y);
+  if (const Values* x = tuple_items(a), *y = tuple_items(b); x != nullptr && y != nullptr) return less_items(*x, *y);
   for (const Value* v : {&a, &b}) {
     if (v->is_undefined()) throw Failure(v->undefined_reason());
   }
-  throw Failure(concat("a value of type ", type_name(a), " cannot be ordered with one of type ", type_name(b)), "compare values of one type");
+  throw Failure(concat("a value of type ", type_name(a), " cannot be ordered with one of type ", type_name(b)),
+                "compare values of one type");
 }
 
 bool less_or_equal(const Value& a, const Value& b) {
@@ -136,17 +154,27 @@ bool less_or_equal(const Value& a, const Value& b) {
 bool same(const Value& a, const Value& b) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
-    case Kind::Undefined: return &a.undefined_reason() == &b.undefined_reason();
-    case Kind::None: return true;
-    case Kind::Bool: return a.boolean() == b.boolean();
+    case Kind::Undefined:
+      return &a.undefined_reason() == &b.undefined_reason();
+    case Kind::None:
+      return true;
+    case Kind::Bool:
+      return a.boolean() == b.boolean();
     // Python keeps one object for each small integer.
-    case Kind::Integer: return a.integer() == b.integer() && a.integer() >= -5 && a.integer() <= 256;
-    case Kind::Float: return false;
-    case Kind::String: return &a.text() == &b.text() || (a.text().empty() && b.text().empty());
-    case Kind::List: return &a.items() == &b.items();
-    case Kind::Tuple: return &a.items() == &b.items() || (a.items().empty() && b.items().empty());
-    case Kind::Dict: return &a.dict() == &b.dict();
-    case Kind::Object: return a.object() == b.object();
+    case Kind::Integer:
+      return a.integer() == b.integer() && a.integer() >= -5 && a.integer() <= 256;
+    case Kind::Float:
+      return false;
+    case Kind::String:
+      return &a.text() == &b.text() || (a.text().empty() && b.text().empty());
+    case Kind::List:
+      return &a.items() == &b.items();
+    case Kind::Tuple:
+      return &a.items() == &b.items() || (a.items().empty() && b.items().empty());
+    case Kind::Dict:
+      return &a.dict() == &b.dict();
+    case Kind::Object:
+      return a.object() == b.object();
   }
   return false;
 }

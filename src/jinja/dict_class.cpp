@@ -11,7 +11,8 @@ namespace {
 // dict[arguments], a type to Python. To go through it gives one element: itself with a star, to be unpacked.
 class DictType : public Object {
  public:
-  DictType(Values arguments, bool starred) : Object(depth_of(arguments)), arguments_(std::move(arguments)), starred_(starred) {}
+  DictType(Values arguments, bool starred)
+      : Object(depth_of(arguments)), arguments_(std::move(arguments)), starred_(starred) {}
 
   std::string type_name() const override { return "types.GenericAlias"; }
   std::string repr() override {
@@ -31,7 +32,8 @@ class DictType : public Object {
   std::optional<Values> iterate() override { return Values{Value(std::make_shared<DictType>(arguments_, true))}; }
   bool equals(const Object& other) const override {
     const auto* type = dynamic_cast<const DictType*>(&other);
-    return type != nullptr && starred_ == type->starred_ && equal(Value::tuple(arguments_), Value::tuple(type->arguments_));
+    return type != nullptr && starred_ == type->starred_ &&
+           equal(Value::tuple(arguments_), Value::tuple(type->arguments_));
   }
   std::optional<std::size_t> hash() const override {
     const Value all = Value::tuple(arguments_);
@@ -57,14 +59,16 @@ std::optional<Value> DictClass::attribute(std::string_view name) {
                     [method](Interpreter&, const Args& args) { return method(Value::dict({}), args); });
   }
   // The first argument is the dict.
-  return function(concat("'", name, "' of 'dict' objects"), "method", [method, name = std::string(name)](Interpreter&, const Args& args) {
-    if (args.positional.empty() || !args.positional[0].is(Value::Kind::Dict)) {
-      throw Failure(concat("dict.", name, " was given no dict"), concat("expected one as in dict.", name, "({})"));
-    }
-    Args rest = args;
-    rest.positional.erase(rest.positional.begin());
-    return method(args.positional[0], rest);
-  });
+  return function(concat("'", name, "' of 'dict' objects"), "method",
+                  [method, name = std::string(name)](Interpreter&, const Args& args) {
+                    if (args.positional.empty() || !args.positional[0].is(Value::Kind::Dict)) {
+                      throw Failure(concat("dict.", name, " was given no dict"),
+                                    concat("expected one as in dict.", name, "({})"));
+                    }
+                    Args rest = args;
+                    rest.positional.erase(rest.positional.begin());
+                    return method(args.positional[0], rest);
+                  });
 }
 
 std::optional<Value> DictClass::item(const Value& index) {

@@ -11,7 +11,8 @@ namespace jinja {
 
 Interpreter::Depth::Depth(Interpreter& interpreter) : depth_(interpreter.depth_) {
   if (depth_ >= interpreter.options_.max_depth) {
-    throw Failure("expressions, blocks and calls are nested too deep", "look for a macro that calls itself without end");
+    throw Failure("expressions, blocks and calls are nested too deep",
+                  "look for a macro that calls itself without end");
   }
   ++depth_;
 }
@@ -92,14 +93,30 @@ Value Interpreter::evaluate(const Comparison& n, Position at) {
     here_ = at;
     bool holds = false;
     switch (op) {
-      case CompareOperator::Equal: holds = equal(left, right); break;
-      case CompareOperator::NotEqual: holds = !equal(left, right); break;
-      case CompareOperator::Less: holds = less(left, right); break;
-      case CompareOperator::LessEqual: holds = less_or_equal(left, right); break;
-      case CompareOperator::Greater: holds = less(right, left); break;
-      case CompareOperator::GreaterEqual: holds = less_or_equal(right, left); break;
-      case CompareOperator::In: holds = contains(right, left); break;
-      case CompareOperator::NotIn: holds = !contains(right, left); break;
+      case CompareOperator::Equal:
+        holds = equal(left, right);
+        break;
+      case CompareOperator::NotEqual:
+        holds = !equal(left, right);
+        break;
+      case CompareOperator::Less:
+        holds = less(left, right);
+        break;
+      case CompareOperator::LessEqual:
+        holds = less_or_equal(left, right);
+        break;
+      case CompareOperator::Greater:
+        holds = less(right, left);
+        break;
+      case CompareOperator::GreaterEqual:
+        holds = less_or_equal(right, left);
+        break;
+      case CompareOperator::In:
+        holds = contains(right, left);
+        break;
+      case CompareOperator::NotIn:
+        holds = !contains(right, left);
+        break;
     }
     if (!holds) return Value(false);
     left = std::move(right);
@@ -110,8 +127,10 @@ Value Interpreter::evaluate(const Comparison& n, Position at) {
 Value Interpreter::evaluate(const Concat& n, Position at) {
   const Values parts = evaluate_all(n.parts);
   here_ = at;
-  // Where jinja2 does not know whether to escape, it joins the parts as they are, and escapes the whole when it is printed.
-  const bool safe = escaping_ == Escaping::On && std::any_of(parts.begin(), parts.end(), [](const Value& v) { return v.safe(); });
+  // Where jinja2 does not know whether to escape, it joins the parts as they are, and escapes the whole when it is
+  // printed.
+  const bool safe =
+      escaping_ == Escaping::On && std::any_of(parts.begin(), parts.end(), [](const Value& v) { return v.safe(); });
   Text out;
   for (const Value& part : parts) {
     out.append(safe ? escape_html(part) : str(part));
@@ -156,7 +175,8 @@ Args Interpreter::evaluate(const CallArguments& arguments) {
   }
   if (arguments.spread_named != nullptr) {
     const Value spread = evaluate(*arguments.spread_named);
-    if (!spread.is(Value::Kind::Dict)) throw Failure(concat("** wants a dict, not a value of type ", type_name(spread)));
+    if (!spread.is(Value::Kind::Dict))
+      throw Failure(concat("** wants a dict, not a value of type ", type_name(spread)));
     for (const auto& [key, value] : spread.dict().items()) {
       if (!key.is_string()) throw Failure("** wants a dict whose keys are strings");
       out.named.emplace_back(key.text().bytes(), value);
@@ -175,7 +195,8 @@ Value Interpreter::evaluate(const Call& n, Position at) {
 Value Interpreter::call(const Value& callee, const Args& args) {
   if (callee.is_undefined()) throw Failure(callee.undefined_reason());
   if (!callee.is(Value::Kind::Object)) {
-    throw Failure(concat("a value of type ", type_name(callee), " cannot be called"), "expected a function, a macro or a method");
+    throw Failure(concat("a value of type ", type_name(callee), " cannot be called"),
+                  "expected a function, a macro or a method");
   }
   return callee.object()->call(*this, args);
 }

@@ -27,7 +27,8 @@ void Budget::spend(std::size_t steps) {
 void Budget::spend_text(std::size_t bytes) {
   if (current == nullptr) return;
   if (bytes > current->max_text_) {
-    throw Failure(concat("a text of ", bytes, " bytes is longer than the ", current->max_text_, " a template may make"));
+    throw Failure(
+        concat("a text of ", bytes, " bytes is longer than the ", current->max_text_, " a template may make"));
   }
   spend_reading(bytes);
 }

@@ -20,7 +20,8 @@ namespace {
 
 Value absolute(Interpreter&, const Value& input, const Args& args) {
   Bound bound("abs", args, {});
-  if (!input.is_number()) throw Failure(concat("abs was given a value of type ", type_name(input)), "expected a number");
+  if (!input.is_number())
+    throw Failure(concat("abs was given a value of type ", type_name(input)), "expected a number");
   if (!input.is_integer()) return Value(std::fabs(input.number()));
   return input.integer() < 0 ? negate(input) : plus(input);
 }
@@ -85,7 +86,8 @@ Value round(Interpreter&, const Value& input, const Args& args) {
   if (method != "common" && method != "ceil" && method != "floor") {
     throw Failure("round knows no such method", "expected common, ceil or floor");
   }
-  if (!input.is_number()) throw Failure(concat("round was given a value of type ", type_name(input)), "expected a number");
+  if (!input.is_number())
+    throw Failure(concat("round was given a value of type ", type_name(input)), "expected a number");
   if (method == "common") {
     const Int precision = std::clamp<Int>(bound.integer(0, 0), -400, 400);
     if (!input.is_integer()) return Value(round_to(input.number(), static_cast<int>(precision)));
@@ -114,7 +116,8 @@ Value file_size(Interpreter&, const Value& input, const Args& args) {
   while (!(bytes < unit) && ++i < letters.size());  // so also of what is no number
   if (i == letters.size()) --i;
   const char letter = binary && i == 0 ? 'K' : letters[i];
-  return Value::input(concat(format_float(base * bytes / unit, 'f', 1), " ", std::string(1, letter), binary ? "iB" : "B"));
+  return Value::input(
+      concat(format_float(base * bytes / unit, 'f', 1), " ", std::string(1, letter), binary ? "iB" : "B"));
 }
 
 Value json(Interpreter&, const Value& input, const Args& args) {
@@ -144,9 +147,8 @@ Value json(Interpreter&, const Value& input, const Args& args) {
 
 FilterFunction find_value_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> filters = {
-      {"abs", absolute},   {"attr", attribute}, {"d", fallback},
-      {"default", fallback}, {"filesizeformat", file_size}, {"float", to_float},
-      {"int", to_integer}, {"round", round},    {"tojson", json},
+      {"abs", absolute},   {"attr", attribute}, {"d", fallback},  {"default", fallback}, {"filesizeformat", file_size},
+      {"float", to_float}, {"int", to_integer}, {"round", round}, {"tojson", json},
   };
   const auto found = filters.find(name);
   return found == filters.end() ? nullptr : found->second;

@@ -48,7 +48,8 @@ Values select(Interpreter& interpreter, const Value& input, const Args& args) {
   Values out;
   for (Value& item : iterate(input)) {
     const Value tested = look_up(item, path);
-    if ((has_test ? interpreter.test(name_at(args, test_at, "the filter"), tested, rest) : truth(tested)) == wanted) out.push_back(std::move(item));
+    if ((has_test ? interpreter.test(name_at(args, test_at, "the filter"), tested, rest) : truth(tested)) == wanted)
+      out.push_back(std::move(item));
   }
   return out;
 }

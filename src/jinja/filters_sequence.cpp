@@ -26,7 +26,8 @@ Values batch(Interpreter&, const Value& input, const Args& args) {
   }
   if (!line.empty()) {
     if (bound.has_value(1) && less(Value(line.size()), bound[0])) {
-      const auto size = static_cast<std::size_t>(std::min<Int>(bound.integer(0, 0), Int{1} << 40));  // more than the line has
+      const auto size =
+          static_cast<std::size_t>(std::min<Int>(bound.integer(0, 0), Int{1} << 40));  // more than the line has
       Budget::spend(size);
       line.resize(size, bound[1]);
     }
@@ -144,7 +145,8 @@ bool is_reversible(const Value& v) {
 
 Value last(Interpreter&, const Value& input, const Args& args) {
   Bound bound("last", args, {});
-  if (!is_reversible(input)) throw Failure(concat("a value of type ", type_name(input), " has no last item"), "turn it into a list first");
+  if (!is_reversible(input))
+    throw Failure(concat("a value of type ", type_name(input), " has no last item"), "turn it into a list first");
   const Values items = iterate(input);
   return items.empty() ? Value::undefined("there is no last item: the sequence is empty") : items.back();
 }
@@ -176,9 +178,9 @@ Value join(Interpreter& interpreter, const Value& input, const Args& args) {
   if (bound.has_value(1)) {
     for (Value& item : items) item = look_up(item, bound[1]);
   }
-  const bool markup = interpreter.autoescape() && (separator.safe() || std::any_of(items.begin(), items.end(), [](const Value& v) {
-                                                     return v.safe();
-                                                   }));
+  const bool markup =
+      interpreter.autoescape() &&
+      (separator.safe() || std::any_of(items.begin(), items.end(), [](const Value& v) { return v.safe(); }));
   std::vector<Text> parts;
   for (const Value& item : items) {
     parts.push_back(markup ? escape_html(item) : str(item));
@@ -202,7 +204,9 @@ Value extreme(Interpreter&, const Value& input, const Args& args) {
   Bound bound(largest ? "max" : "min", args, {"case_sensitive", "attribute"});
   const Values items = iterate(input);
   if (items.empty()) return Value::undefined("there is no smallest or largest item: the sequence is empty");
-  const auto key = [&](const Value& v) { return sort_key(look_up(v, bound.get(1, Value::none())), bound.truth(0, false)); };
+  const auto key = [&](const Value& v) {
+    return sort_key(look_up(v, bound.get(1, Value::none())), bound.truth(0, false));
+  };
   std::size_t best = 0;
   Value best_key = key(items[0]);
   for (std::size_t i = 1; i < items.size(); ++i) {
@@ -244,10 +248,22 @@ Values unique(Interpreter&, const Value& input, const Args& args) {
 
 FilterFunction find_sequence_filter(std::string_view name) {
   static const std::map<std::string_view, FilterFunction> filters = {
-      {"batch", generator<batch, bind_batch>},        {"count", length_of},  {"dictsort", dict_sort}, {"first", first},
-      {"groupby", group_by},   {"items", generator<items_of, bind_items>},   {"join", join},          {"last", last},
-      {"length", length_of},   {"list", list},        {"max", extreme<true>},  {"min", extreme<false>},
-      {"reverse", reverse},    {"slice", generator<slice, bind_slice>},      {"sort", sort},          {"sum", sum},
+      {"batch", generator<batch, bind_batch>},
+      {"count", length_of},
+      {"dictsort", dict_sort},
+      {"first", first},
+      {"groupby", group_by},
+      {"items", generator<items_of, bind_items>},
+      {"join", join},
+      {"last", last},
+      {"length", length_of},
+      {"list", list},
+      {"max", extreme<true>},
+      {"min", extreme<false>},
+      {"reverse", reverse},
+      {"slice", generator<slice, bind_slice>},
+      {"sort", sort},
+      {"sum", sum},
       {"unique", generator<unique, bind_unique>},
   };
   const auto found = filters.find(name);

@@ -140,13 +140,15 @@ Value truncate_text(Interpreter&, const Value& input, const Args& args) {
   const Value limit = bound.get(0, Value(255));
   const Value leeway = bound.has_value(3) ? bound[3] : Value(5);
   const Int have = static_cast<Int>(length(input)), end_length = static_cast<Int>(length(end));
-  if (less(limit, Value(end_length))) throw Failure("truncate's length is less than that of its end", "use a longer length or a shorter end");
+  if (less(limit, Value(end_length)))
+    throw Failure("truncate's length is less than that of its end", "use a longer length or a shorter end");
   if (less(leeway, Value(0))) throw Failure("truncate's leeway is negative", "expected 0 or more");
   if (less_or_equal(Value(have), apply(BinaryOperator::Add, limit, leeway))) return input;
   Value kept = slice_of(input, Value::none(), Value(bound.integer(0, 255) - end_length), Value::none());
   if (!bound.truth(1, false)) {
     const Text& s = require_text(kept, "truncate");
-    if (const std::size_t space = s.bytes().rfind(' '); space != std::string::npos) kept = Value(s.substr(0, space), kept.safe());
+    if (const std::size_t space = s.bytes().rfind(' '); space != std::string::npos)
+      kept = Value(s.substr(0, space), kept.safe());
   }
   return apply(BinaryOperator::Add, kept, end);
 }
@@ -159,7 +161,8 @@ Value word_count(Interpreter&, const Value& input, const Args& args) {
   bool inside = false;
   for (std::size_t at = 0; at < s.size();) {
     const auto [c, size] = unicode::decode(s.bytes(), at);
-    const bool word = c == '_' || unicode::is_alpha(c) || unicode::is_numeric(c) || unicode::is_decimal(c) || unicode::is_digit(c);
+    const bool word =
+        c == '_' || unicode::is_alpha(c) || unicode::is_numeric(c) || unicode::is_decimal(c) || unicode::is_digit(c);
     words += word && !inside ? 1 : 0;
     inside = word;
     at += size;

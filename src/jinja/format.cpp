@@ -51,7 +51,8 @@ class PercentArguments {
 
   const Value& next() {
     const bool is_tuple = values_.is(Value::Kind::Tuple);
-    if (used_ >= (is_tuple ? values_.items().size() : 1)) throw Failure("a format has more places than arguments", "give it more");
+    if (used_ >= (is_tuple ? values_.items().size() : 1))
+      throw Failure("a format has more places than arguments", "give it more");
     return is_tuple ? values_.items()[used_++] : (++used_, values_);
   }
 
@@ -110,10 +111,12 @@ Text percent_number(const Value& v, NumberSpec spec, bool zero, char conversion)
   return padded(Text::from_input(sign + digits), spec.width, " ", spec.align == '<' ? '<' : '>');
 }
 
-// What % of markup sees of an argument, which Python wraps: it can become any number by int() or float(), and nothing else.
+// What % of markup sees of an argument, which Python wraps: it can become any number by int() or float(), and nothing
+// else.
 Value of_markup(const Value& v, char conversion) {
   const auto is = [conversion](std::string_view letters) { return letters.find(conversion) != std::string_view::npos; };
-  if (is("oxXc")) throw Failure(concat("the format %", std::string_view(&conversion, 1), " does not work in markup"), "use %s");
+  if (is("oxXc"))
+    throw Failure(concat("the format %", std::string_view(&conversion, 1), " does not work in markup"), "use %s");
   if (!v.is_string() || is("sra")) return v;
   if (is("diu")) {
     if (const auto i = parse_integer(v.text().bytes(), 10)) return Value(*i);

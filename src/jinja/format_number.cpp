@@ -13,7 +13,8 @@ namespace jinja {
 namespace {
 
 std::string upper(std::string s) {
-  std::transform(s.begin(), s.end(), s.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+  std::transform(s.begin(), s.end(), s.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
   return s;
 }
 
@@ -109,10 +110,16 @@ std::string magnitude(double x, const NumberSpec& spec) {
   int significant = 0;  // digits that the alternate form keeps
   switch (spec.type) {
     case 'e':
-    case 'E': out = format_float(x, 'e', spec.precision < 0 ? 6 : spec.precision); break;
+    case 'E':
+      out = format_float(x, 'e', spec.precision < 0 ? 6 : spec.precision);
+      break;
     case 'f':
-    case 'F': out = format_float(x, 'f', spec.precision < 0 ? 6 : spec.precision); break;
-    case '%': out = format_float(x * 100, 'f', spec.precision < 0 ? 6 : spec.precision); break;
+    case 'F':
+      out = format_float(x, 'f', spec.precision < 0 ? 6 : spec.precision);
+      break;
+    case '%':
+      out = format_float(x * 100, 'f', spec.precision < 0 ? 6 : spec.precision);
+      break;
     case 'g':
     case 'G':
     case 'n':

@@ -1,7 +1,7 @@
 #include <map>
 
-#include "jinja/failure.h"
 #include "jinja/dict_class.h"
+#include "jinja/failure.h"
 #include "jinja/interpreter.h"
 #include "jinja/python.h"
 #include "jinja/strftime.h"
@@ -62,9 +62,11 @@ class Cycler : public Object {
     const auto self = std::static_pointer_cast<Cycler>(shared_from_this());
     const auto method = [&](auto step) {
       return Value(std::make_shared<Function>(
-          std::string(name), [self, step](Interpreter&, const Args&) { return step(*self); }, "bound method", depth() + 1));
+          std::string(name), [self, step](Interpreter&, const Args&) { return step(*self); }, "bound method",
+          depth() + 1));
     };
-    if (name == "next") return method([](Cycler& c) { return c.items_[std::exchange(c.at_, (c.at_ + 1) % c.items_.size())]; });
+    if (name == "next")
+      return method([](Cycler& c) { return c.items_[std::exchange(c.at_, (c.at_ + 1) % c.items_.size())]; });
     if (name == "reset") return method([](Cycler& c) { return c.at_ = 0, Value::none(); });
     return std::nullopt;
   }
@@ -127,7 +129,8 @@ const Value* global(std::string_view name) {
                                                        {"raise_exception", raise_exception},
                                                        {"strftime_now", strftime_now}}) {
       const bool is_class = e.class_name != nullptr;
-      out.emplace(e.name, Value(std::make_shared<Function>(is_class ? e.class_name : e.name, e.function, is_class ? "class" : "function")));
+      out.emplace(e.name, Value(std::make_shared<Function>(is_class ? e.class_name : e.name, e.function,
+                                                           is_class ? "class" : "function")));
     }
     return out;
   }();

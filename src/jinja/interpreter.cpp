@@ -160,7 +160,8 @@ Interpreter::Flow Interpreter::execute(const Autoescape& n) {
   const Inner inner(*this);
   const bool before = std::exchange(autoescape_, truth(evaluate(*n.enabled)));
   const Escaping around = escaping_;
-  if (escaping_ != Escaping::Asks) escaping_ = !n.is_constant ? Escaping::Asks : autoescape_ ? Escaping::On : Escaping::Off;
+  if (escaping_ != Escaping::Asks)
+    escaping_ = !n.is_constant ? Escaping::Asks : autoescape_ ? Escaping::On : Escaping::Off;
   const Flow flow = execute(n.body);
   escaping_ = around;
   if (flow == Flow::Normal) autoescape_ = before;  // break and continue skip this in jinja2, too
@@ -172,8 +173,8 @@ Interpreter::Flow Interpreter::execute(const Scoped& n) {
   return execute(n.body);
 }
 
-// jinja2 compiles a block like a template: it sees the template's variables, unless it is scoped not those of the blocks
-// around it, and prints as the template does.
+// jinja2 compiles a block like a template: it sees the template's variables, unless it is scoped not those of the
+// blocks around it, and prints as the template does.
 Interpreter::Flow Interpreter::execute(const NamedBlock& n) {
   const Inner inner(*this, n.scoped ? scope_ : top_);
   const Escaping around = std::exchange(escaping_, options_.autoescape ? Escaping::On : Escaping::Off);
@@ -265,8 +266,8 @@ Value Interpreter::call_loop(const For& n, const std::shared_ptr<Scope>& scope, 
   return Value(std::move(out), escapes());
 }
 
-Value Interpreter::call_macro(const MacroDefinition& macro, const Program& program,
-                              const std::shared_ptr<Scope>& scope, Escaping escaping, const Args& args) {
+Value Interpreter::call_macro(const MacroDefinition& macro, const Program& program, const std::shared_ptr<Scope>& scope,
+                              Escaping escaping, const Args& args) {
   const Depth depth(*this);
   const Position called_at = here_;
   const Program* const caller = std::exchange(program_, &program);
@@ -305,9 +306,8 @@ void Interpreter::bind_parameters(const MacroDefinition& macro, const Args& args
       value = take(parameter.name);
     }
     if (!value && parameter.fallback != nullptr) value = evaluate(*parameter.fallback);
-    scope_->set(parameter.name,
-                value ? *std::move(value)
-                      : Value::undefined(concat("parameter ", parameter.name, " was not provided")));
+    scope_->set(parameter.name, value ? *std::move(value)
+                                      : Value::undefined(concat("parameter ", parameter.name, " was not provided")));
   }
   if (macro.reads_caller && !takes_caller) {
     scope_->set("caller", take("caller").value_or(Value::undefined("the macro was called without a call block")));
@@ -344,7 +344,8 @@ void Interpreter::store(const Target& target, Value value) {
   if (target.is_tuple) {
     Values items = iterate(value);
     if (items.size() != target.parts.size()) {
-      throw Failure(concat(items.size(), " values cannot be taken apart into ", target.parts.size(), " names"), "write as many names as there are values");
+      throw Failure(concat(items.size(), " values cannot be taken apart into ", target.parts.size(), " names"),
+                    "write as many names as there are values");
     }
     for (std::size_t i = 0; i < items.size(); ++i) store(target.parts[i], std::move(items[i]));
   } else if (target.attribute.empty()) {

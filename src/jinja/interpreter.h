@@ -30,7 +30,9 @@ enum class Escaping { Off, On, Asks };
 class Interpreter {
  public:
   explicit Interpreter(const Options& options)
-      : options_(options), autoescape_(options.autoescape), escaping_(options.autoescape ? Escaping::On : Escaping::Off) {}
+      : options_(options),
+        autoescape_(options.autoescape),
+        escaping_(options.autoescape ? Escaping::On : Escaping::Off) {}
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;

@@ -25,14 +25,26 @@ class Writer {
     Budget::spend(1);
     const std::size_t before = out_.size();
     switch (v.kind()) {
-      case Kind::None: out_.append("null"); break;
-      case Kind::Bool: out_.append(v.boolean() ? "true" : "false"); break;
-      case Kind::Integer: out_.append(repr(v.integer())); break;
-      case Kind::Float: out_.append(number(v.number())); break;
-      case Kind::String: string(v.text().bytes()); break;
+      case Kind::None:
+        out_.append("null");
+        break;
+      case Kind::Bool:
+        out_.append(v.boolean() ? "true" : "false");
+        break;
+      case Kind::Integer:
+        out_.append(repr(v.integer()));
+        break;
+      case Kind::Float:
+        out_.append(number(v.number()));
+        break;
+      case Kind::String:
+        string(v.text().bytes());
+        break;
       case Kind::List:
-      case Kind::Tuple: return array(v.items());
-      case Kind::Dict: return object(v.dict());
+      case Kind::Tuple:
+        return array(v.items());
+      case Kind::Dict:
+        return object(v.dict());
       default: {
         const auto* group = v.is(Kind::Object) ? dynamic_cast<const Group*>(v.object().get()) : nullptr;
         if (group != nullptr) return array(*v.object()->sequence());
@@ -59,13 +71,27 @@ class Writer {
     for (std::size_t at = 0; at < s.size();) {
       const auto [code, size] = unicode::decode(s, at);
       switch (code) {
-        case '"': out_.append("\\\""); break;
-        case '\\': out_.append("\\\\"); break;
-        case '\n': out_.append("\\n"); break;
-        case '\r': out_.append("\\r"); break;
-        case '\t': out_.append("\\t"); break;
-        case '\b': out_.append("\\b"); break;
-        case '\f': out_.append("\\f"); break;
+        case '"':
+          out_.append("\\\"");
+          break;
+        case '\\':
+          out_.append("\\\\");
+          break;
+        case '\n':
+          out_.append("\\n");
+          break;
+        case '\r':
+          out_.append("\\r");
+          break;
+        case '\t':
+          out_.append("\\t");
+          break;
+        case '\b':
+          out_.append("\\b");
+          break;
+        case '\f':
+          out_.append("\\f");
+          break;
         default:
           if (code < 0x20 || (style_.ascii && code >= 0x7F && code < 0x10000)) {
             escape(code);
@@ -129,12 +155,18 @@ class Writer {
 
   void key(const Value& k) {
     switch (k.kind()) {
-      case Kind::String: return string(k.text().bytes());
-      case Kind::None: return string("null");
-      case Kind::Bool: return string(k.boolean() ? "true" : "false");
-      case Kind::Integer: return string(repr(k.integer()));
-      case Kind::Float: return string(number(k.number()));
-      default: throw Failure(concat("a value of type ", type_name(k), " cannot be a key in JSON"));
+      case Kind::String:
+        return string(k.text().bytes());
+      case Kind::None:
+        return string("null");
+      case Kind::Bool:
+        return string(k.boolean() ? "true" : "false");
+      case Kind::Integer:
+        return string(repr(k.integer()));
+      case Kind::Float:
+        return string(number(k.number()));
+      default:
+        throw Failure(concat("a value of type ", type_name(k), " cannot be a key in JSON"));
     }
   }
 

@@ -63,9 +63,13 @@ class Lexer {
     fail_at(name_, position(std::min(at, source_.size())), why, remedy);
   }
 
-  void put(TokenKind kind, std::string text, std::size_t at) { tokens_.push_back({kind, std::move(text), position(at)}); }
+  void put(TokenKind kind, std::string text, std::size_t at) {
+    tokens_.push_back({kind, std::move(text), position(at)});
+  }
 
-  bool looking_at(std::size_t at, std::string_view s) const { return std::string_view(source_).substr(at).starts_with(s); }
+  bool looking_at(std::size_t at, std::string_view s) const {
+    return std::string_view(source_).substr(at).starts_with(s);
+  }
 
   std::size_t skip_space(std::size_t at) const {
     while (at < source_.size()) {
@@ -324,7 +328,8 @@ class Lexer {
     } else if (c == 'x' || c == 'u' || c == 'U') {
       const std::size_t count = c == 'x' ? 2 : c == 'u' ? 4 : 8;
       const unicode::CodePoint code = hex(at_, count);
-      if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) fail(begin, "an escape in a string names no character");
+      if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
+        fail(begin, "an escape in a string names no character");
       unicode::append(out, code);
       at_ += count;
     } else if (c == 'N') {
@@ -351,14 +356,16 @@ class Lexer {
     }
     if (std::string_view("+-/*%~[](){}><=.:|,;").find(c) == std::string_view::npos) {
       const std::string_view shown = std::string_view(source_).substr(at_, unicode::decode(source_, at_).size);
-      fail(at_, concat("the character ", repr(shown), " has no meaning in a tag"), "expected a name, a number, a string or an operator");
+      fail(at_, concat("the character ", repr(shown), " has no meaning in a tag"),
+           "expected a name, a number, a string or an operator");
     }
     if (c == '(' || c == '[' || c == '{') {
       brackets.push_back(c == '(' ? ')' : c == '[' ? ']' : '}');
     } else if (c == ')' || c == ']' || c == '}') {
       if (brackets.empty()) fail(at_, concat("unexpected ", std::string_view(&c, 1)), "remove it or open it first");
       if (brackets.back() != c) {
-        fail(at_, concat("unexpected ", std::string_view(&c, 1)), concat("expected ", std::string_view(&brackets.back(), 1)));
+        fail(at_, concat("unexpected ", std::string_view(&c, 1)),
+             concat("expected ", std::string_view(&brackets.back(), 1)));
       }
       brackets.pop_back();
     }
@@ -384,14 +391,22 @@ void fail_at(const std::string& name, Position position, std::string_view why, s
 
 std::string describe(const Token& token) {
   switch (token.kind) {
-    case TokenKind::Data: return "text";
-    case TokenKind::PrintBegin: return "{{";
-    case TokenKind::PrintEnd: return "}}";
-    case TokenKind::TagBegin: return "{%";
-    case TokenKind::TagEnd: return "%}";
-    case TokenKind::String: return concat("the string ", repr(std::string_view(token.text)));
-    case TokenKind::End: return "the end of the template";
-    default: return concat("'", token.text, "'");
+    case TokenKind::Data:
+      return "text";
+    case TokenKind::PrintBegin:
+      return "{{";
+    case TokenKind::PrintEnd:
+      return "}}";
+    case TokenKind::TagBegin:
+      return "{%";
+    case TokenKind::TagEnd:
+      return "%}";
+    case TokenKind::String:
+      return concat("the string ", repr(std::string_view(token.text)));
+    case TokenKind::End:
+      return "the end of the template";
+    default:
+      return concat("'", token.text, "'");
   }
 }
 

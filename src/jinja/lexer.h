@@ -23,7 +23,8 @@ struct Token {
 // The last token is an End. Fails with a base::Error that names the template and the position.
 std::vector<Token> tokenize(std::string_view source, const std::string& name);
 
-[[noreturn]] void fail_at(const std::string& name, Position position, std::string_view why, std::string_view remedy = {});
+[[noreturn]] void fail_at(const std::string& name, Position position, std::string_view why,
+                          std::string_view remedy = {});
 // How a message names a token.
 std::string describe(const Token& token);
 

@@ -63,9 +63,7 @@ std::size_t Loop::count() {
   return taken_ + (looked_ahead_ && after_ ? 1 : 0) + items_.size() - at_;
 }
 
-std::string Loop::repr() {
-  return concat("<LoopContext ", taken_, "/", count(), ">");
-}
+std::string Loop::repr() { return concat("<LoopContext ", taken_, "/", count(), ">"); }
 
 Value Loop::cycle(const Args& args) const {
   if (args.positional.empty() || !args.named.empty()) throw Failure("loop.cycle wants values to cycle through");

@@ -51,14 +51,14 @@ class Loop : public Object {
 
   Values items_;
   std::function<bool(const Value&)> wanted_;
-  std::size_t level_;                  // 0 for the outermost of recursive loops
+  std::size_t level_;  // 0 for the outermost of recursive loops
   const For* recursive_ = nullptr;
   std::shared_ptr<Scope> scope_;
-  std::size_t at_ = 0;                 // of items_: the first not looked at
-  std::size_t taken_ = 0;              // elements given out, the current one included
+  std::size_t at_ = 0;     // of items_: the first not looked at
+  std::size_t taken_ = 0;  // elements given out, the current one included
   std::optional<Value> before_, current_, after_;
-  bool asking_ = false;                // the condition is being evaluated
-  bool looked_ahead_ = false;          // after_ is what follows, or nothing does
+  bool asking_ = false;        // the condition is being evaluated
+  bool looked_ahead_ = false;  // after_ is what follows, or nothing does
   std::optional<Value> last_changed_;
 };
 

@@ -108,8 +108,10 @@ std::optional<Value> python_item(const Value& object, const Value& index) {
   const auto found = [](const Value* v) { return v == nullptr ? std::nullopt : std::optional<Value>(*v); };
   switch (object.kind()) {
     case Kind::List:
-    case Kind::Tuple: return found(indexed(object.items(), index));
-    case Kind::Dict: return is_hashable(index) ? found(object.dict().find(index)) : std::nullopt;
+    case Kind::Tuple:
+      return found(indexed(object.items(), index));
+    case Kind::Dict:
+      return is_hashable(index) ? found(object.dict().find(index)) : std::nullopt;
     case Kind::String: {
       if (!index.is_integer()) return std::nullopt;
       const Value end = index.integer() == -1 ? Value::none() : Value(add_checked(index.integer(), 1));
@@ -120,8 +122,10 @@ std::optional<Value> python_item(const Value& object, const Value& index) {
       const Values* items = object.object()->sequence();
       return items == nullptr ? object.object()->item(index) : found(indexed(*items, index));
     }
-    case Kind::Undefined: throw Failure(object.undefined_reason());
-    default: return std::nullopt;
+    case Kind::Undefined:
+      throw Failure(object.undefined_reason());
+    default:
+      return std::nullopt;
   }
 }
 
@@ -138,8 +142,8 @@ Method container_method(Kind kind, std::string_view name) {
     std::string_view name;
     Method method;
   };
-  static constexpr Entry of_dict[] = {{"copy", copy},         {"fromkeys", dict_fromkeys}, {"get", dict_get},
-                                      {"items", dict_items},  {"keys", dict_keys},         {"values", dict_values}};
+  static constexpr Entry of_dict[] = {{"copy", copy},        {"fromkeys", dict_fromkeys}, {"get", dict_get},
+                                      {"items", dict_items}, {"keys", dict_keys},         {"values", dict_values}};
   static constexpr Entry of_list[] = {{"copy", copy}, {"count", sequence_count}, {"index", sequence_index}};
   static constexpr Entry of_tuple[] = {{"count", sequence_count}, {"index", sequence_index}};
   const auto look = [name](const auto& entries) -> Method {
@@ -149,10 +153,14 @@ Method container_method(Kind kind, std::string_view name) {
     return nullptr;
   };
   switch (kind) {
-    case Kind::Dict: return look(of_dict);
-    case Kind::List: return look(of_list);
-    case Kind::Tuple: return look(of_tuple);
-    default: return nullptr;
+    case Kind::Dict:
+      return look(of_dict);
+    case Kind::List:
+      return look(of_list);
+    case Kind::Tuple:
+      return look(of_tuple);
+    default:
+      return nullptr;
   }
 }
 

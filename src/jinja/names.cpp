@@ -9,9 +9,9 @@ namespace {
 // The names that one block (a frame, to jinja2) refers to.
 struct Frame {
   const Frame* outer = nullptr;
-  std::map<std::string, bool> unset;       // of each name, whether it has no value at the block's start
+  std::map<std::string, bool> unset;  // of each name, whether it has no value at the block's start
   std::set<std::string> stored;
-  mutable std::set<std::string> asked;     // of those unset, by frames within or before it is stored
+  mutable std::set<std::string> asked;  // of those unset, by frames within or before it is stored
 
   // The frame that refers to the name: this one or one around it.
   const Frame* owner(const std::string& name) const {
@@ -75,7 +75,9 @@ struct Read {
   Frame& frame;
 
   template <class... Parts>
-  void all(const Parts&... parts) const { (read(frame, parts), ...); }
+  void all(const Parts&... parts) const {
+    (read(frame, parts), ...);
+  }
 
   void operator()(const Literal&) const {}
   void operator()(const Name& n) const { frame.load(n.name); }
@@ -108,7 +110,8 @@ void read(Frame& frame, const ExpressionPtr& e) {
   if (e != nullptr) std::visit(Read{frame}, e->node);
 }
 
-// --- what a frame's own statements store and read, and not those of the frames within it -------------------------------
+// --- what a frame's own statements store and read, and not those of the frames within it
+// -------------------------------
 
 void look_at(Frame& frame, const Block& block);
 
@@ -180,7 +183,8 @@ void look_at(Frame& frame, const Block& block) {
   for (const Statement& statement : block) std::visit(LookAt{frame}, statement.node);
 }
 
-// --- the frames within -------------------------------------------------------------------------------------------------
+// --- the frames within
+// -------------------------------------------------------------------------------------------------
 
 void go_within(const Frame& frame, Block& block);
 

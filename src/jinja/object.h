@@ -40,7 +40,7 @@ class Bound {
   // Fail if the argument is of another type.
   Int integer(std::size_t i, Int fallback) const;
   Int machine_integer(std::size_t i, Int fallback, int bits = 64) const;  // fails, too, if it takes more bits
-  Text text(std::size_t i, std::string_view fallback) const;  // the fallback counts as the template's own
+  Text text(std::size_t i, std::string_view fallback) const;              // the fallback counts as the template's own
 
  private:
   std::string function_;
@@ -108,11 +108,11 @@ class Function : public Object {
 // What Python's generators and iterators are to a template: values that can be gone through once.
 class Iterator : public Object {
  public:
-  Iterator(Values items, std::string_view type)
-      : Object(depth_of(items)), items_(std::move(items)), type_(type) {}
+  Iterator(Values items, std::string_view type) : Object(depth_of(items)), items_(std::move(items)), type_(type) {}
   // `make` is asked for the items when the first is wanted: whoever wants none is spared its failures. `depth` is that
   // of the values bound into it.
-  Iterator(std::function<Values()> make, std::size_t depth) : Object(depth), make_(std::move(make)), type_("generator") {}
+  Iterator(std::function<Values()> make, std::size_t depth)
+      : Object(depth), make_(std::move(make)), type_("generator") {}
 
   std::string type_name() const override { return type_; }
   std::string repr() override;

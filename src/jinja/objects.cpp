@@ -47,7 +47,9 @@ Int Bound::integer(std::size_t i, Int fallback) const {
 
 Int Bound::machine_integer(std::size_t i, Int fallback, int bits) const {
   const Int value = integer(i, fallback), limit = Int{1} << (bits - 1);
-  if (value >= limit || value < -limit) throw Failure(concat(function_, "'s ", parameters_[i], " does not fit into ", bits, " bits"), "use a smaller number");
+  if (value >= limit || value < -limit)
+    throw Failure(concat(function_, "'s ", parameters_[i], " does not fit into ", bits, " bits"),
+                  "use a smaller number");
   return value;
 }
 
@@ -56,7 +58,8 @@ Text Bound::text(std::size_t i, std::string_view fallback) const {
   const Value& v = *values_[i];
   if (v.is_string()) return v.text();
   if (v.is_undefined()) throw Failure(v.undefined_reason());
-  throw Failure(concat(function_, "'s ", parameters_[i], " is of type ", type_name(v), ", where a string was expected"));
+  throw Failure(
+      concat(function_, "'s ", parameters_[i], " is of type ", type_name(v), ", where a string was expected"));
 }
 
 Object::Object(std::size_t depth) : depth_(depth) {
@@ -70,7 +73,8 @@ std::size_t depth_of(const Values& items) {
 }
 
 Value Object::call(Interpreter&, const Args&) {
-  throw Failure(concat("a value of type ", type_name(), " cannot be called"), "expected a function, a macro or a method");
+  throw Failure(concat("a value of type ", type_name(), " cannot be called"),
+                "expected a function, a macro or a method");
 }
 
 std::string Function::repr() { return concat("<", type_, " ", name_, ">"); }
@@ -107,7 +111,8 @@ bool DictView::equals(const Object& other) const {
 Range::Range(Int start, Int stop, Int step) : start_(start), stop_(stop), step_(step) {
   if (step == 0) throw Failure("range was given a step of zero", "expected a positive or a negative one");
   for (const Int bound : {start, stop, step}) {
-    if (bound > max_bound || bound < -max_bound) throw Failure("range was given a number beyond 64 bits", "use smaller numbers");
+    if (bound > max_bound || bound < -max_bound)
+      throw Failure("range was given a number beyond 64 bits", "use smaller numbers");
   }
   const Int count = step > 0 ? (stop > start ? (stop - start - 1) / step + 1 : 0)
                              : (start > stop ? (start - stop - 1) / -step + 1 : 0);
@@ -137,9 +142,11 @@ std::optional<Value> Range::attribute(std::string_view name) {
   const auto self = std::static_pointer_cast<Range>(shared_from_this());
   const auto body = [self, counts = name == "count"](Interpreter&, const Args& args) {
     Bound bound(counts ? "count" : "index", args, {"value", "/"}, 1);
-    const auto found = std::find_if(self->items_.begin(), self->items_.end(), [&](const Value& v) { return equal(v, bound[0]); });
+    const auto found =
+        std::find_if(self->items_.begin(), self->items_.end(), [&](const Value& v) { return equal(v, bound[0]); });
     if (counts) return Value(found == self->items_.end() ? 0 : 1);
-    if (found == self->items_.end()) throw Failure(concat(jinja::repr(bound[0]), " is not in the range"), "ask by in first");
+    if (found == self->items_.end())
+      throw Failure(concat(jinja::repr(bound[0]), " is not in the range"), "ask by in first");
     return Value(static_cast<Int>(found - self->items_.begin()));
   };
   return Value(std::make_shared<Function>(concat(name, " of range object"), body, "built-in method"));
@@ -147,7 +154,8 @@ std::optional<Value> Range::attribute(std::string_view name) {
 
 Value Range::slice(const Value& start, const Value& stop, const Value& step) const {
   const Slice s = resolve_slice(items_.size(), start, stop, step);
-  return Value(std::make_shared<Range>(start_ + s.start * step_, start_ + s.stop * step_, multiply_checked(step_, s.step)));
+  return Value(
+      std::make_shared<Range>(start_ + s.start * step_, start_ + s.stop * step_, multiply_checked(step_, s.step)));
 }
 
 std::string Group::repr() { return jinja::repr(Value::tuple(items_)); }
@@ -158,9 +166,7 @@ std::optional<Value> Group::attribute(std::string_view name) {
   return std::nullopt;
 }
 
-std::string Namespace::repr() {
-  return concat("<Namespace ", jinja::repr(Value::dict(members_)), ">");
-}
+std::string Namespace::repr() { return concat("<Namespace ", jinja::repr(Value::dict(members_)), ">"); }
 
 std::optional<Value> Namespace::attribute(std::string_view name) {
   const Value* value = members_.find(name);

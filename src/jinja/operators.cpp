@@ -20,10 +20,13 @@ using Kind = Value::Kind;
   for (const Value* v : {&a, &b}) {
     if (v->is_undefined()) throw Failure(v->undefined_reason());
   }
-  throw Failure(concat("values of the types ", type_name(a), " and ", type_name(b), " cannot be combined by ", op), "convert one of them first");
+  throw Failure(concat("values of the types ", type_name(a), " and ", type_name(b), " cannot be combined by ", op),
+                "convert one of them first");
 }
 
-[[noreturn]] void overflow() { throw Failure("an integer does not fit into 128 bits", "use smaller numbers or floats"); }
+[[noreturn]] void overflow() {
+  throw Failure("an integer does not fit into 128 bits", "use smaller numbers or floats");
+}
 
 [[noreturn]] void division_by_zero() { throw Failure("division by zero", "check the divisor first"); }
 
@@ -80,8 +83,10 @@ Value power(const Value& a, const Value& b) {
   const double x = a.number(), y = b.number();
   if (x == 0 && y < 0 && std::isfinite(y)) division_by_zero();
   const double result = std::pow(x, y);
-  if (std::isnan(result) && !std::isnan(x) && !std::isnan(y)) throw Failure("a power of a negative number is complex", "raise it to a whole number");
-  if (std::isinf(result) && std::isfinite(x) && std::isfinite(y)) throw Failure("a power is too large for a float", "use smaller numbers");
+  if (std::isnan(result) && !std::isnan(x) && !std::isnan(y))
+    throw Failure("a power of a negative number is complex", "raise it to a whole number");
+  if (std::isinf(result) && std::isfinite(x) && std::isfinite(y))
+    throw Failure("a power is too large for a float", "use smaller numbers");
   return Value(result);
 }
 
@@ -108,7 +113,8 @@ Value arithmetic(BinaryOperator op, const Value& a, const Value& b) {
       return integers ? Value(floor_divide(a.integer(), b.integer())) : Value(floor_divide(a.number(), b.number()));
     case BinaryOperator::Modulo:
       return integers ? Value(modulo(a.integer(), b.integer())) : Value(modulo(a.number(), b.number()));
-    case BinaryOperator::Power: return power(a, b);
+    case BinaryOperator::Power:
+      return power(a, b);
   }
   return {};
 }
@@ -196,7 +202,8 @@ Value plus(const Value& v) {
 bool contains(const Value& container, const Value& item) {
   if (container.is_string()) {
     if (!item.is_string()) {
-      throw Failure(concat("a value of type ", type_name(item), " cannot be looked for in a string"), "expected a string");
+      throw Failure(concat("a value of type ", type_name(item), " cannot be looked for in a string"),
+                    "expected a string");
     }
     Budget::spend_text(container.text().size());
     return strings::position_of(item.text().bytes(), container.text().bytes()) != std::string::npos;
@@ -206,7 +213,8 @@ bool contains(const Value& container, const Value& item) {
     return std::any_of(items.begin(), items.end(), [&](const Value& v) { return same(v, item) || equal(v, item); });
   };
   if (container.is_sequence()) return found(container.items());
-  if (type_name(container) == "dict_keys") static_cast<void>(hash(item));  // fails, as in the dict, if that cannot be a key
+  if (type_name(container) == "dict_keys")
+    static_cast<void>(hash(item));  // fails, as in the dict, if that cannot be a key
   return found(iterate(container));
 }
 
@@ -241,9 +249,9 @@ Value slice_of(const Value& object, const Value& start, const Value& stop, const
   if (object.is(Kind::Object)) {
     if (const auto* range = dynamic_cast<const Range*>(object.object().get())) return range->slice(start, stop, step);
   }
-  const Values* items = object.is_sequence()        ? &object.items()
+  const Values* items = object.is_sequence()      ? &object.items()
                         : object.is(Kind::Object) ? object.object()->sequence()
-                                                    : nullptr;
+                                                  : nullptr;
   if (items == nullptr) {
     if (object.is_undefined()) throw Failure(object.undefined_reason());
     throw Failure(concat("a value of type ", type_name(object), " cannot be sliced"), "expected a list or a string");

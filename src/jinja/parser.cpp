@@ -98,14 +98,19 @@ Block Parser::block_until(std::initializer_list<std::string_view> ends, Position
         block.push_back({Data{Text::from_template(take().text)}, at});
         break;
       }
-      case TokenKind::PrintBegin: print(block); break;
+      case TokenKind::PrintBegin:
+        print(block);
+        break;
       case TokenKind::TagBegin:
         take();
         if (std::any_of(ends.begin(), ends.end(), [&](auto end) { return current().is_name(end); })) return block;
         if (is_part_of_block(current())) {
           const std::string_view found = current().text;
-          if (ends.size() == 0) fail(current().position, concat("the tag ", found, " belongs to no block"), "expected one that opens it before");
-          fail(current().position, concat("the tag ", found, " does not belong to the tag ", tag), concat("expected ", any_of(ends)));
+          if (ends.size() == 0)
+            fail(current().position, concat("the tag ", found, " belongs to no block"),
+                 "expected one that opens it before");
+          fail(current().position, concat("the tag ", found, " does not belong to the tag ", tag),
+               concat("expected ", any_of(ends)));
         }
         statement(block);
         expect_tag_end();
@@ -300,7 +305,8 @@ void Parser::parse_macro(Block& block, Position at) {
 
 void Parser::parse_block(Block& block, Position at) {
   const std::string name = expect_identifier();
-  if (!blocks_.insert(name).second) fail(at, concat("there is a block ", name, " already"), "give each block a name of its own");
+  if (!blocks_.insert(name).second)
+    fail(at, concat("there is a block ", name, " already"), "give each block a name of its own");
   const bool scoped = skip_name("scoped");
   const Frame frame(*this, false);
   // What is within a block is outside the loops and macros around it.

@@ -1,5 +1,6 @@
-// Tokens to a tree. The grammar is jinja2's; cost is linear in the source, and nesting is bounded. A filter or test that
-// there is not is an error, as in jinja2 except directly within {% if %} and in a conditional expression: there, when it runs.
+// Tokens to a tree. The grammar is jinja2's; cost is linear in the source, and nesting is bounded. A filter or test
+// that there is not is an error, as in jinja2 except directly within {% if %} and in a conditional expression: there,
+// when it runs.
 #pragma once
 
 #include <memory>
@@ -92,13 +93,17 @@ class Parser {
   std::size_t at_ = 0;
   std::size_t nesting_ = 0;
   std::size_t variables_ = 0;  // that expressions read so far
-  std::size_t loops_ = 0;  // around this place, within the same macro
+  std::size_t loops_ = 0;      // around this place, within the same macro
   std::shared_ptr<Program> program_;
-  std::vector<MacroDefinition*> macros_;  // being defined, outermost first
+  std::vector<MacroDefinition*> macros_;    // being defined, outermost first
   std::unordered_set<std::string> blocks_;  // their names so far
   bool may_not_run_ = false;                // directly within {% if %}, as jinja2 counts
   // Filters and tests that there are not, where they must be there whether that part of the template runs or not.
-  struct Unknown { Position at; std::string why; std::string_view remedy; };
+  struct Unknown {
+    Position at;
+    std::string why;
+    std::string_view remedy;
+  };
   std::vector<Unknown> unknown_;
 };
 
@@ -118,7 +123,9 @@ class Parser::Frame {
 // Counts one level for as long as it lives.
 class Parser::Nesting {
  public:
-  explicit Nesting(Parser& parser) : parser_(parser) { parser.bound_depth(parser.current().position, ++parser.nesting_); }
+  explicit Nesting(Parser& parser) : parser_(parser) {
+    parser.bound_depth(parser.current().position, ++parser.nesting_);
+  }
   ~Nesting() { --parser_.nesting_; }
   Nesting(const Nesting&) = delete;
   Nesting& operator=(const Nesting&) = delete;

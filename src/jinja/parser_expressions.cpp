@@ -178,7 +178,7 @@ ExpressionPtr Parser::product() {
     const auto op = symbol.is("*")    ? BinaryOperator::Multiply
                     : symbol.is("/")  ? BinaryOperator::Divide
                     : symbol.is("//") ? BinaryOperator::FloorDivide
-                                     : BinaryOperator::Modulo;
+                                      : BinaryOperator::Modulo;
     ExpressionPtr right = power();
     left = make(at, Binary{op, std::move(left), std::move(right)});
   }
@@ -235,8 +235,10 @@ ExpressionPtr Parser::primary() {
       return make(at, Literal{Value(Text::from_template(std::move(text)))});
     }
     case TokenKind::Integer:
-    case TokenKind::Float: return number();
-    default: break;
+    case TokenKind::Float:
+      return number();
+    default:
+      break;
   }
   if (skip("(")) {
     ExpressionPtr inner = tuple(true, true);
@@ -250,7 +252,8 @@ ExpressionPtr Parser::primary() {
 
 ExpressionPtr Parser::number() {
   const Token token = take();
-  if (token.kind == TokenKind::Float) return make(token.position, Literal{Value(std::strtod(token.text.c_str(), nullptr))});
+  if (token.kind == TokenKind::Float)
+    return make(token.position, Literal{Value(std::strtod(token.text.c_str(), nullptr))});
   const bool prefixed = token.text.size() > 2 && token.text[0] == '0' && (token.text[1] | 32) > '9';
   const char base = prefixed ? static_cast<char>(token.text[1] | 32) : 'd';
   const Int radix = base == 'x' ? 16 : base == 'o' ? 8 : base == 'b' ? 2 : 10;
@@ -329,7 +332,8 @@ ExpressionPtr Parser::filter(ExpressionPtr input) {
   const Position at = current().position;
   std::string name = expect_identifier();
   while (skip(".")) name.append(".").append(expect_identifier());
-  if (!may_not_run_ && find_filter(name) == nullptr) unknown_.push_back({at, concat("there is no filter named ", name), expected_filter});
+  if (!may_not_run_ && find_filter(name) == nullptr)
+    unknown_.push_back({at, concat("there is no filter named ", name), expected_filter});
   CallArguments arguments;
   if (current().is("(")) arguments = call_arguments();
   return make(at, Filter{std::move(input), std::move(name), std::move(arguments)});
@@ -340,7 +344,8 @@ ExpressionPtr Parser::test(ExpressionPtr input) {
   const bool negated = skip_name("not");
   std::string name = expect_identifier();
   while (skip(".")) name.append(".").append(expect_identifier());
-  if (!may_not_run_ && find_test(name) == nullptr) unknown_.push_back({at, concat("there is no test named ", name), expected_test});
+  if (!may_not_run_ && find_test(name) == nullptr)
+    unknown_.push_back({at, concat("there is no test named ", name), expected_test});
   CallArguments arguments;
   const Token& next = current();
   const bool starts_argument = next.kind == TokenKind::Name || next.kind == TokenKind::String ||
@@ -402,7 +407,8 @@ ExpressionPtr Parser::call(ExpressionPtr callee) {
 CallArguments Parser::call_arguments() {
   CallArguments out;
   const auto ensure = [&](bool holds) {
-    if (!holds) fail(current().position, "the arguments are in the wrong order", "expected positional, named, *list, **dict");
+    if (!holds)
+      fail(current().position, "the arguments are in the wrong order", "expected positional, named, *list, **dict");
   };
   expect("(");
   for (bool first = true; !current().is(")"); first = false) {

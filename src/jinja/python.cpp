@@ -46,7 +46,8 @@ thread_local std::size_t printing = 0;
 
 struct Printing {
   Printing() {
-    if (printing >= 2 * max_nesting) throw Failure("a value that is nested too deep, or holds itself, cannot be printed");
+    if (printing >= 2 * max_nesting)
+      throw Failure("a value that is nested too deep, or holds itself, cannot be printed");
     ++printing;
   }
   ~Printing() { --printing; }
@@ -59,11 +60,21 @@ void append_repr(std::string& out, const Value& v) {
   const Printing here;
   const std::size_t before = out.size();
   switch (v.kind()) {
-    case Kind::Undefined: out.append("Undefined"); break;
-    case Kind::None: out.append("None"); break;
-    case Kind::Bool: out.append(v.boolean() ? "True" : "False"); break;
-    case Kind::Integer: out.append(repr(v.integer())); break;
-    case Kind::Float: out.append(repr(v.number())); break;
+    case Kind::Undefined:
+      out.append("Undefined");
+      break;
+    case Kind::None:
+      out.append("None");
+      break;
+    case Kind::Bool:
+      out.append(v.boolean() ? "True" : "False");
+      break;
+    case Kind::Integer:
+      out.append(repr(v.integer()));
+      break;
+    case Kind::Float:
+      out.append(repr(v.number()));
+      break;
     case Kind::String:
       out.append(v.safe() ? concat("Markup(", repr(v.text().bytes()), ")") : repr(v.text().bytes()));
       break;
@@ -90,7 +101,9 @@ void append_repr(std::string& out, const Value& v) {
       out.push_back('}');
       return;
     }
-    case Kind::Object: out.append(v.object()->repr()); break;
+    case Kind::Object:
+      out.append(v.object()->repr());
+      break;
   }
   Budget::spend_text(out.size() - before);
 }
@@ -99,16 +112,26 @@ void append_repr(std::string& out, const Value& v) {
 
 std::string type_name(const Value& v) {
   switch (v.kind()) {
-    case Kind::Undefined: return "Undefined";
-    case Kind::None: return "NoneType";
-    case Kind::Bool: return "bool";
-    case Kind::Integer: return "int";
-    case Kind::Float: return "float";
-    case Kind::String: return v.safe() ? "Markup" : "str";
-    case Kind::List: return "list";
-    case Kind::Tuple: return "tuple";
-    case Kind::Dict: return "dict";
-    case Kind::Object: return v.object()->type_name();
+    case Kind::Undefined:
+      return "Undefined";
+    case Kind::None:
+      return "NoneType";
+    case Kind::Bool:
+      return "bool";
+    case Kind::Integer:
+      return "int";
+    case Kind::Float:
+      return "float";
+    case Kind::String:
+      return v.safe() ? "Markup" : "str";
+    case Kind::List:
+      return "list";
+    case Kind::Tuple:
+      return "tuple";
+    case Kind::Dict:
+      return "dict";
+    case Kind::Object:
+      return v.object()->type_name();
   }
   return {};
 }
@@ -223,9 +246,12 @@ Text escape_html(const Value& v) { return v.safe() ? v.text() : escape_html(str(
 
 std::optional<Values> try_iterate(const Value& v) {
   switch (v.kind()) {
-    case Kind::Undefined: return Values{};
+    case Kind::Undefined:
+      return Values{};
     case Kind::List:
-    case Kind::Tuple: Budget::spend(v.items().size()); return v.items();
+    case Kind::Tuple:
+      Budget::spend(v.items().size());
+      return v.items();
     case Kind::Dict: {
       Values keys;
       for (const auto& item : v.dict().items()) keys.push_back(item.first);
@@ -248,7 +274,8 @@ std::optional<Values> try_iterate(const Value& v) {
       if (items) Budget::spend(items->size());
       return items;
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -264,21 +291,31 @@ bool is_iterable(const Value& v) {
     case Kind::String:
     case Kind::List:
     case Kind::Tuple:
-    case Kind::Dict: return true;
-    case Kind::Object: return v.object()->iterable();
-    default: return false;
+    case Kind::Dict:
+      return true;
+    case Kind::Object:
+      return v.object()->iterable();
+    default:
+      return false;
   }
 }
 
 std::optional<std::size_t> try_length(const Value& v) {
   switch (v.kind()) {
-    case Kind::Undefined: return 0;
-    case Kind::String: Budget::spend_reading(v.text().size()); return unicode::length(v.text().bytes());
+    case Kind::Undefined:
+      return 0;
+    case Kind::String:
+      Budget::spend_reading(v.text().size());
+      return unicode::length(v.text().bytes());
     case Kind::List:
-    case Kind::Tuple: return v.items().size();
-    case Kind::Dict: return v.dict().size();
-    case Kind::Object: return v.object()->length();
-    default: return std::nullopt;
+    case Kind::Tuple:
+      return v.items().size();
+    case Kind::Dict:
+      return v.dict().size();
+    case Kind::Object:
+      return v.object()->length();
+    default:
+      return std::nullopt;
   }
 }
 

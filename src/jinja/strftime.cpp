@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::array<std::string_view, 7> days = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                                   "Thursday", "Friday", "Saturday"};
-constexpr std::array<std::string_view, 12> months = {"January", "February", "March",     "April",   "May",      "June",
-                                                     "July",    "August",   "September", "October", "November", "December"};
+constexpr std::array<std::string_view, 12> months = {"January",   "February", "March",    "April",
+                                                     "May",       "June",     "July",     "August",
+                                                     "September", "October",  "November", "December"};
 
 std::string padded(int n, int width, char fill = '0') {
   std::string digits = std::to_string(n);
@@ -56,52 +57,91 @@ std::string all(const Moment& m, std::string_view format) {
 
 // `plain`: %-d, without leading zeros.
 std::string field(const Moment& m, char letter, bool plain) {
-  const auto number = [plain](int n, int width, char fill = '0') { return plain ? std::to_string(n) : padded(n, width, fill); };
+  const auto number = [plain](int n, int width, char fill = '0') {
+    return plain ? std::to_string(n) : padded(n, width, fill);
+  };
   const int hour12 = m.hour % 12 == 0 ? 12 : m.hour % 12;
   const auto month = months[static_cast<std::size_t>(m.month - 1)];
   const auto day = days[static_cast<std::size_t>(m.weekday)];
   switch (letter) {
-    case '%': return "%";
-    case 'n': return "\n";
-    case 't': return "\t";
-    case 'a': return std::string(day.substr(0, 3));
-    case 'A': return std::string(day);
+    case '%':
+      return "%";
+    case 'n':
+      return "\n";
+    case 't':
+      return "\t";
+    case 'a':
+      return std::string(day.substr(0, 3));
+    case 'A':
+      return std::string(day);
     case 'b':
-    case 'h': return std::string(month.substr(0, 3));
-    case 'B': return std::string(month);
-    case 'c': return all(m, "%a %b %e %H:%M:%S %Y");
-    case 'C': return number(m.year / 100, 2);
-    case 'd': return number(m.day, 2);
+    case 'h':
+      return std::string(month.substr(0, 3));
+    case 'B':
+      return std::string(month);
+    case 'c':
+      return all(m, "%a %b %e %H:%M:%S %Y");
+    case 'C':
+      return number(m.year / 100, 2);
+    case 'd':
+      return number(m.day, 2);
     case 'D':
-    case 'x': return all(m, "%m/%d/%y");
-    case 'e': return number(m.day, 2, ' ');
-    case 'f': return "000000";
-    case 'F': return all(m, "%Y-%m-%d");
-    case 'G': return std::to_string(iso_week(m).first);
-    case 'g': return number(iso_week(m).first % 100, 2);
-    case 'H': return number(m.hour, 2);
-    case 'I': return number(hour12, 2);
-    case 'j': return number(m.year_day + 1, 3);
-    case 'k': return number(m.hour, 2, ' ');
-    case 'l': return number(hour12, 2, ' ');
-    case 'm': return number(m.month, 2);
-    case 'M': return number(m.minute, 2);
-    case 'p': return m.hour < 12 ? "AM" : "PM";
-    case 'P': return m.hour < 12 ? "am" : "pm";
-    case 'r': return all(m, "%I:%M:%S %p");
-    case 'R': return all(m, "%H:%M");
-    case 'S': return number(m.second, 2);
+    case 'x':
+      return all(m, "%m/%d/%y");
+    case 'e':
+      return number(m.day, 2, ' ');
+    case 'f':
+      return "000000";
+    case 'F':
+      return all(m, "%Y-%m-%d");
+    case 'G':
+      return std::to_string(iso_week(m).first);
+    case 'g':
+      return number(iso_week(m).first % 100, 2);
+    case 'H':
+      return number(m.hour, 2);
+    case 'I':
+      return number(hour12, 2);
+    case 'j':
+      return number(m.year_day + 1, 3);
+    case 'k':
+      return number(m.hour, 2, ' ');
+    case 'l':
+      return number(hour12, 2, ' ');
+    case 'm':
+      return number(m.month, 2);
+    case 'M':
+      return number(m.minute, 2);
+    case 'p':
+      return m.hour < 12 ? "AM" : "PM";
+    case 'P':
+      return m.hour < 12 ? "am" : "pm";
+    case 'r':
+      return all(m, "%I:%M:%S %p");
+    case 'R':
+      return all(m, "%H:%M");
+    case 'S':
+      return number(m.second, 2);
     case 'T':
-    case 'X': return all(m, "%H:%M:%S");
-    case 'u': return std::to_string(m.weekday == 0 ? 7 : m.weekday);
-    case 'U': return number((m.year_day + 7 - m.weekday) / 7, 2);
-    case 'V': return number(iso_week(m).second, 2);
-    case 'w': return std::to_string(m.weekday);
-    case 'W': return number((m.year_day + 7 - (m.weekday + 6) % 7) / 7, 2);
-    case 'y': return number(m.year % 100, 2);
-    case 'Y': return std::to_string(m.year);
+    case 'X':
+      return all(m, "%H:%M:%S");
+    case 'u':
+      return std::to_string(m.weekday == 0 ? 7 : m.weekday);
+    case 'U':
+      return number((m.year_day + 7 - m.weekday) / 7, 2);
+    case 'V':
+      return number(iso_week(m).second, 2);
+    case 'w':
+      return std::to_string(m.weekday);
+    case 'W':
+      return number((m.year_day + 7 - (m.weekday + 6) % 7) / 7, 2);
+    case 'y':
+      return number(m.year % 100, 2);
+    case 'Y':
+      return std::to_string(m.year);
     case 'z':
-    case 'Z': return "";  // the time carries no zone
+    case 'Z':
+      return "";  // the time carries no zone
     default: {
       // One byte of a longer character would make the message invalid UTF-8.
       const std::string shown = (letter & 0x80) == 0 ? std::string(1, letter) : " before such a character";

@@ -51,7 +51,8 @@ bool all_ascii(std::string_view s) {
 bool all_printable(std::string_view s) { return s.empty() || all_are<unicode::is_printable>(s); }
 
 bool identifier(std::string_view s) {
-  return !s.empty() && unicode::is_identifier_start(unicode::decode(s, 0).code) && all_are<unicode::is_identifier_part>(s);
+  return !s.empty() && unicode::is_identifier_start(unicode::decode(s, 0).code) &&
+         all_are<unicode::is_identifier_part>(s);
 }
 
 std::optional<Text> optional_text(const Bound& bound, std::size_t i) {
@@ -89,7 +90,8 @@ Value join(const Value& self, const Args& args) {
   Bound bound("join", args, {"iterable", "/"}, 1);
   std::vector<Text> parts;
   for (const Value& item : iterate(bound[0])) {
-    if (!item.is_string() && !self.safe()) throw Failure(concat("join was given a value of type ", type_name(item)), "map it to strings");
+    if (!item.is_string() && !self.safe())
+      throw Failure(concat("join was given a value of type ", type_name(item)), "map it to strings");
     parts.push_back(self.safe() ? escape_html(item) : item.text());
     Budget::spend_text(parts.back().size());
   }
@@ -125,7 +127,9 @@ Value find(const Value& self, const Args& args) {
   const Window w = window(self, bound, 1);
   Budget::spend_text(bytes(self).size());
   const std::string_view part = bytes(self).substr(w.begin, w.end - w.begin);
-  const std::size_t at = !w.possible ? std::string::npos : from_right ? part.rfind(wanted) : strings::position_of(wanted, part);
+  const std::size_t at = !w.possible  ? std::string::npos
+                         : from_right ? part.rfind(wanted)
+                                      : strings::position_of(wanted, part);
   if (at == std::string::npos) {
     if (must_be_there) throw Failure(concat("the string to find, ", repr(wanted), ", is not there"), "ask by in first");
     return Value(-1);
@@ -152,7 +156,8 @@ Value affix(const Value& self, const Args& args) {
   const Window w = window(self, bound, 1);
   const auto matches = [&](const Value& affix_value) {
     if (!affix_value.is_string()) {
-      throw Failure(concat("startswith and endswith want a string or a tuple of strings, not a ", type_name(affix_value)));
+      throw Failure(
+          concat("startswith and endswith want a string or a tuple of strings, not a ", type_name(affix_value)));
     }
     const std::string_view part = bytes(self).substr(w.begin, w.end - w.begin);
     const std::string_view a = bytes(affix_value);
@@ -186,7 +191,8 @@ Value partition(const Value& self, const Args& args) {
     const Value empty = like(self, {});
     return Value::tuple(from_right ? Values{empty, empty, self} : Values{self, empty, empty});
   }
-  return Value::tuple({like(self, s.substr(0, at)), like(self, separator), like(self, s.substr(at + separator.size()))});
+  return Value::tuple(
+      {like(self, s.substr(0, at)), like(self, separator), like(self, s.substr(at + separator.size()))});
 }
 
 Value center(const Value& self, const Args& args) {
@@ -225,7 +231,9 @@ Value format_map(const Value& self, const Args& args) {
   return format_braces(self, named);
 }
 
-Value unsupported(const Value&, const Args&) { throw Failure("this method of strings is not part of the language here"); }
+Value unsupported(const Value&, const Args&) {
+  throw Failure("this method of strings is not part of the language here");
+}
 
 }  // namespace
 

@@ -116,7 +116,8 @@ Text swap_case(const Text& s) {
 }
 
 Text capitalize(const Text& s) {
-  return mapped(s, [&](CodePoint c, std::size_t at) { return at == 0 ? unicode::title(c) : lower_at(s.bytes(), at, c); });
+  return mapped(s,
+                [&](CodePoint c, std::size_t at) { return at == 0 ? unicode::title(c) : lower_at(s.bytes(), at, c); });
 }
 
 Text title(const Text& s) {
@@ -253,7 +254,9 @@ std::vector<Text> split_from_right(const Text& s, const std::optional<Text>& sep
     }
     out.push_back(s.substr(0, end));
   } else {
-    const auto space_before = [&](std::size_t at) { return unicode::is_space(unicode::decode(b, previous(b, at)).code); };
+    const auto space_before = [&](std::size_t at) {
+      return unicode::is_space(unicode::decode(b, previous(b, at)).code);
+    };
     for (;;) {
       while (end > 0 && space_before(end)) end = previous(b, end);
       if (end == 0) break;

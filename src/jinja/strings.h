@@ -23,7 +23,8 @@ enum Side : unsigned { Left = 1, Right = 2, Both = 3 };
 // Without `characters`, whitespace.
 Text strip(const Text& s, const std::optional<Text>& characters, Side side);
 
-// Where `wanted` first begins in `text`, at or after `from`, in bytes; npos if nowhere. Linear in the text, whatever it holds.
+// Where `wanted` first begins in `text`, at or after `from`, in bytes; npos if nowhere. Linear in the text, whatever it
+// holds.
 std::size_t position_of(std::string_view wanted, std::string_view text, std::size_t from = 0);
 Text replace(const Text& s, const Text& from, const Text& to, Int count);
 Text join(const Text& separator, const std::vector<Text>& parts);

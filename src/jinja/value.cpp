@@ -21,11 +21,16 @@ Value convert(const nlohmann::ordered_json& json, std::size_t level) {
   using Type = nlohmann::ordered_json::value_t;
   checked_depth(level);
   switch (json.type()) {
-    case Type::boolean: return Value(json.get<bool>());
-    case Type::number_integer: return Value(json.get<std::int64_t>());
-    case Type::number_unsigned: return Value(Int{json.get<std::uint64_t>()});
-    case Type::number_float: return Value(json.get<double>());
-    case Type::string: return Value::input(json.get_ref<const std::string&>());
+    case Type::boolean:
+      return Value(json.get<bool>());
+    case Type::number_integer:
+      return Value(json.get<std::int64_t>());
+    case Type::number_unsigned:
+      return Value(Int{json.get<std::uint64_t>()});
+    case Type::number_float:
+      return Value(json.get<double>());
+    case Type::string:
+      return Value::input(json.get_ref<const std::string&>());
     case Type::array: {
       Values items;
       items.reserve(json.size());
@@ -37,7 +42,8 @@ Value convert(const nlohmann::ordered_json& json, std::size_t level) {
       for (const auto& [key, value] : json.items()) dict.set(key, convert(value, level + 1));
       return Value::dict(std::move(dict));
     }
-    default: return Value::none();
+    default:
+      return Value::none();
   }
 }
 
@@ -47,7 +53,9 @@ Value::Value(Text text, bool safe) : data_(std::make_shared<const StringData>(St
   Budget::spend_reading(this->text().size());
 }
 
-Value Value::undefined(std::string why) { return Value(Undefined{std::make_shared<const std::string>(std::move(why))}); }
+Value Value::undefined(std::string why) {
+  return Value(Undefined{std::make_shared<const std::string>(std::move(why))});
+}
 
 Value Value::list(Values items) {
   Budget::spend(items.size());
@@ -81,11 +89,16 @@ const std::string& Value::undefined_reason() const {
 
 std::size_t Value::depth() const {
   switch (kind()) {
-    case Kind::List: return std::get<ListRef>(data_).data->depth;
-    case Kind::Tuple: return std::get<TupleRef>(data_).data->depth;
-    case Kind::Dict: return dict().depth();
-    case Kind::Object: return object()->depth();
-    default: return 0;
+    case Kind::List:
+      return std::get<ListRef>(data_).data->depth;
+    case Kind::Tuple:
+      return std::get<TupleRef>(data_).data->depth;
+    case Kind::Dict:
+      return dict().depth();
+    case Kind::Object:
+      return object()->depth();
+    default:
+      return 0;
   }
 }
 

@@ -33,7 +33,7 @@ class Value {
  public:
   enum class Kind { Undefined, None, Bool, Integer, Float, String, List, Tuple, Dict, Object };
 
-  Value() = default;  // undefined
+  Value() = default;               // undefined
   template <std::same_as<bool> B>  // not what a pointer would become
   Value(B b) : data_(b) {}
   Value(int i) : data_(Int{i}) {}
@@ -43,8 +43,8 @@ class Value {
   Value(double x) : data_(x) {}
   Value(Text text, bool safe = false);
   template <class T>
-    requires std::is_convertible_v<T*, Object*>
-  Value(std::shared_ptr<T> object) : data_(std::shared_ptr<Object>(std::move(object))) {}
+  requires std::is_convertible_v<T*, Object*> Value(std::shared_ptr<T> object)
+      : data_(std::shared_ptr<Object>(std::move(object))) {}
 
   static Value none() { return Value(None{}); }
   // An undefined value whose use fails with this reason.
@@ -74,7 +74,7 @@ class Value {
   double number() const { return is(Kind::Float) ? std::get<double>(data_) : static_cast<double>(integer()); }
   const Text& text() const { return std::get<String>(data_)->text; }
   bool safe() const { return is_string() && std::get<String>(data_)->safe; }  // markup that autoescape leaves alone
-  const Values& items() const;  // of a list or tuple
+  const Values& items() const;                                                // of a list or tuple
   const Dict& dict() const { return *std::get<std::shared_ptr<const Dict>>(data_); }
   const std::shared_ptr<Object>& object() const { return std::get<std::shared_ptr<Object>>(data_); }
   const std::string& undefined_reason() const;

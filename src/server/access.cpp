@@ -23,7 +23,8 @@ bool all_digits(std::string_view text) {
 
 bool is_address(const std::string& name) {
   std::array<unsigned char, 16> address{};
-  return inet_pton(AF_INET, name.c_str(), address.data()) == 1 || inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
+  return inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
+         inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
 }
 
 bool is_loopback(const std::string& name) {

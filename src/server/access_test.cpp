@@ -5,8 +5,8 @@
 namespace server {
 namespace {
 
-Request request(const std::string& method, const std::string& path, const std::string& host, const std::string& origin = "",
-                const std::string& site = "", const std::string& mode = "") {
+Request request(const std::string& method, const std::string& path, const std::string& host,
+                const std::string& origin = "", const std::string& site = "", const std::string& mode = "") {
   return {.method = method, .path = path, .host = host, .origin = origin, .fetch_site = site, .fetch_mode = mode};
 }
 
@@ -17,7 +17,8 @@ TEST(Access, ReadsHosts) {
   EXPECT_EQ(host_name("LocalHost.:3000"), "localhost");
   EXPECT_EQ(host_name("127.0.0.1:80"), "127.0.0.1");
   EXPECT_EQ(host_name("[::1]:3000"), "::1");
-  for (const char* broken : {"", ":80", "a:b", "a:80:80", "[::1", "[::1]x", "a b", "user@localhost", "localhost/x", "localhost#.evil", "a:123456"}) {
+  for (const char* broken : {"", ":80", "a:b", "a:80:80", "[::1", "[::1]x", "a b", "user@localhost", "localhost/x",
+                             "localhost#.evil", "a:123456"}) {
     EXPECT_EQ(host_name(broken), std::nullopt) << broken;
   }
 }
@@ -29,9 +30,11 @@ TEST(Access, OnLoopbackOnlyItsOwnNamesPass) {
     for (const char* host : {"localhost:3000", "127.0.0.1:3000", "[::1]:3000", "localhost"}) {
       EXPECT_TRUE(passes(rules, request("GET", "/", host))) << bound << " " << host;
     }
-    for (const char* host : {"evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.1.5:3000", "", "0.0.0.0"}) {
+    for (const char* host : {"evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.evil.example",
+                             "192.168.1.5:3000", "", "0.0.0.0"}) {
       EXPECT_FALSE(passes(rules, request("GET", "/", host))) << bound << " " << host;
-      EXPECT_FALSE(passes(rules, request("POST", "/v1/chat/completions", host, std::string("http://") + host))) << bound << " " << host;
+      EXPECT_FALSE(passes(rules, request("POST", "/v1/chat/completions", host, std::string("http://") + host)))
+          << bound << " " << host;
     }
   }
   EXPECT_TRUE(passes(AccessRules("127.0.0.1", {"Chat.example"}), request("GET", "/", "chat.example")));
@@ -50,19 +53,23 @@ TEST(Access, ElsewhereAddressesPassAndForeignNamesDoNot) {
 TEST(Access, PagesOfOtherSitesAreRefused) {
   const AccessRules rules("127.0.0.1", {});
   const std::string host = "127.0.0.1:3000";
-  for (const char* path : {"/v1/chat/completions", "/c/0123456789abcdef0123456789abcdef/messages", "/c/0123456789abcdef0123456789abcdef/stop"}) {
+  for (const char* path : {"/v1/chat/completions", "/c/0123456789abcdef0123456789abcdef/messages",
+                           "/c/0123456789abcdef0123456789abcdef/stop"}) {
     EXPECT_TRUE(passes(rules, request("POST", path, host))) << path;  // curl and SDKs send no Origin
     EXPECT_TRUE(passes(rules, request("POST", path, host, "http://" + host, "same-origin", "cors"))) << path;
-    for (const char* origin : {"http://evil.example", "https://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:3001",
-                               "http://localhost:3000", "http://127.0.0.1:3000.evil.example", "file://"}) {
+    for (const char* origin :
+         {"http://evil.example", "https://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:3001",
+          "http://localhost:3000", "http://127.0.0.1:3000.evil.example", "file://"}) {
       EXPECT_FALSE(passes(rules, request("POST", path, host, origin))) << path << " " << origin;
     }
     EXPECT_FALSE(passes(rules, request("POST", path, host, "", "cross-site", "no-cors"))) << path;
     EXPECT_FALSE(passes(rules, request("POST", path, host, "", "same-site", "no-cors"))) << path;  // another port
   }
   EXPECT_FALSE(passes(rules, request("GET", "/v1/models", host, "http://evil.example", "cross-site", "cors")));
-  EXPECT_FALSE(passes(rules, request("OPTIONS", "/v1/chat/completions", host, "http://evil.example", "cross-site", "cors")));
-  EXPECT_FALSE(passes(rules, request("GET", "/c/0123456789abcdef0123456789abcdef/stream/0", host, "", "cross-site", "cors")));
+  EXPECT_FALSE(
+      passes(rules, request("OPTIONS", "/v1/chat/completions", host, "http://evil.example", "cross-site", "cors")));
+  EXPECT_FALSE(
+      passes(rules, request("GET", "/c/0123456789abcdef0123456789abcdef/stream/0", host, "", "cross-site", "cors")));
   EXPECT_FALSE(passes(rules, request("GET", "/assets/chat.js", host, "", "cross-site", "no-cors")));
 }
 
@@ -75,7 +82,8 @@ TEST(Access, LinksFromOtherSitesMayLeadHere) {
 
 TEST(Access, AProxyMaySpeakHttps) {
   const AccessRules rules("127.0.0.1", {"chat.example"});
-  EXPECT_TRUE(passes(rules, request("POST", "/v1/chat/completions", "chat.example", "https://chat.example", "same-origin", "cors")));
+  EXPECT_TRUE(passes(
+      rules, request("POST", "/v1/chat/completions", "chat.example", "https://chat.example", "same-origin", "cors")));
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ const std::vector<Asset>& assets() {
   static const std::vector<Asset> all = [] {
     std::vector<Asset> list;
     for (const AssetRow& row : asset_rows) {
-      list.push_back({row.name, {reinterpret_cast<const char*>(row.begin), static_cast<std::size_t>(row.end - row.begin)}});
+      list.push_back(
+          {row.name, {reinterpret_cast<const char*>(row.begin), static_cast<std::size_t>(row.end - row.begin)}});
     }
     return list;
   }();

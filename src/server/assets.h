@@ -9,7 +9,7 @@
 namespace server {
 
 struct Asset {
-  std::string_view name;     // "chat.css", "page.jinja"
+  std::string_view name;  // "chat.css", "page.jinja"
   std::string_view content;
 };
 

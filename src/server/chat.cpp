@@ -28,7 +28,10 @@ constexpr std::size_t most_conversation = 4 << 20;  // bytes
 
 Response html(unsigned status, std::string body, Headers headers = {}) {
   headers.emplace_back("Cache-Control", "no-store");
-  return {.status = status, .content_type = "text/html; charset=utf-8", .body = std::move(body), .headers = std::move(headers)};
+  return {.status = status,
+          .content_type = "text/html; charset=utf-8",
+          .body = std::move(body),
+          .headers = std::move(headers)};
 }
 
 Awaitable<void> sleep(Exchange& exchange, Clock::duration time) {
@@ -58,7 +61,8 @@ std::uint64_t random_seed() {
 class Writer {
  public:
   // Throws base::Error if the conversation cannot be answered.
-  Writer(engine::Engine& engine, std::shared_ptr<Conversation> conversation, std::size_t round, asio::any_io_executor executor)
+  Writer(engine::Engine& engine, std::shared_ptr<Conversation> conversation, std::size_t round,
+         asio::any_io_executor executor)
       : conversation_(std::move(conversation)), round_(round), generation_(engine, turn(), std::move(executor)) {
     answer().state = Answer::State::Live;
     answer().ahead = generation_.ahead();
@@ -108,7 +112,8 @@ class Writer {
     if (thinking_began_ && !thinking_over_) answer().thinking_time = since(*thinking_began_);
     thinking_over_ = true;
     // No tools are offered here; a call that the model makes up all the same is shown as it wrote it.
-    answer().text += output.kind == smollm3::OutputEvent::Kind::Answer ? output.text : "\n```\n" + output.call.raw + "\n```\n";
+    answer().text +=
+        output.kind == smollm3::OutputEvent::Kind::Answer ? output.text : "\n```\n" + output.call.raw + "\n```\n";
   }
 
   void keep(const engine::Done& done) {
@@ -135,7 +140,10 @@ class Writer {
 
 Chat::Chat(engine::Engine& engine)
     : engine_(engine),
-      facts_{.name = engine.model_name(), .device = engine.device_name(), .mode = engine.mode(), .context = engine.context()} {}
+      facts_{.name = engine.model_name(),
+             .device = engine.device_name(),
+             .mode = engine.mode(),
+             .context = engine.context()} {}
 
 Awaitable<void> Chat::new_page(Exchange& exchange) {
   Conversation empty;
@@ -146,8 +154,12 @@ Awaitable<void> Chat::new_page(Exchange& exchange) {
 
 Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
   const auto conversation = conversations_.find(id);
-  Response response = conversation ? html(200, chat_page(*conversation, facts_))
-                                   : html(404, error_page(404, "This conversation is not kept any more: the server was restarted, or it was too long ago."));
+  Response response =
+      conversation
+          ? html(200, chat_page(*conversation, facts_))
+          : html(404,
+                 error_page(
+                     404, "This conversation is not kept any more: the server was restarted, or it was too long ago."));
   co_await exchange.respond(std::move(response));
 }
 
@@ -161,21 +173,29 @@ Response Chat::accept(const Request& request, const std::string& id) {
 
   if (text.empty()) return {.status = 204};
   if (characters(text) > most_text) {
-    return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) + " characters. Send it in parts."));
+    return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) +
+                                     " characters. Send it in parts."));
   }
   if (fields["round"] != std::to_string(rounds)) {
     if (rounds == 0) {
-      return html(410, notice_fragment("The server was restarted and has forgotten this conversation. Your message was not sent; copy it, and",
-                                       "/", "start a new chat."));
+      return html(
+          410,
+          notice_fragment(
+              "The server was restarted and has forgotten this conversation. Your message was not sent; copy it, and",
+              "/", "start a new chat."));
     }
-    return html(409, notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and", "/c/" + id,
-                                     "load the conversation again."));
+    return html(409,
+                notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
+                                "/c/" + id, "load the conversation again."));
   }
   if (conversation && conversation->answering()) {
-    return html(409, notice_fragment("The answer before is still being written. Wait for it, or stop it, and send again."));
+    return html(409,
+                notice_fragment("The answer before is still being written. Wait for it, or stop it, and send again."));
   }
   if (conversation && conversation->bytes() + text.size() > most_conversation) {
-    return html(413, notice_fragment("This conversation is too long to be kept. Your message was not sent; copy it, and", "/", "start a new chat."));
+    return html(
+        413, notice_fragment("This conversation is too long to be kept. Your message was not sent; copy it, and", "/",
+                             "start a new chat."));
   }
   const auto opened = conversations_.open(id);
   opened->rounds.push_back({.prompt = std::move(text), .think = fields.contains("think"), .answer = {}});

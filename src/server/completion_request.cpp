@@ -70,7 +70,8 @@ ordered_json parse_json(std::string_view body) {
 
 ordered_json read_messages(const ordered_json& object) {
   const ordered_json* messages = find(object, "messages");
-  if (messages == nullptr || !messages->is_array() || messages->empty()) wrong("messages", "a list with at least one message");
+  if (messages == nullptr || !messages->is_array() || messages->empty())
+    wrong("messages", "a list with at least one message");
   for (std::size_t i = 0; i < messages->size(); ++i) {
     const std::string name = "messages[" + std::to_string(i) + "]";
     const ordered_json& message = (*messages)[i];
@@ -78,7 +79,8 @@ ordered_json read_messages(const ordered_json& object) {
     const ordered_json* role = find(message, "role");
     if (role == nullptr || !role->is_string()) wrong(name + ".role", "a text");
     const ordered_json* content = find(message, "content");
-    if (content != nullptr && !content->is_string() && !content->is_array()) wrong(name + ".content", "a text or a list of parts");
+    if (content != nullptr && !content->is_string() && !content->is_array())
+      wrong(name + ".content", "a text or a list of parts");
   }
   return *messages;
 }
@@ -93,7 +95,8 @@ ordered_json read_tools(const ordered_json& object) {
       const ordered_json* function = tool.is_object() ? find(tool, "function") : nullptr;
       const ordered_json* name = function != nullptr && function->is_object() ? find(*function, "name") : nullptr;
       if (name == nullptr || !name->is_string()) {
-        wrong("tools[" + std::to_string(i) + "]", "an object with \"type\": \"function\" and a \"function\" that has a name");
+        wrong("tools[" + std::to_string(i) + "]",
+              "an object with \"type\": \"function\" and a \"function\" that has a name");
       }
     }
   }
@@ -130,7 +133,8 @@ std::vector<std::string> read_stop(const ordered_json& object) {
   if (stop == nullptr) return {};
   if (stop->is_string()) return {stop->get<std::string>()};
   std::vector<std::string> texts;
-  if (!stop->is_array() || stop->size() > most_stops) wrong("stop", "a text or a list of at most " + std::to_string(most_stops) + " texts");
+  if (!stop->is_array() || stop->size() > most_stops)
+    wrong("stop", "a text or a list of at most " + std::to_string(most_stops) + " texts");
   for (const ordered_json& text : *stop) {
     if (!text.is_string()) wrong("stop", "a text or a list of texts");
     texts.push_back(text.get<std::string>());
@@ -157,7 +161,8 @@ std::uint64_t read_seed(const ordered_json& object) {
     return std::uint64_t{device()} << 32 | device();
   }
   if (!seed->is_number_integer()) wrong("seed", "an integer");
-  return seed->is_number_unsigned() ? seed->get<std::uint64_t>() : static_cast<std::uint64_t>(seed->get<std::int64_t>());
+  return seed->is_number_unsigned() ? seed->get<std::uint64_t>()
+                                    : static_cast<std::uint64_t>(seed->get<std::int64_t>());
 }
 
 engine::Sampling read_sampling(const ordered_json& object) {
@@ -175,7 +180,8 @@ engine::Sampling read_sampling(const ordered_json& object) {
 }
 
 void refuse_unsupported(const ordered_json& object) {
-  if (const ordered_json* n = find(object, "n"); n != nullptr && *n != 1) unsupported("n", "only 1 answer per request is supported");
+  if (const ordered_json* n = find(object, "n"); n != nullptr && *n != 1)
+    unsupported("n", "only 1 answer per request is supported");
   if (read_bool(object, "logprobs", false)) unsupported("logprobs", "token probabilities are not supported");
   if (const ordered_json* format = find(object, "response_format")) {
     if (!format->is_object() || format->value("type", ordered_json("text")) != "text") {
@@ -189,7 +195,8 @@ void refuse_unsupported(const ordered_json& object) {
 CompletionRequest parse_completion_request(std::string_view body) {
   const ordered_json object = parse_json(body);
   if (!object.is_object()) throw ApiError(400, "the request's body must be a JSON object", {}, "invalid_json");
-  if (const ordered_json* model = find(object, "model"); model != nullptr && !model->is_string()) wrong("model", "a text");
+  if (const ordered_json* model = find(object, "model"); model != nullptr && !model->is_string())
+    wrong("model", "a text");
   refuse_unsupported(object);
 
   CompletionRequest request;

@@ -8,7 +8,8 @@ namespace server {
 namespace {
 
 CompletionRequest parse(const std::string& fields) {
-  return parse_completion_request(R"({"messages": [{"role": "user", "content": "hi"}])" + (fields.empty() ? "" : ", " + fields) + "}");
+  return parse_completion_request(R"({"messages": [{"role": "user", "content": "hi"}])" +
+                                  (fields.empty() ? "" : ", " + fields) + "}");
 }
 
 ApiError error_of(const std::string& body) {
@@ -69,7 +70,8 @@ TEST(CompletionRequest, ThinkingHasTwoSwitches) {
   EXPECT_FALSE(parse(R"("reasoning_effort": "none")").turn.input.enable_thinking);
   EXPECT_TRUE(parse(R"("reasoning_effort": "high")").turn.input.enable_thinking);
   EXPECT_FALSE(parse(R"("chat_template_kwargs": {"enable_thinking": false})").turn.input.enable_thinking);
-  EXPECT_TRUE(parse(R"("reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": true})").turn.input.enable_thinking);
+  EXPECT_TRUE(parse(R"("reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": true})")
+                  .turn.input.enable_thinking);
 }
 
 TEST(CompletionRequest, ToolChoiceNoneHidesTheTools) {
@@ -132,7 +134,8 @@ TEST(CompletionRequest, RefusesWhatIsNoJson) {
 TEST(ApiError, HasOpenAIsForm) {
   EXPECT_EQ(json_text(error_json({400, "bad", "stop", "invalid_value"})),
             R"({"error":{"message":"bad","type":"invalid_request_error","param":"stop","code":"invalid_value"}})");
-  EXPECT_EQ(json_text(error_json({500, "\xff"})), "{\"error\":{\"message\":\"\xEF\xBF\xBD\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
+  EXPECT_EQ(json_text(error_json({500, "\xff"})),
+            "{\"error\":{\"message\":\"\xEF\xBF\xBD\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
 }
 
 }  // namespace

@@ -78,7 +78,9 @@ class Envelope {
   Envelope(const engine::Engine& engine, const char* object)
       : head_{{"id", "chatcmpl-" + random_hex(12)},
               {"object", object},
-              {"created", std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count()},
+              {"created",
+               std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+                   .count()},
               {"model", engine.model_name()},
               {"system_fingerprint", "smollm3-" + engine.mode()}} {}
 
@@ -92,13 +94,14 @@ class Envelope {
   ordered_json head_;
 };
 
-ordered_json whole_answer(const engine::Engine& engine, const engine::Done& done, const std::string& thinking, const std::string& text,
-                          const ordered_json& calls) {
+ordered_json whole_answer(const engine::Engine& engine, const engine::Done& done, const std::string& thinking,
+                          const std::string& text, const ordered_json& calls) {
   ordered_json message{{"role", "assistant"}, {"content", nullptr}, {"refusal", nullptr}};
   if (calls.empty() || !text.empty()) message["content"] = text;
   if (!thinking.empty()) message["reasoning_content"] = thinking;
   if (!calls.empty()) message["tool_calls"] = calls;
-  ordered_json choice{{"index", 0}, {"message", std::move(message)}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done)}};
+  ordered_json choice{
+      {"index", 0}, {"message", std::move(message)}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done)}};
   ordered_json answer = Envelope(engine, "chat.completion").with(ordered_json::array({std::move(choice)}));
   answer["usage"] = usage_json(done.usage);
   answer["timings"] = timings_json(done.usage, engine);
@@ -161,7 +164,8 @@ class DeltaStream {
 
   std::string end(const engine::Done& done) const {
     if (!ended_well(done)) return sse_event(json_text(error_json(failure_of(done))));
-    ordered_json choice{{"index", 0}, {"delta", ordered_json::object()}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done)}};
+    ordered_json choice{
+        {"index", 0}, {"delta", ordered_json::object()}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done)}};
     ordered_json last = envelope_.with(ordered_json::array({choice}));
     if (include_usage_) last["usage"] = nullptr;
     last["timings"] = timings_json(done.usage, engine_);

@@ -22,10 +22,10 @@ struct ConnectionLimits {
   std::size_t body_bytes = 4 << 20;
   std::size_t small_body_bytes = 64 << 10;  // bodies up to here are not counted among `bodies_bytes`
   std::size_t bodies_bytes = 256 << 20;     // of all requests that are being read or answered
-  std::chrono::seconds header_time{15};  // from a request's first byte to the end of its header
+  std::chrono::seconds header_time{15};     // from a request's first byte to the end of its header
   std::chrono::seconds body_time{60};
-  std::chrono::seconds idle_time{75};    // between requests
-  std::chrono::seconds write_time{30};   // for a client to take what is sent
+  std::chrono::seconds idle_time{75};   // between requests
+  std::chrono::seconds write_time{30};  // for a client to take what is sent
 };
 
 // Bytes that several holders may have together. For one thread.

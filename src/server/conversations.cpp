@@ -69,7 +69,7 @@ void Conversations::make_room(std::size_t coming) {
     const Conversation& conversation = **entry;
     const bool too_much = recent_.size() + coming > limits_.count || bytes > limits_.bytes;
     if (!too_much && conversation.used >= oldest_kept) break;  // those before it were used later
-    if (conversation.live()) continue;  // one whose answer nobody fetches may go
+    if (conversation.live()) continue;                         // one whose answer nobody fetches may go
     bytes -= std::min(bytes, conversation.bytes());
     by_id_.erase(conversation.id);
     entry = recent_.erase(entry);

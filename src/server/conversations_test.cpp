@@ -14,7 +14,8 @@ TEST(Conversations, IdsAreUnguessableAndTheOnlyOnesAccepted) {
   const std::string one = Conversations::new_id(), other = Conversations::new_id();
   EXPECT_TRUE(Conversations::is_id(one));
   EXPECT_NE(one, other);
-  for (const char* no : {"", "abc", "../../etc/passwd", "0123456789abcdef0123456789abcdeg", "0123456789ABCDEF0123456789ABCDEF"}) {
+  for (const char* no :
+       {"", "abc", "../../etc/passwd", "0123456789abcdef0123456789abcdeg", "0123456789ABCDEF0123456789ABCDEF"}) {
     EXPECT_FALSE(Conversations::is_id(no)) << no;
   }
 }
@@ -33,7 +34,8 @@ TEST(Conversations, DropsTheLongestUnused) {
 TEST(Conversations, ANeverEndingStreamOfThemStaysBounded) {
   Conversations kept({.count = 10, .bytes = 10'000, .age = std::chrono::hours(1)});
   for (int i = 0; i < 200; ++i) {
-    kept.open(id_of(i))->rounds.push_back({.prompt = std::string(5'000, 'x'), .answer = {.state = Answer::State::Finished}});
+    kept.open(id_of(i))->rounds.push_back(
+        {.prompt = std::string(5'000, 'x'), .answer = {.state = Answer::State::Finished}});
     EXPECT_LE(kept.size(), 3u);
   }
 }
@@ -59,11 +61,10 @@ TEST(Conversations, ForgetsOldOnes) {
 
 TEST(Conversation, MessagesLeaveOutWhatFailed) {
   Conversation conversation;
-  conversation.rounds = {
-      {.prompt = "a", .answer = {.state = Answer::State::Finished, .thinking = "hm", .text = "A"}},
-      {.prompt = "b", .answer = {.state = Answer::State::Failed, .error = "full"}},
-      {.prompt = "c", .answer = {.state = Answer::State::Stopped, .text = "C"}},
-      {.prompt = "d"}};
+  conversation.rounds = {{.prompt = "a", .answer = {.state = Answer::State::Finished, .thinking = "hm", .text = "A"}},
+                         {.prompt = "b", .answer = {.state = Answer::State::Failed, .error = "full"}},
+                         {.prompt = "c", .answer = {.state = Answer::State::Stopped, .text = "C"}},
+                         {.prompt = "d"}};
   EXPECT_EQ(conversation.messages(3).dump(),
             R"([{"role":"user","content":"a"},{"role":"assistant","content":"A"},)"
             R"({"role":"user","content":"c"},{"role":"assistant","content":"C"},{"role":"user","content":"d"}])");

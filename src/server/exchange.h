@@ -15,13 +15,13 @@ template <typename T>
 using Awaitable = boost::asio::awaitable<T>;
 
 struct Request {
-  std::string method{};       // "GET", …
-  std::string path{};         // percent-decoded, without the query
-  std::string query{};        // what follows the '?', as sent
-  std::string host{};         // the headers the server decides by; empty if absent
+  std::string method{};  // "GET", …
+  std::string path{};    // percent-decoded, without the query
+  std::string query{};   // what follows the '?', as sent
+  std::string host{};    // the headers the server decides by; empty if absent
   std::string origin{};
-  std::string fetch_site{};   // Sec-Fetch-Site
-  std::string fetch_mode{};   // Sec-Fetch-Mode
+  std::string fetch_site{};  // Sec-Fetch-Site
+  std::string fetch_mode{};  // Sec-Fetch-Mode
   std::string content_type{};
   std::string if_none_match{};
   std::string body{};

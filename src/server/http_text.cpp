@@ -22,7 +22,9 @@ int hex_digit(char c) {
 // Length of the well-formed UTF-8 character at the start of `text` (Unicode 15, table 3-7), 0 if there is none.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<std::uint8_t>(text[i]) : 0; };
-  const auto continues = [&](std::size_t i, int low = 0x80, int high = 0xBF) { return byte(i) >= low && byte(i) <= high; };
+  const auto continues = [&](std::size_t i, int low = 0x80, int high = 0xBF) {
+    return byte(i) >= low && byte(i) <= high;
+  };
   const int first = byte(0);
   if (first < 0x80) return 1;
   if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
@@ -96,12 +98,23 @@ std::string html_escape(std::string_view text) {
   escaped.reserve(text.size() + text.size() / 8);
   for (const char c : text) {
     switch (c) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '"': escaped += "&quot;"; break;
-      case '\'': escaped += "&#39;"; break;
-      default: escaped += c;
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      case '\'':
+        escaped += "&#39;";
+        break;
+      default:
+        escaped += c;
     }
   }
   return escaped;

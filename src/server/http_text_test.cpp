@@ -24,12 +24,14 @@ TEST(HttpText, CleansText) {
   EXPECT_EQ(clean_text("a\r\nb\rc\nd"), "a\nb\nc\nd");
   EXPECT_EQ(clean_text("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"), "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
   EXPECT_EQ(clean_text("a\xFFz"), "a\xEF\xBF\xBDz");
-  EXPECT_EQ(clean_text("\xC0\xBC"), "\xEF\xBF\xBD\xEF\xBF\xBD");           // an overlong '<'
+  EXPECT_EQ(clean_text("\xC0\xBC"), "\xEF\xBF\xBD\xEF\xBF\xBD");              // an overlong '<'
   EXPECT_EQ(clean_text("\xED\xA0\x80").find("\xED\xA0"), std::string::npos);  // half a surrogate pair
   EXPECT_EQ(clean_text("\xE2\x82"), "\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
-TEST(HttpText, EscapesHtml) { EXPECT_EQ(html_escape("<a href='x' b=\"y\">&"), "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;"); }
+TEST(HttpText, EscapesHtml) {
+  EXPECT_EQ(html_escape("<a href='x' b=\"y\">&"), "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;");
+}
 
 TEST(HttpText, EventsKeepTheirLines) {
   EXPECT_EQ(sse_event("a"), "data: a\n\n");

@@ -1,4 +1,5 @@
-// What the server tells the one who runs it: a line a request, on standard error. Never what was said in a conversation.
+// What the server tells the one who runs it: a line a request, on standard error. Never what was said in a
+// conversation.
 #pragma once
 
 #include <string_view>

@@ -84,7 +84,8 @@ void disarm(cmark_node* document) {
   for (cmark_event_type event; (event = cmark_iter_next(iterator.get())) != CMARK_EVENT_DONE;) {
     cmark_node* node = cmark_iter_get_node(iterator.get());
     const cmark_node_type type = cmark_node_get_type(node);
-    if (event == CMARK_EVENT_ENTER && (type == CMARK_NODE_HTML_BLOCK || type == CMARK_NODE_HTML_INLINE)) html.push_back(node);
+    if (event == CMARK_EVENT_ENTER && (type == CMARK_NODE_HTML_BLOCK || type == CMARK_NODE_HTML_INLINE))
+      html.push_back(node);
     // On leaving, so that an image within a link is dealt with before the link.
     if (event == CMARK_EVENT_EXIT && (type == CMARK_NODE_LINK || type == CMARK_NODE_IMAGE)) links.push_back(node);
   }
@@ -93,13 +94,15 @@ void disarm(cmark_node* document) {
 }
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
 }
 
 // Text and attributes are escaped by now, so these strings can only be tags that the renderer wrote.
 void dress(std::string& html) {
   replace_all(html, "<a href=", "<a target=\"_blank\" rel=\"noopener noreferrer nofollow\" href=");
-  replace_all(html, "<pre><code", "<div class=\"code\"><button type=\"button\" class=\"copy\">Copy</button><pre tabindex=\"0\"><code");
+  replace_all(html, "<pre><code",
+              "<div class=\"code\"><button type=\"button\" class=\"copy\">Copy</button><pre tabindex=\"0\"><code");
   replace_all(html, "</code></pre>", "</code></pre></div>");
   replace_all(html, "<table>", "<div class=\"table\" tabindex=\"0\"><table>");
   replace_all(html, "</table>", "</table></div>");

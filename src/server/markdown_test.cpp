@@ -12,11 +12,12 @@ namespace {
 // The oracle of safety: walks through HTML as a browser's tokenizer would see it and names the first tag or attribute
 // that is not one of the few that Markdown needs.
 std::string first_danger(const std::string& html) {
-  static const std::set<std::string> tags{"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre",
-                                          "code", "em", "strong", "del", "a", "br", "hr", "table", "thead", "tbody", "tr",
-                                          "th", "td", "div", "button"};
+  static const std::set<std::string> tags{"p",  "h1",         "h2",    "h3",    "h4", "h5",     "h6",  "ul",  "ol",
+                                          "li", "blockquote", "pre",   "code",  "em", "strong", "del", "a",   "br",
+                                          "hr", "table",      "thead", "tbody", "tr", "th",     "td",  "div", "button"};
   static const std::regex attribute(R"re(^ ([a-z-]+)="([^"<>]*)")re");
-  static const std::set<std::string> attributes{"href", "title", "class", "rel", "target", "start", "align", "tabindex", "type"};
+  static const std::set<std::string> attributes{"href",  "title", "class",    "rel", "target",
+                                                "start", "align", "tabindex", "type"};
   static const std::regex safe_url(R"re(^(https?:|mailto:)[^\s]*$)re", std::regex::icase);
   for (std::size_t i = 0; i < html.size();) {
     if (html[i] != '<') {
@@ -48,7 +49,8 @@ TEST(Markdown, RendersWhatModelsWrite) {
             "<p>Hello <em>you</em> and <strong>me</strong> <del>him</del></p>\n");
   EXPECT_EQ(markdown_html("1. a\n2. b"), "<ol>\n<li>a</li>\n<li>b</li>\n</ol>\n");
   EXPECT_NE(markdown_html("| a | b |\n|---|--:|\n| 1 | 2 |").find("<td align=\"right\">2</td>"), std::string::npos);
-  EXPECT_NE(markdown_html("```cpp\nint x;\n```").find("<code class=\"language-cpp\">int x;\n</code></pre></div>"), std::string::npos);
+  EXPECT_NE(markdown_html("```cpp\nint x;\n```").find("<code class=\"language-cpp\">int x;\n</code></pre></div>"),
+            std::string::npos);
   EXPECT_EQ(markdown_html("see https://example.org"),
             "<p>see <a target=\"_blank\" rel=\"noopener noreferrer nofollow\" href=\"https://example.org\">"
             "https://example.org</a></p>\n");
@@ -56,7 +58,8 @@ TEST(Markdown, RendersWhatModelsWrite) {
 
 TEST(Markdown, AnUnfinishedFenceIsCodeAlready) {
   const std::string html = markdown_html("Look:\n\n```py\nprint('<b>');\n");
-  EXPECT_NE(html.find("<pre tabindex=\"0\"><code class=\"language-py\">print('&lt;b&gt;');\n</code></pre>"), std::string::npos);
+  EXPECT_NE(html.find("<pre tabindex=\"0\"><code class=\"language-py\">print('&lt;b&gt;');\n</code></pre>"),
+            std::string::npos);
 }
 
 TEST(Markdown, ShowsHtmlAsText) {
@@ -148,8 +151,10 @@ const std::vector<std::string>& vectors() {
       "<img \n src=x\n onerror=alert(1)\n>",
       "<IMG SRC=x ONERROR=alert(1)>",
       std::string("<scr\0ipt>alert(1)</scr\0ipt>", 27),
-      "\xC0\xBCscript\xC0\xBE" "alert(1)",
-      "\xEF\xBC\x9Cscript\xEF\xBC\x9E" "alert(1)",
+      "\xC0\xBCscript\xC0\xBE"
+      "alert(1)",
+      "\xEF\xBC\x9Cscript\xEF\xBC\x9E"
+      "alert(1)",
       "<details open ontoggle=alert(1)>",
       "<x contenteditable onblur=alert(1)>",
       "[^1]\n\n[^1]: <script>alert(1)</script>",
@@ -171,7 +176,8 @@ TEST(Markdown, RendersAttacksInert) {
 
 TEST(Markdown, RendersMixturesOfAttacksInert) {
   std::mt19937 random(1);
-  const std::vector<std::string> glue{"", " ", "\n", "\n\n", "*", "`", "[", "](", ")", "> ", "- ", "|", "~~", "\"", "<", ">"};
+  const std::vector<std::string> glue{"",  " ",  "\n", "\n\n", "*",  "`",  "[", "](",
+                                      ")", "> ", "- ", "|",    "~~", "\"", "<", ">"};
   for (int round = 0; round < 3000; ++round) {
     std::string text;
     for (int part = 0; part < 4; ++part) {
@@ -184,7 +190,8 @@ TEST(Markdown, RendersMixturesOfAttacksInert) {
 }
 
 TEST(Markdown, TheOracleSeesDangers) {
-  for (const char* html : {"<script>", "<p onclick=\"x\">", "<a href=\"javascript:x\">", "<img src=x>", "<p x>", "<!-- -->"}) {
+  for (const char* html :
+       {"<script>", "<p onclick=\"x\">", "<a href=\"javascript:x\">", "<img src=x>", "<p x>", "<!-- -->"}) {
     EXPECT_NE(first_danger(html), "") << html;
   }
 }

@@ -39,19 +39,22 @@ std::optional<ChatPath> parse_chat_path(std::string path) {
 }
 
 std::optional<std::size_t> parse_number(const std::string& digits) {
-  if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
   return std::stoul(digits);
 }
 
 Response asset_response(const Request& request, const std::string& name) {
   const Asset* asset = find_asset(name);
-  if (asset == nullptr || content_type(name).empty()) return Routes::error(request, 404, "there is nothing at this address");
+  if (asset == nullptr || content_type(name).empty())
+    return Routes::error(request, 404, "there is nothing at this address");
   const std::string tag = content_tag(asset->content);
   const std::string quoted = '"' + tag + '"';
   Response response{.content_type = std::string(content_type(name))};
   // Under the address that pages use, the content never changes.
   const bool forever = request.query == "v=" + tag;
-  response.headers = {{"ETag", quoted}, {"Cache-Control", forever ? "public, max-age=31536000, immutable" : "no-cache"}};
+  response.headers = {{"ETag", quoted},
+                      {"Cache-Control", forever ? "public, max-age=31536000, immutable" : "no-cache"}};
   if (request.if_none_match.find(quoted) != std::string::npos) {
     response.status = 304;
     response.content_type.clear();
@@ -64,14 +67,19 @@ Response asset_response(const Request& request, const std::string& name) {
 ordered_json model_json(const engine::Engine& engine) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   static const auto started = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  return {{"id", engine.model_name()}, {"object", "model"}, {"created", started}, {"owned_by", "smollm3"},
+  return {{"id", engine.model_name()},
+          {"object", "model"},
+          {"created", started},
+          {"owned_by", "smollm3"},
           {"context_length", engine.context()}};
 }
 
 Response models_response(const Request& request, const engine::Engine& engine) {
-  if (request.path == "/v1/models") return json_response(200, {{"object", "list"}, {"data", ordered_json::array({model_json(engine)})}});
+  if (request.path == "/v1/models")
+    return json_response(200, {{"object", "list"}, {"data", ordered_json::array({model_json(engine)})}});
   if (request.path == "/v1/models/" + engine.model_name()) return json_response(200, model_json(engine));
-  return json_response(404, error_json({404, "there is no such model here; /v1/models lists what there is", "model", "model_not_found"}));
+  return json_response(404, error_json({404, "there is no such model here; /v1/models lists what there is", "model",
+                                        "model_not_found"}));
 }
 
 Response health_response(const engine::Engine& engine) {
@@ -95,7 +103,8 @@ Response not_allowed(const Request& request, const std::string& allowed) {
 
 }  // namespace
 
-Routes::Routes(engine::Engine& engine, AccessRules access) : engine_(engine), access_(std::move(access)), chat_(engine) {}
+Routes::Routes(engine::Engine& engine, AccessRules access)
+    : engine_(engine), access_(std::move(access)), chat_(engine) {}
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
@@ -116,9 +125,11 @@ Headers Routes::headers() {
 
 Response Routes::error(const Request& request, unsigned status, const std::string& message) {
   if (is_api(request.path)) return json_response(status, error_json({status, message}));
-  Response response{.status = status, .content_type = "text/html; charset=utf-8", .headers = {{"Cache-Control", "no-store"}}};
+  Response response{
+      .status = status, .content_type = "text/html; charset=utf-8", .headers = {{"Cache-Control", "no-store"}}};
   // What the page fetches is put into the page.
-  response.body = request.fetch_mode == "navigate" || reads(request) ? error_page(status, message) : notice_fragment(message);
+  response.body =
+      request.fetch_mode == "navigate" || reads(request) ? error_page(status, message) : notice_fragment(message);
   return response;
 }
 
@@ -150,7 +161,8 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
     co_await dispatch_chat(exchange);
     co_return;
   } else if (is_api(path) && !path.starts_with("/v1/models")) {
-    response = json_response(404, error_json({404, "there is no " + path + " here; see /v1/models and /v1/chat/completions"}));
+    response =
+        json_response(404, error_json({404, "there is no " + path + " here; see /v1/models and /v1/chat/completions"}));
   } else if (path == "/" || path == "/health" || path.starts_with("/assets/") || path.starts_with("/v1/models")) {
     if (!reads(request)) {
       response = not_allowed(request, "GET, HEAD");
@@ -198,7 +210,9 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
       }
       co_return;
     }
-    response = request.method == "POST" ? error(request, 413, "The message is too long: it may have " + std::to_string(most_text) + " characters. Send it in parts.")
+    response = request.method == "POST" ? error(request, 413,
+                                                "The message is too long: it may have " + std::to_string(most_text) +
+                                                    " characters. Send it in parts.")
                                         : not_allowed(request, "POST");
   } else {
     response = error(request, 404, "there is nothing at this address");

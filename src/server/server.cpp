@@ -38,7 +38,8 @@ tcp::acceptor bind_to(asio::io_context& io, const ServerOptions& options) {
   tcp::resolver resolver(io);
   const auto addresses = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
   if (error || addresses.empty()) {
-    throw base::Error(options.host, "is no address of this machine (" + error.message() + ")", "give --host 127.0.0.1, or 0.0.0.0 for every network");
+    throw base::Error(options.host, "is no address of this machine (" + error.message() + ")",
+                      "give --host 127.0.0.1, or 0.0.0.0 for every network");
   }
   tcp::acceptor acceptor(io);
   for (const auto& entry : addresses) {
@@ -115,7 +116,8 @@ Awaitable<void> Server::State::accept() {
       asio::steady_timer pause(io, std::chrono::milliseconds(100));
       co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
     } else if (!error && connections.size() >= options.max_connections) {
-      static constexpr std::string_view full = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+      static constexpr std::string_view full =
+          "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
       error_code ignored;
       socket.non_blocking(true, ignored);
       socket.write_some(asio::buffer(full.data(), full.size()), ignored);
@@ -153,7 +155,8 @@ void Server::State::begin_stop() {
   });
 }
 
-Server::Server(engine::Engine& engine, ServerOptions options) : state_(std::make_unique<State>(engine, std::move(options))) {}
+Server::Server(engine::Engine& engine, ServerOptions options)
+    : state_(std::make_unique<State>(engine, std::move(options))) {}
 
 Server::~Server() = default;
 

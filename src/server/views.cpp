@@ -46,7 +46,8 @@ std::string figures(const Answer& answer) {
 
 std::string details(const Answer& answer, const ModelFacts& facts) {
   const engine::Usage& usage = answer.usage;
-  std::string text = fmt::format("Prompt: {} tokens, {} of them known from before", usage.prompt_tokens, usage.cached_tokens);
+  std::string text =
+      fmt::format("Prompt: {} tokens, {} of them known from before", usage.prompt_tokens, usage.cached_tokens);
   if (usage.prompt_speed() > 0) text += fmt::format(", {} tokens/s", speed(usage.prompt_speed()));
   if (usage.queue_seconds >= 0.05) text += fmt::format(". Waited {:.1f} s", usage.queue_seconds);
   return text + fmt::format(". {} arithmetic on {}.", facts.mode, facts.device);
@@ -84,24 +85,29 @@ std::string status_of(const Answer& answer) {
   if (answer.ahead > 1) return fmt::format("Waiting: {} answers come first.", answer.ahead);
   // A short prompt is read before anyone could read this.
   if (answer.progress.prompt_tokens >= 256 && answer.progress.prompt_done > 0) {
-    return fmt::format("Reading… {} %", 100 * std::uint64_t{answer.progress.prompt_done} / answer.progress.prompt_tokens);
+    return fmt::format("Reading… {} %",
+                       100 * std::uint64_t{answer.progress.prompt_done} / answer.progress.prompt_tokens);
   }
   return "…";
 }
 
-bool is_demo(const ModelFacts& facts) { return facts.name.find("demo") != std::string::npos || facts.name.find("Demo") != std::string::npos; }
+bool is_demo(const ModelFacts& facts) {
+  return facts.name.find("demo") != std::string::npos || facts.name.find("Demo") != std::string::npos;
+}
 
 void greet(ordered_json& context, const ModelFacts& facts) {
   if (is_demo(facts)) {
     context["introduction"] =
         "This is the small demo model that comes with the program. It adds and subtracts, knows a few hundred facts, "
         "plays with words and writes Markdown. Ask it how to get the real SmolLM3.";
-    context["examples"] = {"What can you do?", "What is 347 + 286?", "Make a table: Fruit and Amount: apple 3, pear 5, plum 8",
-                           "How do I get the real model?"};
+    context["examples"] = {"What can you do?", "What is 347 + 286?",
+                           "Make a table: Fruit and Amount: apple 3, pear 5, plum 8", "How do I get the real model?"};
   } else {
-    context["introduction"] = "Ask, or hand over a text. The model thinks before it answers; switch that off for a quick reply.";
-    context["examples"] = {"Explain how a tide comes about, in three sentences.", "Write a Python function that merges two sorted lists.",
-                           "Compare tea and coffee in a small table.", "Suggest three names for a bookshop by the sea."};
+    context["introduction"] =
+        "Ask, or hand over a text. The model thinks before it answers; switch that off for a quick reply.";
+    context["examples"] = {
+        "Explain how a tide comes about, in three sentences.", "Write a Python function that merges two sorted lists.",
+        "Compare tea and coffee in a small table.", "Suggest three names for a bookshop by the sea."};
   }
 }
 
@@ -126,8 +132,9 @@ std::string render_template(std::string_view name, const ordered_json& context) 
 }
 
 std::string chat_page(const Conversation& conversation, const ModelFacts& facts) {
-  ordered_json context{{"id", conversation.id}, {"model", facts.name},     {"device", facts.device}, {"mode", facts.mode},
-                       {"context", facts.context}, {"most_text", most_text}, {"title", title_of(conversation)}};
+  ordered_json context{
+      {"id", conversation.id},    {"model", facts.name},    {"device", facts.device},         {"mode", facts.mode},
+      {"context", facts.context}, {"most_text", most_text}, {"title", title_of(conversation)}};
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
   for (std::size_t n = 0; n < conversation.rounds.size(); ++n) {
@@ -139,7 +146,8 @@ std::string chat_page(const Conversation& conversation, const ModelFacts& facts)
 
 std::string sent_fragment(const Conversation& conversation, const ModelFacts& facts) {
   const std::size_t n = conversation.rounds.size() - 1;
-  return render_template("sent.jinja", {{"id", conversation.id}, {"round", round_context(conversation.rounds[n], n, facts)}});
+  return render_template("sent.jinja",
+                         {{"id", conversation.id}, {"round", round_context(conversation.rounds[n], n, facts)}});
 }
 
 std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {

@@ -35,7 +35,8 @@ TEST(Views, AnEmptyConversationGreets) {
 TEST(Views, PagesHaveNoInlineScriptOrStyle) {
   const std::string attack = "<script>x</script> style=\"x\" onclick=\"x\"";
   const Conversation conversation = conversation_with(
-      {.prompt = attack, .answer = {.state = Answer::State::Finished, .thinking = attack, .text = attack, .error = attack}});
+      {.prompt = attack,
+       .answer = {.state = Answer::State::Finished, .thinking = attack, .text = attack, .error = attack}});
   const std::string page = chat_page(conversation, facts);
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<script(?![^>]* src="/assets/))")));
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<style)")));
@@ -48,7 +49,8 @@ TEST(Views, AnOpenAnswerIsLeftToItsStream) {
   EXPECT_THAT(fragment, HasSubstr("hx-sse:connect=\"/c/0123456789abcdef0123456789abcdef/stream/0\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-thinking\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-status\""));
-  const std::string over = chat_page(conversation_with({.prompt = "hi", .answer = {.state = Answer::State::Stopped, .text = "Hel"}}), facts);
+  const std::string over =
+      chat_page(conversation_with({.prompt = "hi", .answer = {.state = Answer::State::Stopped, .text = "Hel"}}), facts);
   EXPECT_THAT(over, Not(HasSubstr("hx-sse:connect")));
   EXPECT_THAT(over, HasSubstr("Stopped."));
 }
@@ -101,9 +103,12 @@ TEST(AnswerView, SaysWhatIsWaitedFor) {
 
 // The oracle: a page that follows every update shows the same blocks as one that is loaded at the end.
 TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
-  const std::vector<std::string> parts{"# T\n", "text ", "**b**", "\n\n", "- a\n", "- b\n", "```\n", "x < y\n", "```\n", "| a | b |\n", "|---|---|\n",
-                                       "| 1 | 2 |\n", "---\n", "> q\n", "1. n\n", "[r]\n\n[r]: https://e.org\n", "<b>", "\n"};
-  const std::regex partial(R"re(<hx-partial hx-target="#a0-(b\d+|text)" hx-swap="(innerMorph|beforeend|delete)">([\s\S]*?)</hx-partial>)re");
+  const std::vector<std::string> parts{
+      "# T\n", "text ",       "**b**",       "\n\n",        "- a\n", "- b\n", "```\n",  "x < y\n",
+      "```\n", "| a | b |\n", "|---|---|\n", "| 1 | 2 |\n", "---\n", "> q\n", "1. n\n", "[r]\n\n[r]: https://e.org\n",
+      "<b>",   "\n"};
+  const std::regex partial(
+      R"re(<hx-partial hx-target="#a0-(b\d+|text)" hx-swap="(innerMorph|beforeend|delete)">([\s\S]*?)</hx-partial>)re");
   const std::regex wrapper(R"re(^<div class="block" id="a0-(b\d+)">([\s\S]*)</div>$)re");
   std::mt19937 random(7);
   for (int trial = 0; trial < 300; ++trial) {
@@ -127,7 +132,8 @@ TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
     }
     round.answer.state = Answer::State::Finished;
     const std::string page = chat_page(conversation_with(round), facts);
-    for (const auto& [id, html] : shown) EXPECT_THAT(page, HasSubstr("<div class=\"block\">" + html + "</div>")) << round.answer.text;
+    for (const auto& [id, html] : shown)
+      EXPECT_THAT(page, HasSubstr("<div class=\"block\">" + html + "</div>")) << round.answer.text;
     std::size_t blocks = 0;
     for (std::size_t at = 0; (at = page.find("<div class=\"block\">", at)) != std::string::npos; ++at) ++blocks;
     EXPECT_EQ(shown.size(), blocks) << round.answer.text;

@@ -143,7 +143,8 @@ Prompt ChatTemplate::render(const ChatInput& input) const {
   if (has_python_tools && !template_.mentions("python_tools")) {
     throw base::Error("python_tools", "the chat template of this file knows none", "send them as tools");
   }
-  const MessageRules rules{reads_tool_calls_, std::span(tags).first(has_python_tools ? tags.size() : tags_without_code)};
+  const MessageRules rules{reads_tool_calls_,
+                           std::span(tags).first(has_python_tools ? tags.size() : tags_without_code)};
   Value messages = normalized_messages(input.messages, rules);
 
   jinja::Dict context;
@@ -175,7 +176,8 @@ Prompt ChatTemplate::render(const ChatInput& input) const {
     }
   }
   Prompt prompt;
-  for (jinja::Fragment& fragment : text.fragments()) prompt.fragments.push_back({std::move(fragment.text), fragment.from_template});
+  for (jinja::Fragment& fragment : text.fragments())
+    prompt.fragments.push_back({std::move(fragment.text), fragment.from_template});
   if (input.add_generation_prompt) prompt.start = stream_start(text);
   return prompt;
 }

@@ -3,10 +3,10 @@
 // Templates found in files leave gaps: they drop past tool calls, read only text content and one system message, and
 // some know no tools. ChatTemplate closes these before and after the file's own template is rendered:
 //   content       parts are joined; parts that are not text are refused; null counts as ""
-//   system        several at the start are joined by an empty line, a later one is refused ("developer" is the same role)
-//   tool calls    written into the content of their turn as the model emits them, unless the template reads tool_calls
-//   tools         a section in the authors' words is put at the end of the system turn if the template reads no tools
-//   reasoning     of past turns (reasoning_content) is dropped
+//   system        several at the start are joined by an empty line, a later one is refused ("developer" is the same
+//   role) tool calls    written into the content of their turn as the model emits them, unless the template reads
+//   tool_calls tools         a section in the authors' words is put at the end of the system turn if the template reads
+//   no tools reasoning     of past turns (reasoning_content) is dropped
 #pragma once
 
 #include <chrono>

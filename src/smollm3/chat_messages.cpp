@@ -9,15 +9,15 @@
 namespace smollm3 {
 namespace {
 
-using nlohmann::ordered_json;
 using jinja::Text;
 using jinja::Value;
+using nlohmann::ordered_json;
 
 constexpr std::size_t max_json_depth = 100;
 constexpr std::size_t max_json_keys = 1000;
 
-// Reads JSON without keeping it; ends at what is not JSON or beyond the bounds. (A callback of the ordinary parser could do
-// that as well, but takes quadratic time over a list of objects.)
+// Reads JSON without keeping it; ends at what is not JSON or beyond the bounds. (A callback of the ordinary parser
+// could do that as well, but takes quadratic time over a list of objects.)
 class BoundsCheck : public nlohmann::json_sax<ordered_json> {
  public:
   bool exceeded() const { return exceeded_; }
@@ -57,7 +57,8 @@ class BoundsCheck : public nlohmann::json_sax<ordered_json> {
 std::string subject(std::size_t i) { return "message " + std::to_string(i); }
 
 std::string role_of(const ordered_json& message, std::size_t i) {
-  if (!message.is_object()) throw base::Error(subject(i), "it is not an object", "give each message a role and content");
+  if (!message.is_object())
+    throw base::Error(subject(i), "it is not an object", "give each message a role and content");
   const auto role = message.find("role");
   if (role == message.end() || !role->is_string()) {
     throw base::Error(subject(i), "it has no role", "use system, user, assistant or tool");
@@ -75,10 +76,12 @@ std::string part_text(const ordered_json& part, std::size_t i) {
   const auto type = part.is_object() ? part.find("type") : part.end();
   const std::string kind = part.is_object() && type != part.end() && type->is_string() ? type->get<std::string>() : "";
   if (kind != "text") {
-    throw base::Error(subject(i), "it has a part of type \"" + kind + "\"", "this model reads text only: send parts of type text");
+    throw base::Error(subject(i), "it has a part of type \"" + kind + "\"",
+                      "this model reads text only: send parts of type text");
   }
   const auto text = part.find("text");
-  if (text == part.end() || !text->is_string()) throw base::Error(subject(i), "a part of type text holds no text", "add it");
+  if (text == part.end() || !text->is_string())
+    throw base::Error(subject(i), "a part of type text holds no text", "add it");
   return text->get<std::string>();
 }
 
@@ -113,7 +116,8 @@ PastCall past_call(const ordered_json& call, std::size_t i) {
   const ordered_json* function = &call;
   if (call.is_object() && call.contains("function")) function = &call["function"];
   if (!function->is_object() || !function->contains("name") || !(*function)["name"].is_string()) {
-    throw base::Error(subject(i), "a tool call has no function name", "send calls as {\"function\": {\"name\", \"arguments\"}}");
+    throw base::Error(subject(i), "a tool call has no function name",
+                      "send calls as {\"function\": {\"name\", \"arguments\"}}");
   }
   const ordered_json given = function->contains("arguments") ? (*function)["arguments"] : ordered_json::object();
   ordered_json arguments = call_arguments(given);
@@ -200,7 +204,8 @@ Value normalized_messages(const ordered_json& messages, const MessageRules& rule
   for (std::size_t i = first; i < messages.size(); ++i) {
     const std::string role = role_of(messages[i], i);
     if (role == "system") {
-      throw base::Error(subject(i), "a system message follows the conversation's beginning, where this model reads none",
+      throw base::Error(subject(i),
+                        "a system message follows the conversation's beginning, where this model reads none",
                         "put it first, or send it as a user message");
     }
     out.push_back(normalized(messages[i], role, i, rules));

@@ -10,7 +10,7 @@
 namespace smollm3 {
 
 struct MessageRules {
-  bool keep_tool_calls;                     // the template reads tool_calls by itself
+  bool keep_tool_calls;                            // the template reads tool_calls by itself
   std::span<const std::string_view> trusted_tags;  // that past answers may hold as special tokens
 };
 
@@ -20,8 +20,8 @@ jinja::Value normalized_messages(const nlohmann::ordered_json& messages, const M
 // An object from the arguments of a call, which may be JSON in a string; discarded if it is neither.
 nlohmann::ordered_json call_arguments(const nlohmann::ordered_json& arguments);
 
-// Whether text, if it is JSON, is nested at most 100 deep and has no object of more than 1,000 keys: an ordered object looks
-// through its keys one by one.
+// Whether text, if it is JSON, is nested at most 100 deep and has no object of more than 1,000 keys: an ordered object
+// looks through its keys one by one.
 bool within_json_bounds(std::string_view text);
 
 // Parses JSON within those bounds; discarded if it is not that.

@@ -66,7 +66,8 @@ bool read_call(std::string_view body, ToolCall& call) {
 
 }  // namespace
 
-OutputParser::OutputParser(StreamStart start) : state_(start == StreamStart::Thinking ? State::Thinking : State::Start) {}
+OutputParser::OutputParser(StreamStart start)
+    : state_(start == StreamStart::Thinking ? State::Thinking : State::Start) {}
 
 std::vector<OutputEvent> OutputParser::feed(std::string_view piece) {
   held_.append(piece);
@@ -83,10 +84,18 @@ std::vector<OutputEvent> OutputParser::finish() {
 void OutputParser::advance(bool at_end) {
   for (bool more = true; more;) {
     switch (state_) {
-      case State::Start: more = advance_start(at_end); break;
-      case State::Thinking: more = advance_thinking(at_end); break;
-      case State::Answer: more = advance_answer(at_end); break;
-      case State::Call: more = advance_call(at_end); break;
+      case State::Start:
+        more = advance_start(at_end);
+        break;
+      case State::Thinking:
+        more = advance_thinking(at_end);
+        break;
+      case State::Answer:
+        more = advance_answer(at_end);
+        break;
+      case State::Call:
+        more = advance_call(at_end);
+        break;
     }
   }
   held_.erase(0, taken_);
@@ -135,7 +144,8 @@ bool OutputParser::advance_answer(bool at_end) {
 
 bool OutputParser::advance_call(bool at_end) {
   const std::size_t begin = rest().find(call_open) + call_open.size();
-  const std::size_t close = no_more_calls_end_ ? std::string_view::npos : rest().find(call_close, std::max(begin, searched_));
+  const std::size_t close =
+      no_more_calls_end_ ? std::string_view::npos : rest().find(call_close, std::max(begin, searched_));
   const bool closed = close != std::string_view::npos;
   if (!closed && !at_end) {
     searched_ = rest().size() - std::min(rest().size(), call_close.size() - 1);

@@ -4,7 +4,8 @@
 // tag or half of one never reaches an event (nor does half a character).
 //   thinking   opens with <think>, if that is the first thing written (or the prompt opened it), and ends with </think>
 //              or the end of the text; tags in between are its text
-//   tool call  <tool_call>, JSON with a "name" and "arguments", </tool_call>, anywhere in the answer; the closing tag may
+//   tool call  <tool_call>, JSON with a "name" and "arguments", </tool_call>, anywhere in the answer; the closing tag
+//   may
 //              be missing at the end of the text. What is not such JSON is answer text, tags included, unchanged
 //   newlines   are dropped at the beginning and end of thinking, at the beginning of the answer, and around tool calls
 #pragma once
@@ -55,11 +56,11 @@ class OutputParser {
   void emit(OutputEvent::Kind kind, std::size_t length);
 
   State state_;
-  std::string held_;           // not yet decided, from taken_ on
+  std::string held_;  // not yet decided, from taken_ on
   std::size_t taken_ = 0;
-  std::size_t searched_ = 0;   // of rest(): no call ends before here
+  std::size_t searched_ = 0;        // of rest(): no call ends before here
   bool no_more_calls_end_ = false;  // the text is over, and the rest holds no closing tag
-  bool drop_newlines_ = true;  // nothing was written yet in this thinking or answer, or since the last call
+  bool drop_newlines_ = true;       // nothing was written yet in this thinking or answer, or since the last call
   std::vector<OutputEvent> events_;
 };
 

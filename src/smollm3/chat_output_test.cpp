@@ -40,7 +40,9 @@ std::vector<OutputEvent> parsed(const std::vector<std::string>& pieces, StreamSt
   return all;
 }
 
-std::string at_once(const std::string& text, StreamStart start = StreamStart::Open) { return told(parsed({text}, start)); }
+std::string at_once(const std::string& text, StreamStart start = StreamStart::Open) {
+  return told(parsed({text}, start));
+}
 
 TEST(ChatOutput, SeparatesThinkingFromAnswer) {
   EXPECT_EQ(at_once("<think>\nhm\n\nwell\n</think>\n\nYes.\n"), "T(hm\n\nwell)A(Yes.\n)");
@@ -68,9 +70,11 @@ TEST(ChatOutput, AMissingEndIsTolerated) {
 }
 
 TEST(ChatOutput, ReadsToolCalls) {
-  EXPECT_EQ(at_once("<think>x</think>\nLet me see.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"b\": 1, \"a\": [\"<\"]}}\n"
-                    "</tool_call>\n<tool_call>{\"name\": \"g\"}</tool_call>\nDone"),
-            "T(x)A(Let me see.)C(f {\"b\":1,\"a\":[\"<\"]})C(g {})A(Done)");
+  EXPECT_EQ(
+      at_once(
+          "<think>x</think>\nLet me see.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"b\": 1, \"a\": [\"<\"]}}\n"
+          "</tool_call>\n<tool_call>{\"name\": \"g\"}</tool_call>\nDone"),
+      "T(x)A(Let me see.)C(f {\"b\":1,\"a\":[\"<\"]})C(g {})A(Done)");
   EXPECT_EQ(at_once("<tool_call>{\"name\": \"f\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call>"), "C(f {\"a\":1})");
   const auto events = parsed({"x <tool_call>\n{\"name\":\"f\"}</tool_call>"}, StreamStart::Answer);
   ASSERT_EQ(events.size(), 2u);
@@ -78,8 +82,9 @@ TEST(ChatOutput, ReadsToolCalls) {
 }
 
 TEST(ChatOutput, WhatIsNoCallStaysTextUnchanged) {
-  for (const std::string body : {"", "{", "[1]", "{\"name\": 5}", "{\"name\": \"\"}", "{\"name\": \"f\", \"arguments\": [1]}",
-                                 "{\"arguments\": {}}", "{\"name\": \"f\"} x", "nothing"}) {
+  for (const std::string body :
+       {"", "{", "[1]", "{\"name\": 5}", "{\"name\": \"\"}", "{\"name\": \"f\", \"arguments\": [1]}",
+        "{\"arguments\": {}}", "{\"name\": \"f\"} x", "nothing"}) {
     const std::string text = "a\n\n<tool_call>\n" + body + "\n</tool_call>\nb";
     EXPECT_EQ(at_once(text), "A(" + text + ")");
   }
@@ -87,8 +92,8 @@ TEST(ChatOutput, WhatIsNoCallStaysTextUnchanged) {
   const std::string quoted = R"(<tool_call>{"name": "f", "arguments": {"a": "</tool_call>"}}</tool_call>)";
   EXPECT_EQ(at_once(quoted + "b"), "C(f {\"a\":\"</tool_call>\"})A(b)");
   EXPECT_EQ(at_once("<tool_call>{\"a <tool_call>{\"name\": \"f\"}</tool_call>"), "A(<tool_call>{\"a )C(f {})");
-  const std::string deep = "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": " + std::string(5000, '[') + std::string(5000, ']') +
-                           "}}</tool_call>";
+  const std::string deep = "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": " + std::string(5000, '[') +
+                           std::string(5000, ']') + "}}</tool_call>";
   EXPECT_EQ(at_once(deep), "A(" + deep + ")");
 }
 
@@ -108,8 +113,22 @@ TEST(ChatOutput, GivesTextAsSoonAsItIsCertain) {
 // However a text is cut, the same comes out.
 TEST(ChatOutput, DoesNotDependOnTheCuts) {
   std::mt19937 random(11);
-  const std::vector<std::string> pieces = {"<think>", "</think>", "<tool_call>", "</tool_call>", "\n", "\r\n", "a", " ", "é", "🤖", "<",
-                                           "</", "tool_call>", "{\"name\": \"f\", \"arguments\": {\"x\": \"<\"}}", "{\"name\": 1}", "\xC3",
+  const std::vector<std::string> pieces = {"<think>",
+                                           "</think>",
+                                           "<tool_call>",
+                                           "</tool_call>",
+                                           "\n",
+                                           "\r\n",
+                                           "a",
+                                           " ",
+                                           "é",
+                                           "🤖",
+                                           "<",
+                                           "</",
+                                           "tool_call>",
+                                           "{\"name\": \"f\", \"arguments\": {\"x\": \"<\"}}",
+                                           "{\"name\": 1}",
+                                           "\xC3",
                                            "\xF0\x9F"};
   for (int round = 0; round < 4000; ++round) {
     std::string text;

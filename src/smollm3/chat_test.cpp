@@ -62,7 +62,8 @@ TEST(ChatTemplate, KnowsTheFilesOwnTokens) {
   writer.add("tokenizer.chat_template", "{{ bos_token + messages[0].content + eos_token }}");
   writer.open(path);
   writer.close();
-  const Prompt prompt = ChatTemplate::of(gguf::File::open(path)).render(input(R"([{"role":"user","content":"<eos>"}])"));
+  const Prompt prompt =
+      ChatTemplate::of(gguf::File::open(path)).render(input(R"([{"role":"user","content":"<eos>"}])"));
   std::filesystem::remove(path);
   EXPECT_EQ(prompt.text(), "<bos><eos><eos>");
   EXPECT_EQ(special(prompt), "<bos>|<eos>|");  // the user's is no special token
@@ -91,7 +92,8 @@ TEST(ChatSystem, SeveralAtTheStartAreMergedLaterOnesRefused) {
   EXPECT_THAT(rendered(plain_template, input(R"([{"role":"system","content":"a"},{"role":"developer","content":"b"},
                                                  {"role":"user","content":"u"}])")),
               HasSubstr("<|im_start|>system\na\n\nb<|im_end|>\n<|im_start|>user"));
-  EXPECT_THAT(refusal(input(R"([{"role":"user","content":"u"},{"role":"system","content":"a"}])")), HasSubstr("message 1"));
+  EXPECT_THAT(refusal(input(R"([{"role":"user","content":"u"},{"role":"system","content":"a"}])")),
+              HasSubstr("message 1"));
 }
 
 TEST(ChatToolCalls, AreWrittenAsTheModelEmitsThem) {
@@ -118,14 +120,16 @@ TEST(ChatTools, ASectionIsAddedWhereTheTemplateReadsNone) {
   in.tools = ordered_json::parse(R"([{"type":"function","function":{"name":"f","strict":true,"x":null}}])");
   const std::string text = rendered(plain_template, in);
   EXPECT_THAT(text, HasSubstr("<|im_start|>system\nBe kind.\n\n### Tools\n\nYou may call"));
-  EXPECT_THAT(text, HasSubstr("<tools>\n{'type': 'function', 'function': {'name': 'f', 'strict': True, 'x': None}}\n</tools>"));
+  EXPECT_THAT(
+      text, HasSubstr("<tools>\n{'type': 'function', 'function': {'name': 'f', 'strict': True, 'x': None}}\n</tools>"));
   EXPECT_THAT(text, HasSubstr("</tool_call>\n\n<|im_end|>\n<|im_start|>user\n<|im_end|>"));
 }
 
 TEST(ChatTools, TheSectionStandsAtTheEndOfTheTemplatesOwnSystemTurn) {
   auto in = input(R"([{"role":"user","content":"u"}])");
   in.tools = ordered_json::parse(R"([{"name":"f"}])");
-  const std::string text = rendered("{{ '<|im_start|>system\\nDefaults.\\n\\n<|im_end|>\\n' ~ messages[0].content }}", in);
+  const std::string text =
+      rendered("{{ '<|im_start|>system\\nDefaults.\\n\\n<|im_end|>\\n' ~ messages[0].content }}", in);
   EXPECT_THAT(text, testing::StartsWith("<|im_start|>system\nDefaults.\n\n### Tools\n\nYou may"));
   EXPECT_THAT(text, EndsWith("</tool_call>\n\n<|im_end|>\nu"));
 }
@@ -166,17 +170,21 @@ TEST(ChatStart, FollowsFromTheTailOfThePrompt) {
 
 TEST(ChatBuiltin, HasTheHeaderAndTheModes) {
   const ChatTemplate chat = ChatTemplate::builtin();
-  EXPECT_EQ(chat.render(input(R"([{"role":"system","content":"Be brief. /no_think"},{"role":"user","content":"hi"}])")).text(),
-            "<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\nToday Date: 09 March 2026\nReasoning Mode: "
-            "/no_think\n\n## Custom Instructions\n\nBe brief.\n\n<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
-            "<|im_start|>assistant\n<think>\n\n</think>\n");
+  EXPECT_EQ(
+      chat.render(input(R"([{"role":"system","content":"Be brief. /no_think"},{"role":"user","content":"hi"}])"))
+          .text(),
+      "<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\nToday Date: 09 March 2026\nReasoning Mode: "
+      "/no_think\n\n## Custom Instructions\n\nBe brief.\n\n<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+      "<|im_start|>assistant\n<think>\n\n</think>\n");
   auto thinking = input(R"([{"role":"user","content":"hi"}])");
   EXPECT_EQ(chat.render(thinking).start, StreamStart::Open);
   EXPECT_THAT(chat.render(thinking).text(), EndsWith("<|im_start|>assistant\n"));
   thinking.enable_thinking = false;
   EXPECT_EQ(chat.render(thinking).start, StreamStart::Answer);
-  EXPECT_EQ(chat.render(input(R"([{"role":"system","content":"/system_override Just this."},{"role":"user","content":"u"}])")).text(),
-            "<|im_start|>system\n Just this.<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(
+      chat.render(input(R"([{"role":"system","content":"/system_override Just this."},{"role":"user","content":"u"}])"))
+          .text(),
+      "<|im_start|>system\n Just this.<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n");
 }
 
 TEST(ChatBuiltin, ToolsGetTheirSection) {
@@ -199,15 +207,17 @@ TEST(ChatProvenance, ToolsAndExtraVariablesStayPlain) {
   auto in = input(R"([{"role":"user","content":"u"}])");
   in.tools = ordered_json::parse(R"([{"name":"<|im_end|>","description":"<tool_call>"}])");
   in.extra = {{"who", "<|im_start|>"}};
-  const Prompt prompt = ChatTemplate("{{ '<a>' + who ~ tools[0] ~ (tools | tojson) ~ (tools[0] | string | upper) }}").render(in);
+  const Prompt prompt =
+      ChatTemplate("{{ '<a>' + who ~ tools[0] ~ (tools | tojson) ~ (tools[0] | string | upper) }}").render(in);
   EXPECT_EQ(special(prompt), "<a>|");
 }
 
 // Every way in for a user's text, with each special token's name whole and cut in two by a boundary of messages.
 TEST(ChatProvenance, NoUserTextIsEverSpecial) {
   std::mt19937 random(3);
-  const std::vector<std::string> pieces = {"<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>", "<|im_", "end|>",
-                                           "\n", "system", "a", "<", ">", "/think", " "};
+  const std::vector<std::string> pieces = {"<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>", "<|im_",
+                                           "end|>",        "\n",         "system",  "a",        "<",           ">",
+                                           "/think",       " "};
   const auto text = [&] {
     std::string out;
     for (std::size_t n = random() % 6; n > 0; --n) out += pieces[random() % pieces.size()];
@@ -228,7 +238,8 @@ TEST(ChatProvenance, NoUserTextIsEverSpecial) {
       for (auto& message : empty.messages) {
         const std::string mode = message["role"] == "system" ? message["content"].get<std::string>() : "";
         message["content"] = "";
-        if (mode.find("/think") != std::string::npos || mode.find("/no_think") != std::string::npos) message["content"] = "/think";
+        if (mode.find("/think") != std::string::npos || mode.find("/no_think") != std::string::npos)
+          message["content"] = "/think";
       }
       if (!in.tools.is_null()) empty.tools = {{{"name", "x"}}};
       const auto count = [](const Prompt& prompt, std::string_view token) {
@@ -240,7 +251,8 @@ TEST(ChatProvenance, NoUserTextIsEverSpecial) {
         return n;
       };
       for (const std::string token : {"<|im_start|>", "<|im_end|>", "<tool_call>"}) {
-        ASSERT_EQ(count(chat.render(in), token), count(chat.render(empty), token)) << token << "\n" << in.messages.dump();
+        ASSERT_EQ(count(chat.render(in), token), count(chat.render(empty), token)) << token << "\n"
+                                                                                   << in.messages.dump();
       }
     }
   }

@@ -42,17 +42,22 @@ RopeConfig read_rope(const gguf::File& file, std::uint32_t trained) {
   if (scaling == "none") return rope;
   require(file, scaling == "yarn", "its RoPE scaling is \"" + std::string(scaling.substr(0, 32)) + "\", not YaRN");
   rope.factor = file.number(key("rope.scaling.factor"), 1);
-  require(file, std::isfinite(rope.factor) && rope.factor >= 1 && rope.factor <= 64, "its YaRN factor is not within 1 to 64");
+  require(file, std::isfinite(rope.factor) && rope.factor >= 1 && rope.factor <= 64,
+          "its YaRN factor is not within 1 to 64");
   const auto stretched_from = static_cast<std::uint64_t>(trained / rope.factor);
   const std::uint64_t original = file.integer(key("rope.scaling.original_context_length"), stretched_from);
   require(file, original > 0 && original <= largest_dimension, "its YaRN original context is not within reason");
   rope.original_context = static_cast<std::uint32_t>(original);
-  require(file, static_cast<double>(original) * rope.factor >= trained, "its YaRN factor does not reach its own context length");
-  constexpr std::pair<const char*, double> usual[] = {{"rope.scaling.attn_factor", 1}, {"rope.scaling.yarn_ext_factor", 1},
-                                                      {"rope.scaling.yarn_attn_factor", 1}, {"rope.scaling.yarn_beta_fast", 32},
+  require(file, static_cast<double>(original) * rope.factor >= trained,
+          "its YaRN factor does not reach its own context length");
+  constexpr std::pair<const char*, double> usual[] = {{"rope.scaling.attn_factor", 1},
+                                                      {"rope.scaling.yarn_ext_factor", 1},
+                                                      {"rope.scaling.yarn_attn_factor", 1},
+                                                      {"rope.scaling.yarn_beta_fast", 32},
                                                       {"rope.scaling.yarn_beta_slow", 1}};
   for (const auto& [name, value] : usual) {
-    require(file, file.number(key(name), value) == value, std::string("its ") + name + " is not " + std::to_string(static_cast<int>(value)));
+    require(file, file.number(key(name), value) == value,
+            std::string("its ") + name + " is not " + std::to_string(static_cast<int>(value)));
   }
   return rope;
 }
@@ -70,7 +75,8 @@ Config Config::read(const gguf::File& file, std::uint32_t context) {
   config.hidden = dimension(file, key("embedding_length"));
   config.ffn = dimension(file, key("feed_forward_length"));
   config.heads = dimension(file, key("attention.head_count"));
-  config.kv_heads = file.find(key("attention.head_count_kv")) ? dimension(file, key("attention.head_count_kv")) : config.heads;
+  config.kv_heads =
+      file.find(key("attention.head_count_kv")) ? dimension(file, key("attention.head_count_kv")) : config.heads;
   config.vocab = file.find(key("vocab_size")) ? dimension(file, key("vocab_size"))
                                               : static_cast<std::uint32_t>(file.array("tokenizer.ggml.tokens").count);
   config.context = dimension(file, key("context_length"));
@@ -88,19 +94,23 @@ Config Config::read(const gguf::File& file, std::uint32_t context) {
           "its RoPE covers only a part of each head");
   require(file, config.head_size % 16 == 0 && config.head_size > 0 && config.head_size <= 512,
           "its head size of " + std::to_string(config.head_size) + " is not a multiple of 16 up to 512");
-  require(file, config.hidden % 32 == 0 && config.ffn % 32 == 0 && config.query_size() % 32 == 0 && config.query_size() <= largest_dimension,
+  require(file,
+          config.hidden % 32 == 0 && config.ffn % 32 == 0 && config.query_size() % 32 == 0 &&
+              config.query_size() <= largest_dimension,
           "its dimensions are not multiples of 32");
 
   const double epsilon = file.number(key("attention.layer_norm_rms_epsilon"), 1e-6);
-  require(file, std::isfinite(epsilon) && epsilon >= 1e-12 && epsilon < 1, "its norm epsilon is not between 1e-12 and 1");
+  require(file, std::isfinite(epsilon) && epsilon >= 1e-12 && epsilon < 1,
+          "its norm epsilon is not between 1e-12 and 1");
   config.norm_epsilon = static_cast<float>(epsilon);
 
   config.rope = read_rope(file, config.context);
   if (context == 0 || context <= config.context) return config;
-  const auto furthest = static_cast<std::uint64_t>(config.rope.original_context * std::max(config.rope.factor, yarn_factor));
+  const auto furthest =
+      static_cast<std::uint64_t>(config.rope.original_context * std::max(config.rope.factor, yarn_factor));
   if (context > furthest) {
-    throw Error("--ctx " + std::to_string(context), "the model holds at most " + std::to_string(furthest) + " positions",
-                "ask for no more than that");
+    throw Error("--ctx " + std::to_string(context),
+                "the model holds at most " + std::to_string(furthest) + " positions", "ask for no more than that");
   }
   // More than the file was made for: stretch it once, from what it was trained on.
   config.rope.factor = std::max(config.rope.factor, yarn_factor);

@@ -10,20 +10,20 @@ namespace smollm3 {
 
 // Rotary position embedding, optionally stretched by YaRN (arXiv:2309.00071).
 struct RopeConfig {
-  double base = 5'000'000;          // of the geometric sequence of wavelengths
-  double factor = 1;                // YaRN: context is stretched by this; 1 means off
+  double base = 5'000'000;                  // of the geometric sequence of wavelengths
+  double factor = 1;                        // YaRN: context is stretched by this; 1 means off
   std::uint32_t original_context = 65'536;  // positions seen in training, which the stretch starts from
 };
 
 struct Config {
   std::uint32_t layers = 0;
-  std::uint32_t hidden = 0;     // size of the residual stream
-  std::uint32_t ffn = 0;        // size between gate/up and down
-  std::uint32_t heads = 0;      // query heads
-  std::uint32_t kv_heads = 0;   // key/value heads; heads / kv_heads queries share one
+  std::uint32_t hidden = 0;    // size of the residual stream
+  std::uint32_t ffn = 0;       // size between gate/up and down
+  std::uint32_t heads = 0;     // query heads
+  std::uint32_t kv_heads = 0;  // key/value heads; heads / kv_heads queries share one
   std::uint32_t head_size = 0;
-  std::uint32_t vocab = 0;      // tokens, and logits
-  std::uint32_t context = 0;    // positions the model was made for, after stretching
+  std::uint32_t vocab = 0;    // tokens, and logits
+  std::uint32_t context = 0;  // positions the model was made for, after stretching
   float norm_epsilon = 1e-6f;
   RopeConfig rope;
 

@@ -18,13 +18,19 @@ namespace {
 using Change = std::function<void(gguf::Writer&)>;
 
 // Configuration of SmolLM3-3B with some sizes changed and further metadata.
-Config configured(const Change& change, std::uint32_t context = 0, const std::map<std::string, std::uint32_t>& sizes = {}) {
+Config configured(const Change& change, std::uint32_t context = 0,
+                  const std::map<std::string, std::uint32_t>& sizes = {}) {
   const auto path = std::filesystem::path(testing::TempDir()) / ("config-" + std::to_string(getpid()) + ".gguf");
   gguf::Writer writer;
   writer.add("general.architecture", "smollm3");
   std::map<std::string, std::uint32_t> all = sizes;
-  all.insert({{"block_count", 36}, {"embedding_length", 2048}, {"feed_forward_length", 11008}, {"attention.head_count", 16},
-              {"attention.head_count_kv", 4}, {"vocab_size", 128256}, {"context_length", 65536}});
+  all.insert({{"block_count", 36},
+              {"embedding_length", 2048},
+              {"feed_forward_length", 11008},
+              {"attention.head_count", 16},
+              {"attention.head_count_kv", 4},
+              {"vocab_size", 128256},
+              {"context_length", 65536}});
   for (const auto& [name, value] : all) writer.add("smollm3." + name, value);
   change(writer);
   writer.open(path);
@@ -76,9 +82,12 @@ TEST(Config, YarnItDoesNotComputeIsRefused) {
 
 TEST(Config, SizesNoModelHasAreRefused) {
   EXPECT_EQ(refusal(nothing), "");
-  for (const auto& [name, value] : std::map<std::string, std::uint32_t>{{"block_count", 5000}, {"embedding_length", 1 << 20},
-                                                                        {"feed_forward_length", 1 << 23}, {"attention.head_count", 4096},
-                                                                        {"attention.head_count_kv", 3}, {"vocab_size", 1 << 23}}) {
+  for (const auto& [name, value] : std::map<std::string, std::uint32_t>{{"block_count", 5000},
+                                                                        {"embedding_length", 1 << 20},
+                                                                        {"feed_forward_length", 1 << 23},
+                                                                        {"attention.head_count", 4096},
+                                                                        {"attention.head_count_kv", 3},
+                                                                        {"vocab_size", 1 << 23}}) {
     EXPECT_NE(refusal(nothing, {{name, value}}), "") << name;
   }
 }

@@ -14,10 +14,10 @@ PagePool::PagePool(compute::Device& device, compute::KvShape shape, std::uint64_
   const std::uint64_t fitting = budget / page_bytes;
   if (wanted > fitting) {
     const auto megabytes = [](std::uint64_t bytes) { return std::to_string(bytes / 1'000'000) + " MB"; };
-    throw base::Error("context of " + std::to_string(positions) + " positions",
-                      "its keys and values take " + megabytes(wanted * page_bytes) + " and " + megabytes(budget) + " are free",
-                      fitting > 0 ? "--ctx " + std::to_string(fitting * compute::page_positions) + " would fit"
-                                  : "free some memory");
+    throw base::Error(
+        "context of " + std::to_string(positions) + " positions",
+        "its keys and values take " + megabytes(wanted * page_bytes) + " and " + megabytes(budget) + " are free",
+        fitting > 0 ? "--ctx " + std::to_string(fitting * compute::page_positions) + " would fit" : "free some memory");
   }
   pages_ = static_cast<std::size_t>(wanted);
   memory_ = device.allocate_pages(pages_ * page_bytes);

@@ -15,8 +15,8 @@ namespace smollm3 {
 class PagePool {
  public:
   // Reserves room for `positions` positions in the memory of the device, which must outlive the pool; processors take
-  // the memory as pages are first used. Throws base::Error, naming the number of positions that would fit, if they would
-  // need more than `budget` bytes.
+  // the memory as pages are first used. Throws base::Error, naming the number of positions that would fit, if they
+  // would need more than `budget` bytes.
   PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget);
   PagePool(const PagePool&) = delete;
   PagePool& operator=(const PagePool&) = delete;
@@ -32,7 +32,9 @@ class PagePool {
   void copy(const std::byte* from, std::byte* to) { device_.copy_page(from, to, shape_.page_bytes()); }
 
  private:
-  std::size_t index(const std::byte* page) const { return static_cast<std::size_t>(page - memory_.get()) / shape_.page_bytes(); }
+  std::size_t index(const std::byte* page) const {
+    return static_cast<std::size_t>(page - memory_.get()) / shape_.page_bytes();
+  }
 
   compute::Device& device_;
   compute::KvShape shape_;
@@ -61,8 +63,9 @@ class Sequence {
   [[nodiscard]] bool reserve(std::size_t count);
   // Counts `count` reserved positions as filled.
   void advance(std::size_t count) { length_ += count; }
-  // Forgets positions from `length` on and gives their pages back. What follows is written in place, so a page that this
-  // cuts in two and that others share is replaced by a copy, or left out (length() is less then) if the pool has none free.
+  // Forgets positions from `length` on and gives their pages back. What follows is written in place, so a page that
+  // this cuts in two and that others share is replaced by a copy, or left out (length() is less then) if the pool has
+  // none free.
   void truncate(std::size_t length);
 
  private:

@@ -10,22 +10,22 @@ namespace smollm3 {
 
 // Activations of one batch: as many rows as it has tokens.
 struct Model::Buffers {
-  compute::Buffer x;        // {tokens, hidden}: the residual stream
-  compute::Buffer q;        // {tokens, query_size}
-  compute::Buffer k;        // {tokens, kv_size}
-  compute::Buffer v;        // {tokens, kv_size}
-  compute::Buffer angles;   // {tokens, head_size}: cosines and sines of RoPE
-  compute::Buffer last;     // {rows with logits, hidden}: the residual stream from the last layer's attention on
+  compute::Buffer x;            // {tokens, hidden}: the residual stream
+  compute::Buffer q;            // {tokens, query_size}
+  compute::Buffer k;            // {tokens, kv_size}
+  compute::Buffer v;            // {tokens, kv_size}
+  compute::Buffer angles;       // {tokens, head_size}: cosines and sines of RoPE
+  compute::Buffer last;         // {rows with logits, hidden}: the residual stream from the last layer's attention on
   compute::Buffer last_angles;  // {rows with logits, head_size}
-  compute::Buffer logits;   // {rows with logits, vocab}
+  compute::Buffer logits;       // {rows with logits, vocab}
   std::unique_ptr<compute::Activations> normed;    // {tokens, hidden}
   std::unique_ptr<compute::Activations> attended;  // {tokens, query_size}
   std::unique_ptr<compute::Activations> inner;     // {tokens, ffn}
 
   std::vector<std::uint32_t> tokens;
-  std::vector<compute::KvRow> rows;     // where each token stands; at the end of the last layer: each with logits
-  std::vector<float> cos_sin;           // {rows, head_size}: what angles holds
-  std::vector<std::size_t> wanted;      // tokens whose logits are asked for
+  std::vector<compute::KvRow> rows;  // where each token stands; at the end of the last layer: each with logits
+  std::vector<float> cos_sin;        // {rows, head_size}: what angles holds
+  std::vector<std::size_t> wanted;   // tokens whose logits are asked for
 
   Buffers(const Config& config, compute::Device& device, std::size_t batch)
       : x(device.allocate(batch, config.hidden)),
@@ -76,15 +76,18 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
     for (std::size_t i = 0; i < chunk.tokens.size(); ++i) {
       const Token token = chunk.tokens[i];
       if (token < 0 || static_cast<std::uint32_t>(token) >= config_.vocab) {
-        throw base::Error("token " + std::to_string(token), "the model has tokens 0 to " + std::to_string(config_.vocab - 1));
+        throw base::Error("token " + std::to_string(token),
+                          "the model has tokens 0 to " + std::to_string(config_.vocab - 1));
       }
       const bool last = i + 1 == chunk.tokens.size();
-      if (chunk.logits == Chunk::Logits::All || (chunk.logits == Chunk::Logits::Last && last)) b.wanted.push_back(b.tokens.size());
+      if (chunk.logits == Chunk::Logits::All || (chunk.logits == Chunk::Logits::Last && last))
+        b.wanted.push_back(b.tokens.size());
       b.tokens.push_back(static_cast<std::uint32_t>(token));
       b.rows.push_back({.pages = chunk.sequence->pages(), .position = chunk.sequence->length() + i});
     }
   }
-  if (b.tokens.size() > max_batch_) throw base::Error("batch", "has more than " + std::to_string(max_batch_) + " tokens");
+  if (b.tokens.size() > max_batch_)
+    throw base::Error("batch", "has more than " + std::to_string(max_batch_) + " tokens");
   b.cos_sin.clear();
   for (const compute::KvRow& row : b.rows) {
     const std::span<const float> angles = rope_.angles(row.position);
@@ -136,7 +139,8 @@ std::span<const float> Model::run(std::span<const Chunk> chunks, const compute::
       device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
       device_.matmul(*b.normed, {{layer.q, q}});
     }
-    if (Config::has_rope(i)) device_.rope(q, config_.head_size, narrow ? b.last_angles.first(count) : b.angles.first(count));
+    if (Config::has_rope(i))
+      device_.rope(q, config_.head_size, narrow ? b.last_angles.first(count) : b.angles.first(count));
     device_.attention(cache, i, q, b.rows, *b.attended);
     device_.matmul(*b.attended, {{layer.o, x, /*add=*/true}});
 

@@ -26,8 +26,10 @@ class Reader {
     const auto type = static_cast<quant::Type>(tensor.type);
     if (!compute::can_multiply(type)) {
       const auto info = quant::type_info(type);
-      refuse(name, "is of type " + (info ? std::string(info->name) : std::to_string(tensor.type)) + ", which does not run here",
-             "use a file of Q2_K to Q6_K, Q4_0 to Q8_0, IQ4_NL, IQ4_XS, F16, BF16 or F32");
+      refuse(
+          name,
+          "is of type " + (info ? std::string(info->name) : std::to_string(tensor.type)) + ", which does not run here",
+          "use a file of Q2_K to Q6_K, Q4_0 to Q8_0, IQ4_NL, IQ4_XS, F16, BF16 or F32");
     }
     return {.type = type, .rows = rows, .cols = cols, .data = bytes(tensor, name)};
   }
@@ -43,8 +45,10 @@ class Reader {
 
   void check_nothing_left() const {
     if (found_ != file_.tensors().size()) {
-      throw Error(file_.name(), "has " + std::to_string(file_.tensors().size()) + " tensors where SmolLM3 of this size has " +
-                                    std::to_string(found_), "it is of another model, or damaged");
+      throw Error(file_.name(),
+                  "has " + std::to_string(file_.tensors().size()) + " tensors where SmolLM3 of this size has " +
+                      std::to_string(found_),
+                  "it is of another model, or damaged");
     }
   }
 
@@ -58,7 +62,8 @@ class Reader {
   const gguf::Tensor& find(const std::string& name, const std::vector<std::uint64_t>& shape) {
     const gguf::Tensor* tensor = file_.tensor(name);
     if (!tensor) throw Error(file_.name(), "lacks the tensor " + name, damaged);
-    if (tensor->shape != shape) refuse(name, "has the shape " + describe(tensor->shape) + " instead of " + describe(shape), damaged);
+    if (tensor->shape != shape)
+      refuse(name, "has the shape " + describe(tensor->shape) + " instead of " + describe(shape), damaged);
     ++found_;
     return *tensor;
   }
@@ -70,7 +75,8 @@ class Reader {
       refuse(name, "has rows that are no whole number of " + std::string(info.name) + " blocks", damaged);
     }
     const std::uint64_t blocks = tensor.elements() / info.block;
-    if (blocks > tensor.room.size() / info.block_bytes) refuse(name, "runs into the next one or past the end of the file", "download the file again");
+    if (blocks > tensor.room.size() / info.block_bytes)
+      refuse(name, "runs into the next one or past the end of the file", "download the file again");
     if (reinterpret_cast<std::uintptr_t>(tensor.room.data()) % alignof(float) != 0) {
       refuse(name, "does not begin at a multiple of four bytes", damaged);
     }
@@ -102,9 +108,11 @@ Weights Weights::read(const gguf::File& file, const Config& config) {
     weights.layers.push_back(layer);
   }
   weights.output_norm = reader.vector("output_norm.weight", config.hidden);
-  weights.output = reader.has("output.weight") ? reader.matrix("output.weight", config.vocab, config.hidden) : weights.embedding;
+  weights.output =
+      reader.has("output.weight") ? reader.matrix("output.weight", config.vocab, config.hidden) : weights.embedding;
   if (reader.has("rope_freqs.weight")) {
-    throw Error(file.name(), "has RoPE factors of its own (rope_freqs.weight)", "SmolLM3 has none; it is another model");
+    throw Error(file.name(), "has RoPE factors of its own (rope_freqs.weight)",
+                "SmolLM3 has none; it is another model");
   }
   reader.check_nothing_left();
   return weights;

@@ -23,7 +23,7 @@ struct LayerWeights {
 };
 
 struct Weights {
-  compute::Matrix embedding;           // {vocab, hidden}
+  compute::Matrix embedding;  // {vocab, hidden}
   std::vector<LayerWeights> layers;
   std::span<const float> output_norm;  // {hidden}
   compute::Matrix output;              // {vocab, hidden}: the embedding, unless the file has one of its own

@@ -15,7 +15,8 @@ namespace {
 constexpr double float_bound = 1e-4;  // of the range of a position's logits, for models of F32
 constexpr double half_bound = 5e-3;   // relative error, where products are of halves
 
-Distance on_gpu(const RandomModel& shape, std::size_t positions, quant::Type kv, const std::vector<std::size_t>& chunks) {
+Distance on_gpu(const RandomModel& shape, std::size_t positions, quant::Type kv,
+                const std::vector<std::size_t>& chunks) {
   const TemporaryModel model(shape);
   const std::vector<std::uint32_t> tokens = random_tokens(positions, shape.vocab);
   return distance(logits(model.file(), tokens),
@@ -54,7 +55,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Shape{"Q4_K_M_Outliers",
                           {.layers = 4, .heads = 2, .vocab = 200, .outliers = true, .type = q4_k_m_of_four}},
                     Shape{"Q8_0",
-                          {.layers = 4, .ffn = 96, .heads = 2, .vocab = 200, .tied = false,
+                          {.layers = 4,
+                           .ffn = 96,
+                           .heads = 2,
+                           .vocab = 200,
+                           .tied = false,
                            .type = [](std::string_view) { return Type::Q8_0; }}}),
     [](const auto& shape) { return shape.param.name; });
 

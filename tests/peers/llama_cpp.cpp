@@ -4,8 +4,8 @@
 //   llama_cpp logits LIBDIR MODEL THREADS f16|f32 TOKENS OUT
 //     TOKENS: a file of ids in decimal; OUT: float32, a row of the vocabulary for each token, all of them one prompt
 //   llama_cpp bench LIBDIR MODEL THREADS PROMPT,… N DEPTH,… BATCH,…
-//     JSON: tokens per second of prompts of each length, and of decoding N tokens after each depth, in as many sequences
-//     at once (all together)
+//     JSON: tokens per second of prompts of each length, and of decoding N tokens after each depth, in as many
+//     sequences at once (all together)
 //   llama_cpp quantize LIBDIR MODEL THREADS TYPE OUT
 //     Every matrix of a file of floats in one type, or in the mix Q4_K_M
 #include <algorithm>

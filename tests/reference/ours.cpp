@@ -13,8 +13,8 @@
 namespace reference {
 
 std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_t> tokens, const Run& run) {
-  const auto device = run.isa ? compute::make_cpu_device(run.threads, run.isa)
-                              : compute::make_device(run.device, run.threads).device;
+  const auto device =
+      run.isa ? compute::make_cpu_device(run.threads, run.isa) : compute::make_device(run.device, run.threads).device;
   smollm3::Model model(file, *device, run.context);
   const compute::KvShape cache = model.kv_shape(run.kv);
   smollm3::PagePool pool(*device, cache, tokens.size(), std::numeric_limits<std::uint64_t>::max());

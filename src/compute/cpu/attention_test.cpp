@@ -232,7 +232,8 @@ TEST_P(Fast, AgreesWithDouble) {
     }
     sequence.store(*device);
     const std::size_t cols = kv_heads * group * head_size;
-    for (const auto& [first, end] : {std::pair<std::size_t, std::size_t>{0, 90}, {500, 530}, {1023, 1025}, {1099, 1100}}) {
+    for (const auto& [first, end] :
+         {std::pair<std::size_t, std::size_t>{0, 90}, {500, 530}, {1023, 1025}, {1099, 1100}}) {
       const std::vector<float> q = moderate_values((end - first) * cols, random);
       const std::vector<float> y = attend(*device, shape, 1, q, rows_of(sequence, first, end));
       for (std::size_t i = 0; i < end - first; ++i) {
@@ -247,8 +248,8 @@ TEST_P(Fast, AgreesWithDouble) {
           for (std::size_t j = 0; j <= position; ++j) {
             double size = 0;
             for (std::size_t d = 0; d < head_size; ++d) {
-              const double product = double{query[d]} *
-                                     double{as_cached(sequence.keys[1][j * sequence.cols + kv + d], shape.type)};
+              const double product =
+                  double{query[d]} * double{as_cached(sequence.keys[1][j * sequence.cols + kv + d], shape.type)};
               p[j] += product * scale;
               size += product * product;
             }
@@ -274,8 +275,8 @@ TEST_P(Fast, AgreesWithDouble) {
   }
 }
 
-// 1.006 lies between the BF16 numbers 1 and 1.0078125, nearer to the second: with equal scores the result is that number,
-// which the bound above would not tell from the other.
+// 1.006 lies between the BF16 numbers 1 and 1.0078125, nearer to the second: with equal scores the result is that
+// number, which the bound above would not tell from the other.
 TEST_P(Fast, RoundsToTheNearest) {
   Random random(6);
   const KvShape shape{.layers = 1, .kv_heads = 1, .head_size = 32, .type = GetParam()};
@@ -306,9 +307,9 @@ TEST_P(Fast, BitsDependNeitherOnTheCutNorOnThreads) {
     for (const std::size_t cut : {1, 5, 53, 149}) {
       for (std::size_t i = 0; i < rows.size(); i += cut == 1 ? 19 : cut) {
         const std::size_t count = std::min(cut, rows.size() - i);
-        ASSERT_TRUE(same_bits(std::span(expected).subspan(i * cols, count * cols),
-                              attend(*device, shape, 0, std::span(q).subspan(i * cols, count * cols),
-                                     std::span(rows).subspan(i, count))))
+        ASSERT_TRUE(same_bits(
+            std::span(expected).subspan(i * cols, count * cols),
+            attend(*device, shape, 0, std::span(q).subspan(i * cols, count * cols), std::span(rows).subspan(i, count))))
             << cut << " from " << i;
       }
     }

@@ -407,8 +407,8 @@ class CpuDevice : public Device {
   Ranges ranges_;
   Attention attention_;
   Precision precision_ = Precision::Exact;
-  std::vector<float> read_;             // what read() returned, where rows have gaps
-  base::AlignedBuffer<float> scratch_;  // for each thread, the gate and up products of one part
+  std::vector<float> read_;                      // what read() returned, where rows have gaps
+  base::AlignedBuffer<float> scratch_;           // for each thread, the gate and up products of one part
   base::AlignedBuffer<std::byte> fast_scratch_;  // for each thread, what fast products need
 };
 

@@ -139,9 +139,8 @@ Requantised requantise(Type type, const Block& b) {
     const float scale = b.d * static_cast<float>(b.scale[g]);
     const float min = b.dmin * static_cast<float>(b.min[g]);
     const int reach = type == Type::IQ4_XS ? b.largest : std::max(b.zero, b.largest - b.zero);
-    const float size = b.has_mins
-                           ? std::max(std::abs(min), std::abs(scale * static_cast<float>(b.largest) - min))
-                           : std::abs(scale) * static_cast<float>(reach);
+    const float size = b.has_mins ? std::max(std::abs(min), std::abs(scale * static_cast<float>(b.largest) - min))
+                                  : std::abs(scale) * static_cast<float>(reach);
     most = std::max(most, size);
   }
   if (most < 0x1p-100F) return out;
@@ -150,7 +149,8 @@ Requantised requantise(Type type, const Block& b) {
   for (int i = 0; i < 256; ++i) {
     const auto g = static_cast<std::size_t>(b.group_of(i));
     const long slope = std::lrintf(b.d * static_cast<float>(b.scale[g]) * inverse);
-    const long offset = 128 - (b.has_mins ? std::lrintf(b.dmin * static_cast<float>(b.min[g]) * inverse) : b.zero * slope);
+    const long offset =
+        128 - (b.has_mins ? std::lrintf(b.dmin * static_cast<float>(b.min[g]) * inverse) : b.zero * slope);
     out.q[static_cast<std::size_t>(i)] = static_cast<int>((slope * b.u[static_cast<std::size_t>(i)] + offset) >> 8);
   }
   return out;

@@ -37,12 +37,8 @@ inline float score_scale_base2(std::size_t head_size) {
 }
 
 // Two floats rounded to halves, the first in the low 16 bits.
-__device__ inline std::uint32_t pack_halves(float low, float high) {
-  return as_bits(__floats2half2_rn(low, high));
-}
-__device__ inline float2 unpack_halves(std::uint32_t bits) {
-  return __half22float2(as_half2(bits));
-}
+__device__ inline std::uint32_t pack_halves(float low, float high) { return as_bits(__floats2half2_rn(low, high)); }
+__device__ inline float2 unpack_halves(std::uint32_t bits) { return __half22float2(as_half2(bits)); }
 
 // A pair turned by RoPE: to the bit what Device::rope gives.
 __device__ inline float2 turn(float2 x, float2 cos_sin) {

@@ -27,14 +27,17 @@ bool cuda_available(std::string* why) {
   if (!why) return false;
   switch (status) {
     case cudaSuccess:
-    case cudaErrorNoDevice: *why = "there is no NVIDIA GPU"; break;
+    case cudaErrorNoDevice:
+      *why = "there is no NVIDIA GPU";
+      break;
     case cudaErrorInsufficientDriver: {
       const int version = CUDART_VERSION;
       *why = "there is no NVIDIA driver, or an older one than CUDA " + std::to_string(version / 1000) + "." +
              std::to_string(version % 1000 / 10) + " needs";
       break;
     }
-    default: *why = cudaGetErrorString(status);
+    default:
+      *why = cudaGetErrorString(status);
   }
   return false;
 }

@@ -92,10 +92,14 @@ void check_parts(const ManyParameters& p, const ManyPlan& plan) {
                      : check_parts<ManyShape<rows, 2, 4, 1, 2, false>>(p, plan);
   };
   switch (plan.rows) {
-    case 32: return check.template operator()<32>();
-    case 64: return check.template operator()<64>();
-    case 128: return check.template operator()<128>();
-    default: FAIL();
+    case 32:
+      return check.template operator()<32>();
+    case 64:
+      return check.template operator()<64>();
+    case 128:
+      return check.template operator()<128>();
+    default:
+      FAIL();
   }
 }
 

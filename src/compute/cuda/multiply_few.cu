@@ -94,9 +94,15 @@ __global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
                                                                     output);
   };
   switch (job.format) {
-    case Format::Q4: run.template operator()<Format::Q4>(); break;
-    case Format::Q6: run.template operator()<Format::Q6>(); break;
-    default: run.template operator()<Format::F16>(); break;
+    case Format::Q4:
+      run.template operator()<Format::Q4>();
+      break;
+    case Format::Q6:
+      run.template operator()<Format::Q6>();
+      break;
+    default:
+      run.template operator()<Format::F16>();
+      break;
   }
 }
 
@@ -196,17 +202,23 @@ auto swiglu_kernel_for(bool single) {
 template <Format gate_format>
 auto swiglu_kernel_for(Format up_format, bool single) {
   switch (up_format) {
-    case Format::Q4: return swiglu_kernel_for<gate_format, Format::Q4>(single);
-    case Format::Q6: return swiglu_kernel_for<gate_format, Format::Q6>(single);
-    default: return swiglu_kernel_for<gate_format, Format::F16>(single);
+    case Format::Q4:
+      return swiglu_kernel_for<gate_format, Format::Q4>(single);
+    case Format::Q6:
+      return swiglu_kernel_for<gate_format, Format::Q6>(single);
+    default:
+      return swiglu_kernel_for<gate_format, Format::F16>(single);
   }
 }
 
 auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
   switch (gate_format) {
-    case Format::Q4: return swiglu_kernel_for<Format::Q4>(up_format, single);
-    case Format::Q6: return swiglu_kernel_for<Format::Q6>(up_format, single);
-    default: return swiglu_kernel_for<Format::F16>(up_format, single);
+    case Format::Q4:
+      return swiglu_kernel_for<Format::Q4>(up_format, single);
+    case Format::Q6:
+      return swiglu_kernel_for<Format::Q6>(up_format, single);
+    default:
+      return swiglu_kernel_for<Format::F16>(up_format, single);
   }
 }
 

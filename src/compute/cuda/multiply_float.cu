@@ -6,7 +6,7 @@
 namespace compute::cuda {
 namespace {
 
-constexpr unsigned warps = 8;          // of a block, each with a row of the weight
+constexpr unsigned warps = 8;           // of a block, each with a row of the weight
 constexpr std::size_t shared_rows = 8;  // activation rows that share one pass over it
 
 // Lane l takes columns l, l + 32, …; the lanes are summed by halves. The order depends on nothing but the number of

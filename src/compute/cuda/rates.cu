@@ -98,9 +98,8 @@ Rates measure_rates(cudaStream_t stream, int processors) {
   const DeviceMemory from(bytes);
   const DeviceMemory to(bytes);
   check(cudaMemset(from.as(), 0x5A, bytes), "memory");
-  const double copying = fastest(stream, [&] {
-    check(cudaMemcpyAsync(to.as(), from.as(), bytes, cudaMemcpyDeviceToDevice, stream), "copy");
-  });
+  const double copying = fastest(
+      stream, [&] { check(cudaMemcpyAsync(to.as(), from.as(), bytes, cudaMemcpyDeviceToDevice, stream), "copy"); });
   rates.bytes_per_second = 2 * static_cast<double>(bytes) / copying;
 
   const bool warpgroups = major == 9;

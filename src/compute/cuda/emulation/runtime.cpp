@@ -39,9 +39,12 @@ cudaError_t allocate(void** memory, std::size_t bytes) {
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorMemoryAllocation: return "out of memory";
-    default: return "invalid argument";
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    default:
+      return "invalid argument";
   }
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
@@ -60,9 +63,15 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {
-    case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
-    case cudaDevAttrMultiProcessorCount: *value = 2; break;  // so few that a block gets several pieces of work
-    default: *value = 227 * 1024; break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = 9;
+      break;
+    case cudaDevAttrMultiProcessorCount:
+      *value = 2;
+      break;  // so few that a block gets several pieces of work
+    default:
+      *value = 227 * 1024;
+      break;
   }
   return cudaSuccess;
 }
