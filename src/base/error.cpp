@@ -23,7 +23,11 @@ std::string one_line(std::string_view what, std::string_view why, std::string_vi
 }  // namespace
 
 Error::Error(std::string_view what, std::string_view why, std::string_view remedy)
+    : Error(ErrorKind::Input, what, why, remedy) {}
+
+Error::Error(ErrorKind kind, std::string_view what, std::string_view why, std::string_view remedy)
     : std::runtime_error(one_line(what, shortened(why), remedy)),
+      kind_(kind),
       subject_(what),
       why_(shortened(why)),
       remedy_(remedy) {}
