@@ -35,7 +35,8 @@ struct View {
   std::size_t stride = 0;
 
   View first(std::size_t count) const { return {data, count, cols, stride}; }
-  View row(std::size_t i) const { return {data + i * stride, 1, cols, stride}; }
+  View part(std::size_t begin, std::size_t count) const { return {data + begin * stride, count, cols, stride}; }
+  View row(std::size_t i) const { return part(i, 1); }
 };
 
 // Owns floats in a device's memory.

@@ -1,90 +1,58 @@
-// The engine answers requests for text: it queues them, runs the model on a thread of its own, samples, and hands the
-// text out as it comes. Prompts that begin like an earlier one are not computed again.
+// The engine answers turns of conversations: many at once, on one model. What is asked becomes a Generation at once,
+// whose Journal any number of readers may follow. docs/architecture.md follows a turn on its way.
+//
+// Two threads are the engine's own: one prepares (templates, tokens), the other, the worker, computes with the device's
+// pool. Everything public is safe from any thread.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "compute/compute.h"
-#include "engine/sampler.h"
+#include "engine/generation.h"
+#include "engine/loaded_model.h"
+#include "engine/turn.h"
+#include "engine/worker.h"
 #include "gguf/gguf.h"
-#include "smollm3/chat.h"
-#include "smollm3/model.h"
-#include "smollm3/tokenizer.h"
 
 namespace engine {
 
 struct Options {
   compute::DeviceKind device = compute::DeviceKind::Auto;
-  int threads = 0;            // 0: as many as there are processors
-  std::uint32_t context = 0;  // positions a conversation may have; 0: a default that fits into memory
-  quant::Type kv_type = quant::Type::F16;
-  bool exact = false;  // prompts too are computed exactly, where something faster is built in
+  int threads = 0;                      // 0: as many as there are processors
+  std::uint32_t context = 0;            // positions a conversation may have; 0: a default that fits into memory
+  bool exact = false;                   // prompts too are computed exactly, where something faster is built in
+  std::chrono::milliseconds step{250};  // that a step may take while somebody waits for the next token
+  std::size_t most_waiting = 256;       // requests; more are refused as Busy
 };
 
-struct Request {
-  std::vector<Token> prompt = {};
-  Sampling sampling = {};
-  std::uint32_t max_tokens = 0;        // of the answer; 0: until the context is full
-  std::vector<std::string> stop = {};  // texts that end the answer; they are not part of it
-};
-
-enum class Finish {
-  Stop,       // the model ended its turn, or a stop text came
-  Length,     // max_tokens, or the context is full
-  Cancelled,  // cancel() was called, or the engine is shutting down
-  Failed,     // Update::error says why
-};
-
-struct Usage {
-  std::uint32_t prompt_tokens = 0;
-  std::uint32_t cached_tokens = 0;  // of the prompt, taken from an earlier request
-  std::uint32_t generated_tokens = 0;
-  double queue_seconds = 0;
-  double prompt_seconds = 0;
-  double generate_seconds = 0;  // from the first token to the last
-
-  double prompt_speed() const;  // tokens a second, 0 if nothing was computed
-  double generate_speed() const;
-};
-
-// What happens to a request. Text comes in whole UTF-8 characters; the last update has `finish`.
-struct Update {
-  std::string text = {};          // new text, may be empty
-  std::uint32_t prompt_done = 0;  // tokens of the prompt computed so far, of usage.prompt_tokens
-  std::optional<Finish> finish = {};
-  std::string error = {};  // one line, if finish is Failed
-  Usage usage = {};
-};
-
-// Called on the engine's thread: it must be quick, must not block and must not throw.
-using Listener = std::function<void(const Update&)>;
-
-// A request on its way. Dropping the ticket does not cancel.
-class Ticket {
- public:
-  virtual ~Ticket() = default;
-  // Ends the request soon; its listener still gets a last update, with Finish::Cancelled. Safe from any thread.
-  virtual void cancel() = 0;
-  // How many requests are served before this one; 0 while it is being answered or after.
-  virtual std::uint32_t ahead() const = 0;
+// A turn that was asked of an engine which did not begin it, to be given to another one.
+struct Unbegun {
+  std::shared_ptr<Generation> generation;
+  std::shared_ptr<const Turn> turn;
 };
 
 class Engine {
  public:
   // Takes the file over. Throws base::Error if it holds no SmolLM3, or memory does not suffice.
   Engine(gguf::File file, const Options& options);
-  ~Engine();  // cancels what is under way, and waits for it
+  ~Engine();  // ends what is under way, with Finish::Cancelled
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Queues a request. Throws base::Error if its parameters are out of range or its prompt does not fit the context.
-  std::shared_ptr<Ticket> submit(Request request, Listener listener);
+  // Begins an answer. Throws base::Error if parameters are out of range, or too much is waiting (Busy). What only shows
+  // when the conversation is rendered, as that it does not fit the context (TooLong), is the error of its Done.
+  std::shared_ptr<Generation> start(Turn turn);
+  std::shared_ptr<Generation> start(Request request);
+
+  // For an engine that is to be replaced by another: refuses what is asked from now on (Busy), waits until those that
+  // were begun have ended, and hands back the turns that were not. Requests, whose tokens are of this model, end as
+  // Failed (Busy).
+  std::vector<Unbegun> retire();
+  void adopt(std::vector<Unbegun> turns);
 
   struct Load {
     std::uint32_t running = 0;
@@ -93,10 +61,9 @@ class Engine {
   Load load() const;
 
   const gguf::File& file() const;
-  std::string model_name() const;  // general.name, or the file's name
+  std::string model_name() const;
   const smollm3::Config& config() const;
   const smollm3::Tokenizer& tokenizer() const;
-  const smollm3::ChatTemplate& chat_template() const;
   std::string device_name() const;
   std::string device_note() const;  // as of compute::ChosenDevice
   std::string mode() const;         // how prompts are computed: "exact" or "fast", as of compute::mode

@@ -37,6 +37,22 @@ void PagePool::give_back(std::byte* page) {
   if (--owners_[index(page)] == 0) free_.push_back(page);
 }
 
+void PagePool::check(const std::unordered_map<const std::byte*, std::uint32_t>& owners) const {
+  const auto wrong = [](const std::string& why) {
+    throw base::Error(base::ErrorKind::Internal, "key/value pages", why);
+  };
+  if (owners.size() + free_.size() != pages_) {
+    wrong(std::to_string(owners.size()) + " are in use, " + std::to_string(free_.size()) + " free, of " +
+          std::to_string(pages_));
+  }
+  for (const auto& [page, count] : owners) {
+    if (owners_[index(page)] != count) wrong("one has another number of owners than is counted");
+  }
+  for (const std::byte* page : free_) {
+    if (owners_[index(page)] != 0 || owners.contains(page)) wrong("one is free and in use");
+  }
+}
+
 Sequence::Sequence(Sequence&& other) noexcept
     : pool_(other.pool_), pages_(std::move(other.pages_)), length_(std::exchange(other.length_, 0)) {
   other.pages_.clear();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "compute/compute.h"
@@ -24,6 +25,10 @@ class PagePool {
   const compute::KvShape& shape() const { return shape_; }
   std::size_t free_pages() const { return free_.size(); }
   std::size_t pages() const { return pages_; }
+
+  // Throws base::Error (Internal) unless these are all pages in use with the number of their owners, and all others are
+  // free.
+  void check(const std::unordered_map<const std::byte*, std::uint32_t>& owners) const;
 
   std::byte* take();  // a page with one owner; nullptr when none is free
   void share(std::byte* page) { ++owners_[index(page)]; }
@@ -58,6 +63,7 @@ class Sequence {
 
   std::size_t length() const { return length_; }
   std::span<std::byte* const> pages() const { return pages_; }
+  const compute::KvShape& shape() const { return pool_->shape(); }
 
   // Makes room for `count` more positions; false, and nothing changed, if the pool has too few pages.
   [[nodiscard]] bool reserve(std::size_t count);

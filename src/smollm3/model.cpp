@@ -1,6 +1,7 @@
 #include "smollm3/model.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -96,26 +97,69 @@ std::size_t Model::lay_out(std::span<const Chunk> chunks) {
   return b.tokens.size();
 }
 
-std::span<const float> Model::forward(std::span<const Chunk> chunks, const compute::KvShape& cache,
-                                      compute::Precision precision) {
+std::optional<compute::View> Model::forward(std::span<const Chunk> chunks, const Checkpoint& checkpoint) {
   try {
-    device_.set_precision(precision);
-    return run(chunks, cache);
+    const std::optional<compute::View> logits = run(chunks, checkpoint);
+    if (logits) {
+      for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
+    }
+    return logits;
   } catch (...) {
     device_.abandon();
     throw;
   }
 }
 
-std::span<const float> Model::run(std::span<const Chunk> chunks, const compute::KvShape& cache) {
+std::span<const float> Model::logits(std::span<const Chunk> chunks) {
+  const compute::View rows = forward(chunks);
+  return rows.rows == 0 ? std::span<const float>() : device_.read(rows);
+}
+
+// One batch for all chunks, or one of the exact and one of the fast ones.
+std::optional<compute::View> Model::run(std::span<const Chunk> chunks, const Checkpoint& checkpoint) {
+  const bool two_modes = device_.has_fast_mode();
+  const auto is_fast = [&](const Chunk& chunk) { return two_modes && chunk.precision == compute::Precision::Fast; };
+  const auto middle = std::find_if(chunks.begin(), chunks.end(), is_fast);
+  if (!std::all_of(middle, chunks.end(), is_fast)) {
+    throw base::Error(base::ErrorKind::Internal, "batch", "an exact chunk comes after a fast one");
+  }
+  const auto exact = std::span(chunks.begin(), middle), fast = std::span(middle, chunks.end());
+  std::optional<compute::View> x;
+  if (exact.empty() || fast.empty()) {
+    device_.set_precision(exact.empty() ? compute::Precision::Fast : compute::Precision::Exact);
+    x = run_layers(chunks, checkpoint);
+    if (!x) return std::nullopt;
+  } else {
+    const auto half = [&](double from) {
+      return checkpoint ? Checkpoint([&checkpoint, from](double done) { return checkpoint(from + done / 2); })
+                        : nullptr;
+    };
+    device_.set_precision(compute::Precision::Exact);
+    x = run_layers(exact, half(0));
+    if (!x) return std::nullopt;
+    const compute::View kept = join(*x, 0);
+    device_.set_precision(compute::Precision::Fast);
+    x = run_layers(fast, half(0.5));
+    if (!x) return std::nullopt;
+    x = join(*x, kept.rows);
+  }
+  const compute::View logits = x->rows == 0 ? compute::View{} : output(*x);
+  device_.start();
+  return logits;
+}
+
+// Takes the chunks' tokens through all layers, and returns the rows of the residual stream whose logits are wanted.
+std::optional<compute::View> Model::run_layers(std::span<const Chunk> chunks, const Checkpoint& checkpoint) {
   Buffers& b = *buffers_;
   std::size_t count = lay_out(chunks);
-  if (count == 0) return {};
+  if (count == 0) return compute::View{};
+  const compute::KvShape& cache = chunks.front().sequence->shape();
   compute::View x = b.x.first(count);
 
   device_.write(b.cos_sin, b.angles.first(count));
   device_.embed(weights_.embedding, b.tokens, x);
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
+    if (checkpoint && !checkpoint(static_cast<double>(i) / config_.layers)) return std::nullopt;
     const LayerWeights& layer = weights_.layers[i];
     // After the last layer's keys and values nothing depends on tokens whose logits nobody wants.
     const bool narrow = i + 1 == config_.layers && b.wanted.size() < count;
@@ -132,15 +176,16 @@ std::span<const float> Model::run(std::span<const Chunk> chunks, const compute::
     if (Config::has_rope(i)) device_.rope(k, config_.head_size, b.angles.first(count));
     device_.store_kv(cache, i, k, v, b.rows);
     if (narrow) {
-      if (b.wanted.empty()) break;
+      if (b.wanted.empty()) return compute::View{};
       x = keep_wanted(x);
       count = x.rows;
       q = b.q.first(count);
       device_.rms_norm(x, layer.attention_norm, config_.norm_epsilon, *b.normed);
       device_.matmul(*b.normed, {{layer.q, q}});
     }
-    if (Config::has_rope(i))
+    if (Config::has_rope(i)) {
       device_.rope(q, config_.head_size, narrow ? b.last_angles.first(count) : b.angles.first(count));
+    }
     device_.attention(cache, i, q, b.rows, *b.attended);
     device_.matmul(*b.attended, {{layer.o, x, /*add=*/true}});
 
@@ -148,10 +193,29 @@ std::span<const float> Model::run(std::span<const Chunk> chunks, const compute::
     device_.swiglu(*b.normed, layer.gate, layer.up, *b.inner);
     device_.matmul(*b.inner, {{layer.down, x, /*add=*/true}});
   }
-  const std::span<const float> logits = b.wanted.empty() ? std::span<const float>() : output(x);
-  device_.start();
-  for (const Chunk& chunk : chunks) chunk.sequence->advance(chunk.tokens.size());
-  return logits;
+  return x;
+}
+
+// Puts rows of the residual stream behind the `before` that are kept; returns all of them.
+compute::View Model::join(compute::View rows, std::size_t before) {
+  Buffers& b = *buffers_;
+  const std::size_t all = before + rows.rows;
+  if (all == 0) return {};
+  if (all > b.joined.view().rows) {
+    compute::Buffer larger = device_.allocate(all, config_.hidden);
+    if (before > 0) copy_rows(b.joined.first(before), larger.first(before));
+    b.joined = std::move(larger);
+  }
+  if (rows.rows > 0) {
+    copy_rows(rows, b.joined.view().part(before, rows.rows));
+  }
+  return b.joined.first(all);
+}
+
+void Model::copy_rows(compute::View from, compute::View to) {
+  std::vector<std::size_t> all(from.rows);
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  device_.gather(from, all, to);
 }
 
 // Leaves in the batch only the tokens whose logits are wanted; returns their rows of x.
@@ -172,14 +236,18 @@ compute::View Model::keep_wanted(compute::View x) {
 }
 
 // Logits of all rows of x.
-std::span<const float> Model::output(compute::View x) {
+compute::View Model::output(compute::View x) {
   Buffers& b = *buffers_;
   if (x.rows > b.logits.view().rows) b.logits = device_.allocate(x.rows, config_.vocab);
   const compute::View logits = b.logits.first(x.rows);
   device_.set_precision(compute::Precision::Exact);
-  device_.rms_norm(x, weights_.output_norm, config_.norm_epsilon, *b.normed);
-  device_.matmul(*b.normed, {{weights_.output, logits}});
-  return device_.read(logits);
+  // Two batches together may have more rows with logits than one has tokens.
+  for (std::size_t at = 0; at < x.rows; at += max_batch_) {
+    const std::size_t count = std::min(max_batch_, x.rows - at);
+    device_.rms_norm(x.part(at, count), weights_.output_norm, config_.norm_epsilon, *b.normed);
+    device_.matmul(*b.normed, {{weights_.output, logits.part(at, count)}});
+  }
+  return logits;
 }
 
 }  // namespace smollm3

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,7 +24,12 @@ struct Chunk {
   Sequence* sequence;             // room for the tokens must be reserved; forward() advances it
   std::span<const Token> tokens;  // at positions sequence->length() and following
   enum class Logits { None, Last, All } logits = Logits::Last;
+  // Of the layers. Logits are always computed exactly from what the last layer leaves.
+  compute::Precision precision = compute::Precision::Exact;
 };
+
+// Looked at between layers, with the part of the batch's work that is done, from 0 to 1; false gives the batch up.
+using Checkpoint = std::function<bool(double done)>;
 
 class Model {
  public:
@@ -38,24 +45,30 @@ class Model {
   compute::Device& device() const { return device_; }
   compute::KvShape kv_shape(quant::Type type) const;
 
-  // Runs the chunks' tokens through the model, in one batch, and returns the logits asked for: a row of `vocab` floats
-  // each, in the order of chunks and tokens, valid until the next call. A sequence appears in at most one chunk, and
-  // all are of pools of the shape `cache`. `precision` is that of the layers; the logits are always computed exactly
-  // from what the last layer leaves.
-  std::span<const float> forward(std::span<const Chunk> chunks, const compute::KvShape& cache,
-                                 compute::Precision precision = compute::Precision::Exact);
+  // Runs the chunks' tokens through the model and returns the logits asked for, in the device's memory: a row of
+  // `vocab` floats each, in the order of chunks and tokens, valid until the next call. Exact chunks come first: where
+  // the device has a fast mode, those of either precision are a batch of their own, of at most max_batch() tokens. A
+  // sequence appears in at most one chunk, and all are of pools of one shape. Nothing is returned, and all sequences
+  // are as they were, if the checkpoint gave the batch up; or if this throws.
+  std::optional<compute::View> forward(std::span<const Chunk> chunks, const Checkpoint& checkpoint);
+  compute::View forward(std::span<const Chunk> chunks) { return *forward(chunks, nullptr); }
+  // The same logits in this program's memory, valid until the device is used again.
+  std::span<const float> logits(std::span<const Chunk> chunks);
 
-  // Most tokens one forward() takes.
+  // Most tokens of one precision that forward() takes.
   std::size_t max_batch() const { return max_batch_; }
 
  private:
   struct Buffers;
 
   void prepare();
-  std::span<const float> run(std::span<const Chunk> chunks, const compute::KvShape& cache);
+  std::optional<compute::View> run(std::span<const Chunk> chunks, const Checkpoint& checkpoint);
+  std::optional<compute::View> run_layers(std::span<const Chunk> chunks, const Checkpoint& checkpoint);
   std::size_t lay_out(std::span<const Chunk> chunks);
   compute::View keep_wanted(compute::View x);
-  std::span<const float> output(compute::View x);
+  compute::View join(compute::View rows, std::size_t before);
+  void copy_rows(compute::View from, compute::View to);
+  compute::View output(compute::View x);
 
   Config config_;
   Weights weights_;

@@ -16,8 +16,7 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
   const auto device =
       run.isa ? compute::make_cpu_device(run.threads, run.isa) : compute::make_device(run.device, run.threads).device;
   smollm3::Model model(file, *device, run.context);
-  const compute::KvShape cache = model.kv_shape(run.kv);
-  smollm3::PagePool pool(*device, cache, tokens.size(), std::numeric_limits<std::uint64_t>::max());
+  smollm3::PagePool pool(*device, model.kv_shape(run.kv), tokens.size(), std::numeric_limits<std::uint64_t>::max());
   smollm3::Sequence sequence(pool);
   const std::vector<smollm3::Token> ids(tokens.begin(), tokens.end());
   std::vector<float> logits;
@@ -26,8 +25,8 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
     const std::size_t count = std::min(wanted, ids.size() - sequence.length());
     if (!sequence.reserve(count)) throw std::runtime_error("the pool is too small");
     const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count),
-                               smollm3::Chunk::Logits::All};
-    const std::span<const float> rows = model.forward({&chunk, 1}, cache, run.precision);
+                               smollm3::Chunk::Logits::All, run.precision};
+    const std::span<const float> rows = model.logits({&chunk, 1});
     logits.insert(logits.end(), rows.begin(), rows.end());
   }
   return logits;

@@ -20,8 +20,7 @@ void advance_side_by_side(
   const TemporaryModel file(shape);
   const auto device = compute::make_device(on, 2).device;
   smollm3::Model model(file.file(), *device);
-  const compute::KvShape cache = model.kv_shape(quant::Type::F16);
-  smollm3::PagePool pool(*device, cache, 1024, std::numeric_limits<std::uint64_t>::max());
+  smollm3::PagePool pool(*device, model.kv_shape(quant::Type::F16), 1024, std::numeric_limits<std::uint64_t>::max());
 
   struct User {
     std::vector<std::uint32_t> tokens;
@@ -55,7 +54,7 @@ void advance_side_by_side(
       }
     }
     if (chunks.empty()) break;
-    const std::span<const float> rows = model.forward(chunks, cache);
+    const std::span<const float> rows = model.logits(chunks);
     ASSERT_EQ(rows.size(), expected.size() * shape.vocab);
     for (std::size_t i = 0; i < expected.size(); ++i) {
       SCOPED_TRACE(testing::Message() << "round " << round << ", row " << i);

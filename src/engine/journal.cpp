@@ -1,0 +1,129 @@
+#include "engine/journal.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace engine {
+namespace {
+
+double speed(std::uint32_t tokens, double duration) { return tokens > 0 && duration > 0 ? tokens / duration : 0; }
+
+}  // namespace
+
+double Usage::prompt_speed() const { return speed(prompt_tokens - cached_tokens, prompt_seconds); }
+double Usage::generate_speed() const {
+  return generated_tokens > 1 ? speed(generated_tokens - 1, generate_seconds) : 0;
+}
+
+Journal::Watch& Journal::Watch::operator=(Watch&& other) noexcept {
+  std::swap(journal_, other.journal_);
+  std::swap(id_, other.id_);
+  return *this;
+}
+
+Journal::Watch::~Watch() {
+  if (journal_ != nullptr) journal_->forget(id_);
+}
+
+Journal::Reading Journal::read(Place from) const {
+  const std::lock_guard lock(mutex_);
+  Reading reading{.progress = progress_, .next = {entries_.size(), version_}, .over = done_.has_value()};
+  for (std::size_t i = from.event; i < entries_.size();) {
+    const Entry::Kind kind = entries_[i].kind;
+    const std::size_t begin = i == 0 ? 0 : entries_[i - 1].end;
+    std::size_t last = i;
+    switch (kind) {
+      case Entry::Kind::Thinking:
+      case Entry::Kind::Answer: {
+        while (last + 1 < entries_.size() && entries_[last + 1].kind == kind) ++last;
+        std::string text = text_.substr(begin, entries_[last].end - begin);
+        reading.events.push_back({last + 1, kind == Entry::Kind::Thinking ? What(Thinking{std::move(text)})
+                                                                          : What(Answer{std::move(text)})});
+        break;
+      }
+      case Entry::Kind::ToolCall: {
+        const auto calls = std::count_if(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(i),
+                                         [](const Entry& entry) { return entry.kind == Entry::Kind::ToolCall; });
+        reading.events.push_back({i + 1, calls_[static_cast<std::size_t>(calls)]});
+        break;
+      }
+      case Entry::Kind::Done:
+        reading.events.push_back({i + 1, *done_});
+        break;
+    }
+    i = last + 1;
+  }
+  return reading;
+}
+
+Progress Journal::progress() const {
+  const std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+bool Journal::over() const {
+  const std::lock_guard lock(mutex_);
+  return done_.has_value();
+}
+
+Journal::Watch Journal::when_more(Place from, std::function<void()> wake) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!has_more(from)) {
+      waiting_.push_back({++next_id_, std::move(wake)});
+      return {this, next_id_};
+    }
+  }
+  wake();
+  return {};
+}
+
+bool Journal::wait_for_more(Place from, std::chrono::milliseconds patience) const {
+  std::unique_lock lock(mutex_);
+  return arrived_.wait_for(lock, patience, [&] { return has_more(from); });
+}
+
+void Journal::append(What what) {
+  std::unique_lock lock(mutex_);
+  if (done_) throw base::Error(base::ErrorKind::Internal, "journal", "something follows its end");
+  const auto add_text = [&](Entry::Kind kind, const std::string& text) {
+    text_ += text;
+    entries_.push_back({kind, text_.size()});
+  };
+  if (const auto* thinking = std::get_if<Thinking>(&what)) {
+    add_text(Entry::Kind::Thinking, thinking->text);
+  } else if (const auto* answer = std::get_if<Answer>(&what)) {
+    add_text(Entry::Kind::Answer, answer->text);
+  } else if (auto* call = std::get_if<smollm3::ToolCall>(&what)) {
+    calls_.push_back(std::move(*call));
+    entries_.push_back({Entry::Kind::ToolCall, text_.size()});
+  } else {
+    done_ = std::get<Done>(std::move(what));
+    entries_.push_back({Entry::Kind::Done, text_.size()});
+    progress_.state = State::Done;
+    ++version_;
+  }
+  wake_all(std::move(lock));
+}
+
+void Journal::report(const Progress& progress) {
+  std::unique_lock lock(mutex_);
+  if (done_ || progress == progress_) return;
+  progress_ = progress;
+  ++version_;
+  wake_all(std::move(lock));
+}
+
+void Journal::forget(std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(waiting_, [id](const Waiting& waiting) { return waiting.id == id; });
+}
+
+void Journal::wake_all(std::unique_lock<std::mutex> lock) {
+  const std::vector<Waiting> woken = std::exchange(waiting_, {});
+  lock.unlock();
+  arrived_.notify_all();
+  for (const Waiting& waiting : woken) waiting.wake();
+}
+
+}  // namespace engine

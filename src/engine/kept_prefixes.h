@@ -1,0 +1,43 @@
+// A prefix cache: the keys and values of generations that are over, kept for whoever continues the conversation or
+// begins alike. The most recently used first; the least recently used go first when memory is needed.
+#pragma once
+
+#include <cstddef>
+#include <list>
+
+#include "engine/transcript.h"
+#include "smollm3/kv_cache.h"
+
+namespace engine {
+
+class KeptPrefixes {
+ public:
+  // `provenance`: keys and values depend on whether a token was given or generated, as where prompts are computed in a
+  // fast mode; then only tokens of the same provenance are the same.
+  KeptPrefixes(smollm3::PagePool& pool, bool provenance) : pool_(pool), provenance_(provenance) {}
+
+  // A sequence of as many of the transcript's first tokens as are known, but not of the last one, whose logits are
+  // needed.
+  smollm3::Sequence find(const Transcript& transcript);
+  void keep(smollm3::Sequence sequence, Transcript transcript);
+  // Gives the pages of one back; false if there is none.
+  bool evict();
+
+  std::size_t size() const { return kept_.size(); }
+  template <typename Visit>
+  void each_sequence(Visit&& visit) const {
+    for (const Kept& kept : kept_) visit(kept.sequence);
+  }
+
+ private:
+  struct Kept {
+    smollm3::Sequence sequence;
+    Transcript transcript;  // of the sequence's length
+  };
+
+  smollm3::PagePool& pool_;
+  bool provenance_;
+  std::list<Kept> kept_;
+};
+
+}  // namespace engine

@@ -1,0 +1,59 @@
+// The preparing thread: takes turns in the order in which they came, renders and tokenises each, and passes it on to
+// the worker's inbox. So neither who asks nor who computes waits for templates.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/inbox.h"
+#include "engine/loaded_model.h"
+#include "engine/turn.h"
+
+namespace engine {
+
+struct Unprepared {
+  std::shared_ptr<Generation> generation;
+  std::shared_ptr<const Turn> turn;
+  Clock::time_point asked;
+};
+
+// Throws base::Error if the request cannot be answered: TooLong if it does not fit into `context` positions.
+void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, std::size_t context);
+
+class Preparer : public Bell {
+ public:
+  // The model must outlive close(). `context`: positions a conversation may have.
+  Preparer(const LoadedModel& loaded, std::size_t context);
+  ~Preparer() override { close(); }
+
+  // All are safe from any thread, also after close().
+  void put(Unprepared turn);
+  // A turn that was cancelled before its time ends here, on the calling thread; of all others the inbox is told.
+  void ring() override;
+  std::size_t waiting() const;
+  std::vector<Unprepared> hand_back();  // those that wait; returns when none is being prepared
+  void close();                         // ends the thread, and what waits, with Finish::Cancelled
+
+  Inbox& inbox() { return inbox_; }
+
+ private:
+  void work();
+  void prepare_one(Unprepared turn);
+
+  const LoadedModel& loaded_;
+  std::size_t context_;
+  Inbox inbox_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Unprepared> queue_;
+  bool preparing_ = false;  // one that is no longer in the queue
+  bool closed_ = false;
+  std::thread thread_;
+};
+
+}  // namespace engine

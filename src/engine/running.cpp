@@ -1,0 +1,144 @@
+#include "engine/running.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace engine {
+namespace {
+
+// A thought that has used up its budget may go on for so many tokens if a sentence's end comes by then.
+constexpr std::uint32_t sentence_patience = 16;
+
+double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer& tokenizer, smollm3::PagePool& pool,
+                 std::size_t room)
+    : order(number),
+      sequence(pool),
+      arrival_(std::move(arrival)),
+      tokenizer_(tokenizer),
+      room_(room),
+      sampler_(arrival_.request.sampling),
+      reply_(arrival_.request, tokenizer, arrival_.generation->journal()) {
+  transcript_.append(arrival_.request.prompt, /*generated=*/false);
+  sampler_.see_prompt(arrival_.request.prompt);
+  usage_.prompt_tokens = static_cast<std::uint32_t>(transcript_.size());
+}
+
+void Running::begin(smollm3::Sequence known, Clock::time_point now) {
+  sequence = std::move(known);
+  under_way_ = true;
+  if (!std::exchange(begun_, true)) {
+    began_ = now;
+    usage_.queue_seconds = seconds(now - arrival_.asked);
+    usage_.cached_tokens = static_cast<std::uint32_t>(sequence.length());
+  }
+  report();
+}
+
+void Running::give_up() {
+  sequence.truncate(0);
+  sat_out = 0;
+  under_way_ = false;
+}
+
+Runnable Running::runnable(compute::Precision prompts) const {
+  const std::size_t computed = sequence.length();
+  const bool mixed = prompts != compute::Precision::Exact;
+  const std::size_t unread = transcript_.size() - computed;
+  return {.computed = computed,
+          .unread = unread,
+          .run = mixed ? transcript_.run_length(computed) : unread,
+          .precision = transcript_.generated(computed) ? compute::Precision::Exact : prompts,
+          .writing = !catching_up(),
+          .sat_out = sat_out};
+}
+
+// Whether what it reads is a prompt, or its own text that it gave up before.
+bool Running::catching_up() const {
+  return !writing_ || sequence.length() < usage_.prompt_tokens ||
+         transcript_.size() - sequence.length() > sentence_patience;
+}
+
+compute::SamplingRules Running::rules() { return sampler_.rules(transcript_.size()); }
+
+std::size_t Running::most_tokens() const {
+  const std::size_t room = room_ - usage_.prompt_tokens;
+  const std::uint32_t asked = arrival_.request.limits.max_tokens;
+  return asked == 0 ? room : std::min<std::size_t>(asked, room);
+}
+
+bool Running::closing_is_due() const {
+  if (!reply_.thinking()) return false;
+  if (generation().finish_thinking_asked()) return true;
+  const std::optional<std::uint32_t> budget = arrival_.request.limits.thinking_budget;
+  if (!budget || usage_.thinking_tokens < *budget) return false;
+  return reply_.sentence_ended() || usage_.thinking_tokens >= *budget + sentence_patience;
+}
+
+std::optional<Finish> Running::advance(Token drawn, Clock::time_point now) {
+  if (!std::exchange(writing_, true)) {
+    usage_.prompt_seconds = seconds(now - began_);
+    first_token_ = now;
+  }
+  if (closing_is_due()) {
+    const std::vector<Token> closing = tokenizer_.encode(reply_.line_ended() ? "</think>\n" : "\n</think>\n", true);
+    for (const Token token : closing) append(token, now);
+  } else if (tokenizer_.is_end(drawn)) {
+    ++usage_.generated_tokens;
+    usage_.generate_seconds = seconds(now - first_token_);
+    return Finish::Stop;
+  } else {
+    append(drawn, now);
+  }
+  if (reply_.stopped()) return Finish::Stop;
+  if (usage_.generated_tokens >= most_tokens()) return Finish::Length;
+  return std::nullopt;
+}
+
+void Running::append(Token token, Clock::time_point now) {
+  transcript_.append(token, /*generated=*/true);
+  sampler_.accept(token);
+  ++usage_.generated_tokens;
+  usage_.generate_seconds = seconds(now - first_token_);
+  if (reply_.thinking()) {
+    ++usage_.thinking_tokens;
+    usage_.thinking_seconds = usage_.generate_seconds;
+  }
+  reply_.take(token);
+}
+
+Progress Running::progress() const {
+  return {.state = !under_way_     ? State::Queued
+                   : catching_up() ? State::Reading
+                                   : State::Writing,
+          .ahead = 0,
+          .prompt_tokens = usage_.prompt_tokens,
+          .prompt_done = static_cast<std::uint32_t>(std::min<std::size_t>(sequence.length(), usage_.prompt_tokens)),
+          .generated_tokens = usage_.generated_tokens};
+}
+
+void Running::report(std::uint32_t ahead) {
+  Progress now = progress();
+  now.ahead = ahead;
+  generation().journal().report(now);
+}
+
+void Running::report_part(std::size_t tokens) {
+  Progress now = progress();
+  now.prompt_done = std::min(now.prompt_done + static_cast<std::uint32_t>(tokens), now.prompt_tokens);
+  generation().journal().report(now);
+}
+
+void Running::end(Finish finish, std::optional<base::Error> error, Clock::time_point now) {
+  if (!begun_) usage_.queue_seconds = seconds(now - arrival_.asked);
+  if (finish != Finish::Failed) reply_.finish();
+  if (finish == Finish::Length && reply_.stopped()) finish = Finish::Stop;
+  if (finish == Finish::Stop && reply_.called_tools()) finish = Finish::ToolCalls;
+  generation().journal().append(Done{.finish = finish, .error = std::move(error), .usage = usage_});
+}
+
+}  // namespace engine

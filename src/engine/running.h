@@ -1,0 +1,92 @@
+// The worker's half of a generation: what is needed to compute it. Only the worker's thread touches it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "engine/generation.h"
+#include "engine/reply.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "engine/transcript.h"
+#include "engine/turn.h"
+#include "smollm3/kv_cache.h"
+
+namespace engine {
+
+using Clock = std::chrono::steady_clock;
+
+// What arrives at the worker: a generation, what it is to answer, and the turn that this was made of, if it was one.
+struct Arrival {
+  std::shared_ptr<Generation> generation;
+  Request request;
+  std::shared_ptr<const Turn> turn;
+  Clock::time_point asked;
+};
+
+class Running {
+ public:
+  // `order`: the number of its arrival. `room`: positions that its conversation may have.
+  Running(Arrival arrival, std::uint64_t order, const smollm3::Tokenizer& tokenizer, smollm3::PagePool& pool,
+          std::size_t room);
+
+  Generation& generation() { return *arrival_.generation; }
+  const Generation& generation() const { return *arrival_.generation; }
+  Arrival& arrival() { return arrival_; }
+  const Transcript& transcript() const { return transcript_; }
+  bool begun() const { return begun_; }
+
+  // It is begun (or begun again) with what is known of its transcript.
+  void begin(smollm3::Sequence sequence, Clock::time_point now);
+  // Its keys and values are given up; the transcript stays.
+  void give_up();
+  // As the scheduler sees it. `prompts`: the precision that prompts are computed in.
+  Runnable runnable(compute::Precision prompts) const;
+  std::span<const Token> next_tokens(std::size_t count) const {
+    return transcript_.tokens().subspan(sequence.length(), count);
+  }
+  // Whether the next token can be drawn once so many more are computed.
+  bool completes(std::size_t count) const { return sequence.length() + count == transcript_.size(); }
+
+  // Sampling rules for the token that follows the transcript; valid until the next call.
+  compute::SamplingRules rules();
+  // The logits after the transcript's last token are there, and `drawn` was drawn from them: the answer goes on with
+  // it, or with the end of the thinking where that is due. Returns how the answer ended, if it did.
+  std::optional<Finish> advance(Token drawn, Clock::time_point now);
+
+  void report(std::uint32_t ahead = 0);
+  // While a step is computed: of its prompt, tokens that are nearly done.
+  void report_part(std::size_t tokens);
+  // Writes what is held back of the text, and the end. Nothing may be written after this.
+  void end(Finish finish, std::optional<base::Error> error, Clock::time_point now);
+
+  const std::uint64_t order;
+  smollm3::Sequence sequence;  // computed: of the transcript's first tokens
+  std::uint64_t sat_out = 0;   // steps in a row in which it had no row
+
+ private:
+  Progress progress() const;
+  bool catching_up() const;
+  bool closing_is_due() const;
+  void append(Token token, Clock::time_point now);
+  std::size_t most_tokens() const;
+
+  Arrival arrival_;
+  const smollm3::Tokenizer& tokenizer_;
+  std::size_t room_;
+  Transcript transcript_;
+  Sampler sampler_;
+  Reply reply_;
+  Usage usage_;
+  bool under_way_ = false;   // not queued
+  bool begun_ = false;       // was under way before
+  bool writing_ = false;     // the first token was drawn
+  Clock::time_point began_;  // reading the prompt
+  Clock::time_point first_token_;
+};
+
+}  // namespace engine

@@ -1,0 +1,107 @@
+// What the worker's thread does: step after step, for all generations at once (continuous batching). A step is planned
+// by the scheduler, run by the model, and delivered: each generation that a step completes gets its next token.
+//
+// Not itself a thread, so that tests can take it through steps of their own choosing; engine.h has the thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/inbox.h"
+#include "engine/kept_prefixes.h"
+#include "engine/loaded_model.h"
+#include "engine/running.h"
+#include "engine/scheduler.h"
+#include "smollm3/kv_cache.h"
+
+namespace engine {
+
+// What happened so far, for tests, logs and metrics.
+struct Counts {
+  std::uint64_t steps = 0;
+  std::uint64_t mixed_steps = 0;  // in which prompts and generated tokens were computed together
+  std::uint64_t begun = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t preempted = 0;
+  std::uint64_t sliced = 0;    // slices of prompts that were not their last
+  std::uint64_t given_up = 0;  // steps whose generations were all cancelled while they were computed
+};
+
+class Worker {
+ public:
+  using Now = std::function<Clock::time_point()>;
+
+  struct Options {
+    std::chrono::milliseconds step{250};
+    compute::Precision prompts = compute::Precision::Exact;
+    Now now = [] { return Clock::now(); };
+  };
+
+  // All must outlive the worker. `context`: positions that one conversation may have; the pool must have room for them.
+  Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context, Inbox& inbox, Options options);
+  ~Worker();  // ends what is under way, with Finish::Cancelled
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Computes one step; false if there is nothing to compute.
+  bool step();
+  // Those that have not been begun, in the order in which they came. They are no longer the worker's.
+  std::vector<Arrival> hand_back();
+
+  struct Load {
+    std::uint32_t running = 0;
+    std::uint32_t waiting = 0;
+  };
+  Load load() const { return {running_count_, waiting_count_}; }  // safe from any thread
+  const Counts& counts() const { return counts_; }
+  // Throws base::Error (Internal) unless all pages are accounted for. For tests, between steps.
+  void check() const;
+
+ private:
+  // What a step leaves: for each share that completes its transcript, in order, the token drawn.
+  using Drawn = std::vector<compute::Choice>;
+
+  void take_arrivals();
+  void end_cancelled();
+  void end_cancelled_waiting();
+  void admit();
+  void report_places();
+  void count();
+  Step plan();
+  std::optional<Drawn> run(const Step& step);
+  void deliver(const Step& step, const Drawn& drawn);
+  bool make_room(const Step& step);
+  void preempt();
+  void end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error = {});
+  std::unique_ptr<Running> take_out(std::size_t index);
+  bool checkpoint(const Step& step, double done);
+  void fail(const Step& step, const base::Error& error);
+  std::size_t held_pages() const;
+  Budget budget() const;
+
+  LoadedModel& loaded_;
+  smollm3::PagePool& pool_;
+  std::size_t context_;
+  Inbox& inbox_;
+  Options options_;
+  KeptPrefixes kept_;
+  Scheduler scheduler_;
+  StepCost cost_;
+  std::deque<std::unique_ptr<Running>> waiting_;
+  std::vector<std::unique_ptr<Running>> running_;  // both in the order in which they were asked for
+  std::uint64_t arrived_ = 0;
+  std::atomic<std::uint32_t> running_count_{0};
+  std::atomic<std::uint32_t> waiting_count_{0};
+  Clock::time_point last_report_{};  // from within a step
+  Counts counts_;
+};
+
+}  // namespace engine
