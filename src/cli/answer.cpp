@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <random>
 #include <utility>
+#include <variant>
 
 #include "base/error.h"
 #include "cli/device_choice.h"
@@ -17,46 +15,6 @@
 
 namespace cli {
 namespace {
-
-// Carries events from the engine's thread to this one, so that a slow terminal never holds the engine up.
-template <typename T>
-class Mailbox {
- public:
-  void put(T event) {
-    {
-      const std::lock_guard lock(mutex_);
-      events_.push_back(std::move(event));
-    }
-    arrived_.notify_one();
-  }
-
-  std::optional<T> take(std::chrono::milliseconds patience) {
-    std::unique_lock lock(mutex_);
-    if (!arrived_.wait_for(lock, patience, [this] { return !events_.empty(); })) return std::nullopt;
-    T event = std::move(events_.front());
-    events_.pop_front();
-    return event;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<T> events_;
-};
-
-// Takes events until `read` returns how it ended. A signal wakes nobody up, hence the patience.
-template <typename T, typename Read>
-engine::Done wait_for_end(Mailbox<T>& mailbox, engine::Ticket& ticket, Read&& read) {
-  for (bool cancelled = false;;) {
-    if (interrupted() && !std::exchange(cancelled, true)) ticket.cancel();
-    const std::optional<T> event = mailbox.take(std::chrono::milliseconds(20));
-    if (!event) continue;
-    const std::optional<engine::Done> done = read(*event);
-    if (!done) continue;
-    if (done->finish == engine::Finish::Failed) throw base::Error("answer", done->error);
-    return *done;
-  }
-}
 
 std::string rate(double tokens_per_second) {
   return fmt::format("{:.{}f}/s", tokens_per_second, tokens_per_second < 100 ? 1 : 0);
@@ -97,28 +55,21 @@ void require_utf8(const std::string& name, const std::string& text) {
   if (!is_utf8(text)) throw base::Error(name, "is not UTF-8 text", "convert it, for example with iconv");
 }
 
-engine::Done follow(engine::Engine& engine, const engine::Turn& turn,
-                    const std::function<void(const smollm3::OutputEvent&)>& show) {
-  auto mailbox = std::make_shared<Mailbox<engine::TurnEvent>>();
-  const auto ticket =
-      engine::submit_turn(engine, turn, [mailbox](const engine::TurnEvent& event) { mailbox->put(event); });
-  return wait_for_end(*mailbox, *ticket, [&](const engine::TurnEvent& event) -> std::optional<engine::Done> {
-    if (const auto* output = std::get_if<smollm3::OutputEvent>(&event)) show(*output);
-    const auto* done = std::get_if<engine::Done>(&event);
-    return done ? std::optional(*done) : std::nullopt;
-  });
-}
-
-engine::Done follow(engine::Engine& engine, engine::Request request,
-                    const std::function<void(const std::string& text)>& show) {
-  auto mailbox = std::make_shared<Mailbox<engine::Update>>();
-  const auto ticket =
-      engine.submit(std::move(request), [mailbox](const engine::Update& update) { mailbox->put(update); });
-  return wait_for_end(*mailbox, *ticket, [&](const engine::Update& update) -> std::optional<engine::Done> {
-    if (!update.text.empty()) show(update.text);
-    if (!update.finish) return std::nullopt;
-    return engine::Done{.finish = *update.finish, .error = update.error, .usage = update.usage};
-  });
+engine::Done follow(engine::Generation& generation, Display& display) {
+  engine::Journal::Place place;
+  for (bool cancelled = false;;) {
+    if (interrupted() && !std::exchange(cancelled, true)) generation.cancel();
+    // A signal wakes nobody up, hence the patience.
+    if (!generation.journal().wait_for_more(place, std::chrono::milliseconds(20))) continue;
+    const engine::Journal::Reading reading = generation.journal().read(place);
+    place = reading.next;
+    display.show_progress(reading.progress);
+    for (const engine::Event& event : reading.events) display.show(event.what);
+    if (!reading.over) continue;
+    const auto& done = std::get<engine::Done>(reading.events.back().what);
+    if (done.error) throw *done.error;
+    return done;
+  }
 }
 
 std::string figures(const engine::Usage& usage) {

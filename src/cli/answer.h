@@ -1,13 +1,12 @@
 // Asking the engine, and following its answer on the calling thread: what `run` and `chat` share.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "cli/command_line.h"
-#include "engine/assistant.h"
+#include "cli/display.h"
 #include "engine/engine.h"
 
 namespace cli {
@@ -28,12 +27,9 @@ struct SamplingOptions {
 // Throws base::Error unless the text is UTF-8, as conversations must be; `name` says where it came from.
 void require_utf8(const std::string& name, const std::string& text);
 
-// Submits a turn, or a bare request, and passes what comes of it to `show` on this thread until it is over. An
-// interrupt (interrupt.h) cancels it. A failure of the engine is thrown as base::Error.
-engine::Done follow(engine::Engine& engine, const engine::Turn& turn,
-                    const std::function<void(const smollm3::OutputEvent&)>& show);
-engine::Done follow(engine::Engine& engine, engine::Request request,
-                    const std::function<void(const std::string& text)>& show);
+// Shows what comes of an answer, on this thread, until it is over. An interrupt (interrupt.h) cancels it. A failure is
+// thrown as the base::Error that it is.
+engine::Done follow(engine::Generation& generation, Display& display);
 
 // "214 tokens at 9.1/s · prompt 812 tokens, 780 of them known, at 84/s".
 std::string figures(const engine::Usage& usage);

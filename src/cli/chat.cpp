@@ -161,11 +161,11 @@ class Conversation {
       messages_.push_back({{"role", "user"}, {"content", message}});
       engine::Turn turn;
       turn.sampling = options_.sampling.choose();
-      turn.max_tokens = options_.sampling.max_tokens;
+      turn.limits.max_tokens = options_.sampling.max_tokens;
       turn.input.messages = messages_;
       turn.input.enable_thinking = thinking_;
       forget_interrupts();
-      const engine::Done done = follow(engine_, turn, [&](const smollm3::OutputEvent& event) { display.show(event); });
+      const engine::Done done = follow(*engine_.start(std::move(turn)), display);
       display.end();
       messages_.push_back({{"role", "assistant"}, {"content", display.answer()}});
       const bool stopped = done.finish == engine::Finish::Cancelled;

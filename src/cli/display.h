@@ -1,10 +1,11 @@
 // An answer as it comes: the answer itself on standard output, thinking dimmed where a person watches.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "smollm3/chat_output.h"
+#include "engine/journal.h"
 
 namespace cli {
 
@@ -14,8 +15,9 @@ class Display {
   static constexpr int no_thinking = -1;
   explicit Display(int thinking_descriptor, bool silent = false);
 
-  void show(const smollm3::OutputEvent& event);
-  void show_answer(const std::string& piece);
+  void show(const engine::What& event);
+  // How far a prompt is that takes long, on a terminal's standard error, until the first word takes its place.
+  void show_progress(const engine::Progress& progress);
   // Ends the last line, if it is not.
   void end();
 
@@ -24,13 +26,17 @@ class Display {
   const nlohmann::ordered_json& tool_calls() const { return tool_calls_; }
 
  private:
+  void show_answer(const std::string& piece);
   void show_thinking(const std::string& piece);
   void end_thinking();
+  void clear_progress();
   void write_thinking(const std::string& text);
 
   int thinking_descriptor_;
   bool silent_;
-  bool terminal_;                // standard output is one
+  bool terminal_;  // standard output is one
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  bool progress_shown_ = false;
   bool thinking_shown_ = false;  // and not yet followed by the answer
   std::string answer_;
   std::string thinking_;

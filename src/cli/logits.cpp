@@ -83,8 +83,9 @@ int logits(const Options& options, const Globals& globals) {
   for (std::size_t at = 0; at < all.size(); at += options.chunk) {
     const smollm3::Chunk chunk{.sequence = &sequence,
                                .tokens = all.subspan(at, std::min<std::size_t>(options.chunk, all.size() - at)),
-                               .logits = smollm3::Chunk::Logits::All};
-    const std::span<const float> rows = model.forward({&chunk, 1}, pool.shape(), precision);
+                               .logits = smollm3::Chunk::Logits::All,
+                               .precision = precision};
+    const std::span<const float> rows = model.logits({&chunk, 1});
     out.write(reinterpret_cast<const char*>(rows.data()), static_cast<std::streamsize>(rows.size_bytes()));
     check(out, options.out);
   }

@@ -103,8 +103,11 @@ class Chunks {
 
   std::span<const float> forward(std::span<const Token> tokens, bool logits) {
     using Logits = smollm3::Chunk::Logits;
-    const smollm3::Chunk chunk{.sequence = &sequence_, .tokens = tokens, .logits = logits ? Logits::All : Logits::None};
-    return model_.forward({&chunk, 1}, pool_.shape(), precision_);
+    const smollm3::Chunk chunk{.sequence = &sequence_,
+                               .tokens = tokens,
+                               .logits = logits ? Logits::All : Logits::None,
+                               .precision = precision_};
+    return model_.logits({&chunk, 1});
   }
 
   smollm3::Model& model_;

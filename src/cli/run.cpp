@@ -50,6 +50,8 @@ const char* finish_name(engine::Finish finish) {
       return "stop";
     case engine::Finish::Length:
       return "length";
+    case engine::Finish::ToolCalls:
+      return "tool_calls";
     case engine::Finish::Cancelled:
       return "cancelled";
     case engine::Finish::Failed:
@@ -64,21 +66,21 @@ engine::Done run_raw(engine::Engine& engine, const std::string& prompt, const Op
   engine::Request request;
   request.prompt = tokenizer.encode(prompt, true);
   request.sampling = sampling;
-  request.max_tokens = options.sampling.max_tokens;
+  request.limits.max_tokens = options.sampling.max_tokens;
   if (tokenizer.add_bos()) request.prompt.insert(request.prompt.begin(), tokenizer.bos().value());
-  return follow(engine, std::move(request), [&](const std::string& piece) { display.show_answer(piece); });
+  return follow(*engine.start(std::move(request)), display);
 }
 
 engine::Done run_chat(engine::Engine& engine, const std::string& prompt, const Options& options,
                       const engine::Sampling& sampling, Display& display) {
   engine::Turn turn;
   turn.sampling = sampling;
-  turn.max_tokens = options.sampling.max_tokens;
+  turn.limits.max_tokens = options.sampling.max_tokens;
   turn.input.messages = ordered_json::array();
   if (!options.system.empty()) turn.input.messages.push_back({{"role", "system"}, {"content", options.system}});
   turn.input.messages.push_back({{"role", "user"}, {"content", prompt}});
   turn.input.enable_thinking = !options.no_think;
-  return follow(engine, turn, [&](const smollm3::OutputEvent& event) { display.show(event); });
+  return follow(*engine.start(std::move(turn)), display);
 }
 
 std::string json_report(const engine::Engine& engine, const Display& display, const engine::Done& done,

@@ -27,7 +27,7 @@ Journal::Watch::~Watch() {
 
 Journal::Reading Journal::read(Place from) const {
   const std::lock_guard lock(mutex_);
-  Reading reading{.progress = progress_, .next = {entries_.size(), version_}, .over = done_.has_value()};
+  Reading reading{.events = {}, .progress = progress_, .next = {entries_.size(), version_}, .over = done_.has_value()};
   for (std::size_t i = from.event; i < entries_.size();) {
     const Entry::Kind kind = entries_[i].kind;
     const std::size_t begin = i == 0 ? 0 : entries_[i - 1].end;
@@ -81,6 +81,12 @@ Journal::Watch Journal::when_more(Place from, std::function<void()> wake) {
 bool Journal::wait_for_more(Place from, std::chrono::milliseconds patience) const {
   std::unique_lock lock(mutex_);
   return arrived_.wait_for(lock, patience, [&] { return has_more(from); });
+}
+
+Done Journal::wait_for_end() const {
+  std::unique_lock lock(mutex_);
+  arrived_.wait(lock, [&] { return done_.has_value(); });
+  return *done_;
 }
 
 void Journal::append(What what) {

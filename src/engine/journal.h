@@ -114,6 +114,7 @@ class Journal {
   [[nodiscard]] Watch when_more(Place from, std::function<void()> wake);
   // Waits for more than `from` has; false if there is none after `patience`.
   bool wait_for_more(Place from, std::chrono::milliseconds patience) const;
+  Done wait_for_end() const;
 
   // For the writer. Nothing may follow Done.
   void append(What what);

@@ -11,11 +11,11 @@ constexpr std::size_t most_kept = 256;
 
 }  // namespace
 
-smollm3::Sequence KeptPrefixes::find(const Transcript& transcript) {
+smollm3::Sequence KeptPrefixes::find(const Transcript& transcript, bool provenance) {
   auto best = kept_.end();
   std::size_t known = 0;
   for (auto it = kept_.begin(); it != kept_.end(); ++it) {
-    const std::size_t common = std::min(it->transcript.common_prefix(transcript, provenance_), transcript.size() - 1);
+    const std::size_t common = std::min(it->transcript.common_prefix(transcript, provenance), transcript.size() - 1);
     if (common > known) {
       known = common;
       best = it;

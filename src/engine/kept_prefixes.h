@@ -12,13 +12,12 @@ namespace engine {
 
 class KeptPrefixes {
  public:
-  // `provenance`: keys and values depend on whether a token was given or generated, as where prompts are computed in a
-  // fast mode; then only tokens of the same provenance are the same.
-  KeptPrefixes(smollm3::PagePool& pool, bool provenance) : pool_(pool), provenance_(provenance) {}
+  explicit KeptPrefixes(smollm3::PagePool& pool) : pool_(pool) {}
 
   // A sequence of as many of the transcript's first tokens as are known, but not of the last one, whose logits are
-  // needed.
-  smollm3::Sequence find(const Transcript& transcript);
+  // needed. With `provenance` a token is known only where it was given, or generated, as it was here: where prompts are
+  // computed in a fast mode, its keys and values have other bits otherwise.
+  smollm3::Sequence find(const Transcript& transcript, bool provenance);
   void keep(smollm3::Sequence sequence, Transcript transcript);
   // Gives the pages of one back; false if there is none.
   bool evict();
@@ -36,7 +35,6 @@ class KeptPrefixes {
   };
 
   smollm3::PagePool& pool_;
-  bool provenance_;
   std::list<Kept> kept_;
 };
 

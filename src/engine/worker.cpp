@@ -32,7 +32,7 @@ Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context
       context_(context),
       inbox_(inbox),
       options_(std::move(options)),
-      kept_(pool, options_.prompts == compute::Precision::Fast) {}
+      kept_(pool) {}
 
 Worker::~Worker() {
   take_arrivals();
@@ -119,8 +119,8 @@ void Worker::admit() {
   for (; count > 0; --count) {
     std::unique_ptr<Running> next = std::move(waiting_.front());
     waiting_.pop_front();
-    smollm3::Sequence known = kept_.find(next->transcript());
-    next->begin(std::move(known), options_.now());
+    // One that is begun again goes on with the bits it had.
+    next->begin(kept_.find(next->transcript(), /*provenance=*/next->begun()), options_.now());
     insert(running_, std::move(next));
     ++counts_.begun;
   }

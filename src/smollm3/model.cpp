@@ -18,6 +18,7 @@ struct Model::Buffers {
   compute::Buffer angles;       // {tokens, head_size}: cosines and sines of RoPE
   compute::Buffer last;         // {rows with logits, hidden}: the residual stream from the last layer's attention on
   compute::Buffer last_angles;  // {rows with logits, head_size}
+  compute::Buffer joined;       // {rows with logits, hidden}: the ends of batches of two precisions
   compute::Buffer logits;       // {rows with logits, vocab}
   std::unique_ptr<compute::Activations> normed;    // {tokens, hidden}
   std::unique_ptr<compute::Activations> attended;  // {tokens, query_size}

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <future>
 #include <limits>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "compute/compute.h"
@@ -70,8 +70,8 @@ struct Computer {
 
   std::vector<float> forward(smollm3::Sequence& sequence, std::span<const Token> tokens, Precision precision) {
     EXPECT_TRUE(sequence.reserve(tokens.size()));
-    const smollm3::Chunk chunk{.sequence = &sequence, .tokens = tokens};
-    const std::span<const float> logits = model.forward({&chunk, 1}, model.kv_shape(quant::Type::F16), precision);
+    const smollm3::Chunk chunk{.sequence = &sequence, .tokens = tokens, .precision = precision};
+    const std::span<const float> logits = model.logits({&chunk, 1});
     return {logits.begin(), logits.end()};
   }
 
@@ -103,22 +103,40 @@ class FastPrompts : public testing::Test {
   static inline std::unique_ptr<reference::TemporaryModel> file_;
 };
 
-struct Answer {
+struct Answered {
   std::string text;
   Usage usage;
 };
 
-std::future<Answer> ask(Engine& engine, std::vector<Token> prompt, std::uint64_t seed) {
-  const auto said = std::make_shared<std::pair<std::string, std::promise<Answer>>>();
-  std::future<Answer> answer = said->second.get_future();
-  engine.submit({.prompt = std::move(prompt), .sampling = sampling(seed), .max_tokens = generated},
-                [said](const Update& update) {
-                  said->first += update.text;
-                  if (!update.finish) return;
-                  EXPECT_EQ(*update.finish, Finish::Length) << update.error;
-                  said->second.set_value({said->first, update.usage});
-                });
-  return answer;
+std::string text_of(const Journal& journal) {
+  std::string text;
+  for (const Event& event : journal.read({}).events) {
+    if (const auto* answer = std::get_if<Answer>(&event.what)) text += answer->text;
+  }
+  return text;
+}
+
+// An answer that is on its way.
+class Asked {
+ public:
+  Asked(Engine& engine, std::vector<Token> prompt, std::uint64_t seed)
+      : generation_(engine.start(Request{.prompt = std::move(prompt),
+                                         .sampling = sampling(seed),
+                                         .limits = {.max_tokens = generated},
+                                         .chat = {}})) {}
+
+  Answered get() const {
+    const Done done = generation_->journal().wait_for_end();
+    EXPECT_EQ(done.finish, Finish::Length);
+    return {text_of(generation_->journal()), done.usage};
+  }
+
+ private:
+  std::shared_ptr<Generation> generation_;
+};
+
+Asked ask(Engine& engine, std::vector<Token> prompt, std::uint64_t seed) {
+  return Asked(engine, std::move(prompt), seed);
 }
 
 // A conversation as the engine should have it, computed by the model alone.
@@ -150,7 +168,8 @@ class Expected {
     std::string text;
     for (std::uint32_t i = 0; i < generated; ++i) {
       if (i > 0) logits = generator_.forward(sequence_, tokens_of_last_, precision_);
-      tokens_of_last_ = {sampler.next(logits)};
+      tokens_of_last_ = {draw(sampler, logits)};
+      sampler.accept(tokens_of_last_.front());
       tokens_.push_back(tokens_of_last_.front());
       text += decoder.push(tokens_of_last_.front());
     }
@@ -161,6 +180,13 @@ class Expected {
   const std::vector<Token>& tokens() const { return tokens_; }
 
  private:
+  Token draw(Sampler& sampler, std::vector<float>& logits) {
+    const compute::SamplingRules rules = sampler.rules(tokens_.size());
+    compute::Choice choice;
+    generator_.device->candidates({logits.data(), 1, logits.size(), logits.size()}, {&rules, 1}, {&choice, 1});
+    return static_cast<Token>(choice.token);
+  }
+
   smollm3::Tokenizer tokenizer_;
   Computer prompts_;
   Computer generator_;
@@ -178,7 +204,7 @@ TEST_F(FastPrompts, AreGoneOnFromExactly) {
     Expected expected(file(), Isa::Scalar);
     Expected all_fast(file(), Isa::Amx, Precision::Fast);
     const std::vector<Token> prompt = random_tokens(length, length);
-    const Answer first = ask(*engine, prompt, 1).get();
+    const Answered first = ask(*engine, prompt, 1).get();
     EXPECT_EQ(first.text, expected.answer(prompt, 1)) << length;
     EXPECT_NE(first.text, all_fast.answer(prompt, 1)) << length;
 
@@ -186,7 +212,7 @@ TEST_F(FastPrompts, AreGoneOnFromExactly) {
     std::vector<Token> conversation = expected.tokens();
     const std::vector<Token> more = random_tokens(30, length + 1);
     conversation.insert(conversation.end(), more.begin(), more.end());
-    const Answer second = ask(*engine, conversation, 2).get();
+    const Answered second = ask(*engine, conversation, 2).get();
     EXPECT_EQ(second.usage.cached_tokens, length + generated - 1);
     EXPECT_EQ(second.text, expected.answer(more, 2)) << length;
     EXPECT_NE(second.text, all_fast.answer(more, 2)) << length;
@@ -199,7 +225,7 @@ TEST_F(FastPrompts, OfOthersChangeNothing) {
   for (const std::size_t length : prompt_lengths) prompts.push_back(random_tokens(length, length));
   prompts.push_back(prompts.back());  // begins like the one before, whose keys and values it may share
   for (std::size_t i = 400; i < prompts.back().size(); ++i) prompts.back()[i] = static_cast<Token>(i);
-  std::vector<std::future<Answer>> answers;
+  std::vector<Asked> answers;
   for (std::size_t i = 0; i < prompts.size(); ++i) answers.push_back(ask(*engine, prompts[i], i));
   for (std::size_t i = 0; i < prompts.size(); ++i)
     EXPECT_EQ(answers[i].get().text, Expected(file(), Isa::Scalar).answer(prompts[i], i)) << i;
@@ -233,9 +259,9 @@ TEST_F(FastPrompts, LeaveTheBitsOfLaterTokensExactInAnyBatch) {
     std::vector<smollm3::Chunk> chunks;
     for (std::size_t i = 0; i < which.size(); ++i) {
       EXPECT_TRUE(forks[i].reserve(next[which[i]].size()));
-      chunks.push_back({.sequence = &forks[i], .tokens = next[which[i]]});
+      chunks.push_back({.sequence = &forks[i], .tokens = next[which[i]], .precision = precision});
     }
-    const std::span<const float> logits = amx.model.forward(chunks, shape, precision);
+    const std::span<const float> logits = amx.model.logits(chunks);
     return std::vector<float>(logits.begin(), logits.end());
   };
   const std::vector<std::vector<std::size_t>> batches = {{0}, {1}, {2}, {3}, {0, 1, 2}, {2, 3}, {3, 0}, {3, 2, 1, 0}};
