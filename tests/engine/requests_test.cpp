@@ -1,19 +1,14 @@
-// Requests on their way through the engine: queueing, cancelling, reuse of what is computed, and failure.
+// Requests on their way through the engine: side by side, waiting, cancelled, preempted, resumed from what is kept.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <future>
-#include <mutex>
 #include <thread>
 
 #include "base/error.h"
-#include "engine/assistant.h"
 #include "engine/engine.h"
 #include "reference/on_device.h"
 #include "reference/source_folder.h"
@@ -21,76 +16,72 @@
 namespace engine {
 namespace {
 
+using Asked = std::shared_ptr<Generation>;
+
 const std::filesystem::path demo_model = reference::source_folder() / "models/demo.gguf";
 
-// Gathers what happens to one request.
-class Record {
- public:
-  // With a pause the request takes so long for every piece of its text.
-  Listener listener(std::chrono::milliseconds pause = {}) {
-    return [this, pause](const Update& update) {
-      std::this_thread::sleep_for(pause);
-      const std::lock_guard lock(mutex_);
-      text_ += update.text;
-      if (!update.text.empty()) ++pieces_;
-      if (update.finish) {
-        finish_ = update.finish;
-        error_ = update.error;
-        usage_ = update.usage;
-        ++finishes_;
-      }
-      changed_.notify_all();
-    };
-  }
+// Longer than an answer of any length that a test waits for takes.
+constexpr std::uint32_t long_context = 65536;
 
-  Finish wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return finish_.has_value(); });
-    return *finish_;
-  }
-  void wait_for_pieces(int count) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return pieces_ >= count || finish_; });
-  }
-  bool finished() const {
-    const std::lock_guard lock(mutex_);
-    return finish_.has_value();
-  }
-  std::string text() const { return text_; }
-  std::string error() const { return error_; }
-  const Usage& usage() const { return usage_; }
-  int finishes() const { return finishes_; }
-
- private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::string text_, error_;
-  std::optional<Finish> finish_;
-  Usage usage_;
-  int pieces_ = 0;
-  int finishes_ = 0;
+struct Said {
+  std::string thinking, text;
+  std::vector<std::uint64_t> numbers;  // of its events, one by one
+  Done done;
 };
 
-// The pause of a listener whose endless request is under way for ten seconds, however fast the machine is.
-constexpr std::chrono::milliseconds unhurried{10};
+Said said(const Asked& asked) {
+  Said said;
+  said.done = asked->journal().wait_for_end();
+  for (const Event& event : asked->journal().read({}).events) {
+    said.numbers.push_back(event.number);
+    if (const auto* thinking = std::get_if<Thinking>(&event.what)) said.thinking += thinking->text;
+    if (const auto* answer = std::get_if<Answer>(&event.what)) said.text += answer->text;
+  }
+  return said;
+}
+
+// Until the generation is in a state, or beyond.
+void wait_for(const Asked& asked, State state) {
+  for (Journal::Place place; asked->state() < state; place = asked->journal().read(place).next) {
+    asked->journal().wait_for_more(place, std::chrono::seconds(1));
+  }
+}
+
+void wait_for_tokens(const Asked& asked, std::uint32_t count) {
+  Journal::Place place;
+  while (asked->journal().progress().generated_tokens < count && !asked->journal().over()) {
+    place = asked->journal().read(place).next;
+    asked->journal().wait_for_more(place, std::chrono::seconds(1));
+  }
+}
 
 Request request(const Engine& engine, std::string_view prompt, std::uint32_t max_tokens = 24) {
-  return {.prompt = engine.tokenizer().encode(prompt), .sampling = {.temperature = 0}, .max_tokens = max_tokens};
+  return {.prompt = engine.tokenizer().encode(prompt),
+          .sampling = {.temperature = 0},
+          .limits = {.max_tokens = max_tokens},
+          .chat = {}};
 }
 
 // A request that goes on until it is cancelled or the context is full: its end-of-turn tokens are forbidden.
-Request endless(const Engine& engine) {
-  Request endless = request(engine, "one two three", 0);
+Request endless(const Engine& engine, std::string_view prompt = "one two three") {
+  Request endless = request(engine, prompt, 0);
   for (const Token token : engine.tokenizer().end_tokens()) endless.sampling.logit_bias[token] = -1000;
   return endless;
 }
 
 std::string answer(Engine& engine, Request asked, Usage* usage = nullptr) {
-  Record record;
-  engine.submit(std::move(asked), record.listener());
-  EXPECT_NE(record.wait(), Finish::Failed) << record.error();
-  if (usage) *usage = record.usage();
-  return record.text();
+  const Said all = said(engine.start(std::move(asked)));
+  EXPECT_NE(all.done.finish, Finish::Failed);
+  if (usage) *usage = all.done.usage;
+  return all.text;
+}
+
+Turn question(std::string text) {
+  Turn turn;
+  turn.input.messages = {{{"role", "user"}, {"content", std::move(text)}}};
+  turn.sampling = {.temperature = 0};
+  turn.limits.max_tokens = 200;
+  return turn;
 }
 
 constexpr const char* long_prompt =
@@ -158,120 +149,241 @@ TEST_F(Requests, ManyConversationsFitByForgettingTheOldest) {
   expect_same_texts(texts[0], texts[1]);
 }
 
-TEST_F(Requests, AnswersInTheOrderOfAsking) {
-  const auto engine = make_engine();
-  Record running, second, third;
-  const auto ticket = engine->submit(endless(*engine), running.listener(unhurried));
-  running.wait_for_pieces(3);
-  const auto next = engine->submit(request(*engine, "a"), second.listener());
-  const auto last = engine->submit(request(*engine, "b"), third.listener());
-  EXPECT_EQ(next->ahead(), 1u);
-  EXPECT_EQ(last->ahead(), 2u);
-  EXPECT_EQ(engine->load().waiting, 2u);
-  EXPECT_FALSE(second.finished());
-  ticket->cancel();
-  EXPECT_EQ(running.wait(), Finish::Cancelled);
-  EXPECT_NE(second.wait(), Finish::Cancelled);
-  EXPECT_NE(third.wait(), Finish::Cancelled);
-  EXPECT_GT(third.usage().queue_seconds, second.usage().queue_seconds);
+TEST_F(Requests, AreAnsweredBesideOneAnother) {
+  const auto engine = make_engine(long_context);
+  const Asked first = engine->start(endless(*engine));
+  wait_for_tokens(first, 3);
+  std::vector<Asked> others;
+  for (int i = 0; i < 5; ++i) others.push_back(engine->start(request(*engine, std::to_string(i) + long_prompt)));
+  std::vector<std::string> together, alone;
+  for (const Asked& other : others) together.push_back(said(other).text);
+  EXPECT_EQ(first->state(), State::Writing);
+  EXPECT_EQ(engine->load().running, 1u);
+  first->cancel();
+  EXPECT_EQ(said(first).done.finish, Finish::Cancelled);
+  for (int i = 0; i < 5; ++i)
+    alone.push_back(answer(*make_engine(), request(*engine, std::to_string(i) + long_prompt)));
+  expect_same_texts(together, alone);
 }
 
-TEST_F(Requests, AWaitingRequestThatIsCancelledLeavesAtOnce) {
-  const auto engine = make_engine();
-  Record running, waiting;
-  const auto ticket = engine->submit(endless(*engine), running.listener(unhurried));
-  running.wait_for_pieces(1);
-  const auto gone = engine->submit(request(*engine, "a"), waiting.listener());
-  gone->cancel();
-  EXPECT_EQ(waiting.wait(), Finish::Cancelled);
-  EXPECT_FALSE(running.finished());
-  ticket->cancel();
-  EXPECT_EQ(running.wait(), Finish::Cancelled);
-  EXPECT_EQ(waiting.finishes(), 1);
+TEST_F(Requests, EventsHaveTheSameNumbersWhoeverElseIsServed) {
+  const auto engine = make_engine(long_context);
+  const Said alone = said(engine->start(question("What is 12 + 34?")));
+  const Asked beside = engine->start(endless(*engine));
+  wait_for_tokens(beside, 1);
+  const Said together = said(engine->start(question("What is 12 + 34?")));
+  beside->cancel();
+  ASSERT_FALSE(alone.thinking.empty());
+  EXPECT_EQ(alone.thinking, together.thinking);
+  EXPECT_EQ(alone.text, together.text);
+  EXPECT_EQ(alone.numbers, together.numbers);
+}
+
+// One has all pages but a few; the others have to wait for it.
+TEST_F(Requests, WaitInTheOrderOfAskingWhereMemoryIsShort) {
+  const auto engine = make_engine(512);
+  const Asked running = engine->start(endless(*engine, std::string(long_prompt) + long_prompt));
+  wait_for(running, State::Reading);
+  std::vector<Asked> waiting;
+  for (int i = 0; i < 3; ++i)
+    waiting.push_back(
+        engine->start(request(*engine, std::string(long_prompt) + long_prompt + long_prompt + long_prompt)));
+  EXPECT_NE(said(running).done.finish, Finish::Failed);
+  double last = 0;
+  for (const Asked& asked : waiting) {
+    const Said all = said(asked);
+    EXPECT_EQ(all.done.finish, Finish::Length);
+    EXPECT_GE(all.done.usage.queue_seconds, last);
+    last = all.done.usage.queue_seconds;
+  }
+}
+
+TEST_F(Requests, NoneFailsWhereTogetherTheyTakeMoreThanThereIs) {
+  const auto engine = make_engine(256);  // four pages: of three conversations of two pages one has to give way
+  std::vector<Asked> asked;
+  std::vector<std::string> together, alone;
+  for (int i = 0; i < 4; ++i) {
+    Request one = endless(*engine, "Tell me about number " + std::to_string(i));
+    one.limits.max_tokens = 120;
+    asked.push_back(engine->start(one));
+    alone.push_back(answer(*make_engine(), one));
+  }
+  for (const Asked& one : asked) together.push_back(said(one).text);
+  expect_same_texts(together, alone);
+}
+
+TEST_F(Requests, EndWhenTheyAreCancelledInWhateverState) {
+  const auto engine = make_engine(long_context);
+  const Asked writing = engine->start(endless(*engine));
+  wait_for_tokens(writing, 1);
+  std::string book;
+  for (int i = 0; i < 60; ++i) book += std::to_string(i) + long_prompt;
+  const Asked reading = engine->start(endless(*engine, book));
+  wait_for(reading, State::Reading);
+  const Asked at_once = engine->start(endless(*engine));
+  at_once->cancel();
+  const Asked unprepared = engine->start(question(book));
+  unprepared->cancel();
+  for (const Asked& asked : {at_once, unprepared, reading, writing}) {
+    asked->cancel();
+    EXPECT_EQ(said(asked).done.finish, Finish::Cancelled);
+    asked->cancel();  // again, and after the end, without effect
+  }
+  EXPECT_EQ(engine->load().running, 0u);
+  EXPECT_EQ(engine->load().waiting, 0u);
 }
 
 TEST_F(Requests, ShuttingDownCancelsEverything) {
-  auto engine = make_engine();
-  Record running, waiting;
-  engine->submit(endless(*engine), running.listener(unhurried));
-  engine->submit(endless(*engine), waiting.listener());
-  running.wait_for_pieces(1);
+  auto engine = make_engine(long_context);
+  std::vector<Asked> asked = {engine->start(endless(*engine)), engine->start(endless(*engine)),
+                              engine->start(question("Hello"))};
+  wait_for_tokens(asked[0], 1);
   engine.reset();
-  EXPECT_EQ(running.wait(), Finish::Cancelled);
-  EXPECT_EQ(waiting.wait(), Finish::Cancelled);
+  EXPECT_EQ(said(asked[0]).done.finish, Finish::Cancelled);
+  EXPECT_EQ(said(asked[1]).done.finish, Finish::Cancelled);
+  EXPECT_TRUE(asked[2]->journal().over());
+  asked[2]->cancel();
 }
 
 TEST_F(Requests, MaxTokensAndTheContextEndAnAnswer) {
   const auto engine = make_engine(128);
   Usage usage;
   Request counted = endless(*engine);
-  counted.max_tokens = 7;
+  counted.limits.max_tokens = 7;
   answer(*engine, counted, &usage);
   EXPECT_EQ(usage.generated_tokens, 7u);
-  Record record;
-  engine->submit(endless(*engine), record.listener());
-  EXPECT_EQ(record.wait(), Finish::Length);
-  EXPECT_EQ(record.usage().prompt_tokens + record.usage().generated_tokens, 128u);
+  const Done done = said(engine->start(endless(*engine))).done;
+  EXPECT_EQ(done.finish, Finish::Length);
+  EXPECT_EQ(done.usage.prompt_tokens + done.usage.generated_tokens, 128u);
 }
 
 TEST_F(Requests, AStopTextEndsTheAnswerAndIsNotPartOfIt) {
   const auto engine = make_engine();
   Request asked = endless(*engine);
-  asked.max_tokens = 40;
+  asked.limits.max_tokens = 40;
   const std::string whole = answer(*engine, asked);
   ASSERT_GT(whole.size(), 12u);
-  asked.stop = {whole.substr(whole.size() / 2, 5)};
-  Record record;
-  engine->submit(asked, record.listener());
-  EXPECT_EQ(record.wait(), Finish::Stop);
-  EXPECT_EQ(record.text(), whole.substr(0, whole.find(asked.stop[0])));
-}
-
-struct Said {
-  std::string thinking, text;
-  Finish finish;
-};
-
-Said said(Engine& engine, const Turn& turn) {
-  std::promise<Finish> done;
-  Said result;
-  submit_turn(engine, turn, [&](const TurnEvent& event) {
-    if (const auto* output = std::get_if<smollm3::OutputEvent>(&event)) {
-      (output->kind == smollm3::OutputEvent::Kind::Thinking ? result.thinking : result.text) += output->text;
-    } else if (const auto* end = std::get_if<Done>(&event)) {
-      done.set_value(end->finish);
-    }
-  });
-  result.finish = done.get_future().get();
-  return result;
+  asked.limits.stop = {whole.substr(whole.size() / 2, 5)};
+  const Said cut = said(engine->start(asked));
+  EXPECT_EQ(cut.done.finish, Finish::Stop);
+  EXPECT_EQ(cut.text, whole.substr(0, whole.find(asked.limits.stop[0])));
 }
 
 TEST_F(Requests, AStopTextEndsTheAnswerAndNotTheThinking) {
   const auto engine = make_engine();
-  Turn turn;
-  turn.input.messages = {{{"role", "user"}, {"content", "What is 12 + 34?"}}};
-  turn.sampling = {.temperature = 0};
-  turn.max_tokens = 200;
-  const Said whole = said(*engine, turn);
+  Turn turn = question("What is 12 + 34?");
+  const Said whole = said(engine->start(turn));
   ASSERT_GT(whole.thinking.size(), 4u);
   ASSERT_GT(whole.text.size(), 4u);
 
-  turn.stop = {whole.thinking.substr(whole.thinking.size() / 2, 3)};
-  EXPECT_EQ(said(*engine, turn).thinking, whole.thinking);
-  turn.stop = {whole.text.substr(whole.text.size() / 2, 2)};
-  const Said cut = said(*engine, turn);
+  turn.limits.stop = {whole.thinking.substr(whole.thinking.size() / 2, 3)};
+  EXPECT_EQ(said(engine->start(turn)).thinking, whole.thinking);
+  turn.limits.stop = {whole.text.substr(whole.text.size() / 2, 2)};
+  const Said cut = said(engine->start(turn));
   EXPECT_EQ(cut.thinking, whole.thinking);
-  EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(turn.stop[0])));
-  EXPECT_EQ(cut.finish, Finish::Stop);
+  EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(turn.limits.stop[0])));
+  EXPECT_EQ(cut.done.finish, Finish::Stop);
+}
+
+TEST_F(Requests, ABudgetEndsTheThinkingAndAnAnswerFollows) {
+  const auto engine = make_engine();
+  Turn turn = question("What is 123 + 345?");
+  const Said whole = said(engine->start(turn));
+  ASSERT_GT(whole.done.usage.thinking_tokens, 12u);
+  turn.limits.thinking_budget = 4;
+  const Said cut = said(engine->start(turn));
+  EXPECT_LT(cut.thinking.size(), whole.thinking.size());
+  EXPECT_TRUE(whole.thinking.starts_with(cut.thinking)) << cut.thinking;
+  EXPECT_LE(cut.done.usage.thinking_tokens, 4u + 16 + 4);
+  EXPECT_FALSE(cut.text.empty());
+  turn.limits.thinking_budget = 0;
+  const Said none = said(engine->start(turn));
+  EXPECT_EQ(none.thinking, "");
+  EXPECT_FALSE(none.text.empty());
+}
+
+TEST_F(Requests, ThinkingEndsWhenItIsAskedTo) {
+  const auto engine = make_engine(long_context);
+  Turn turn = question("What is 123 + 345?");
+  // A thought that never ends by itself.
+  turn.sampling.logit_bias[engine->tokenizer().find("</think>").value()] = -1000;
+  for (const Token token : engine->tokenizer().end_tokens()) turn.sampling.logit_bias[token] = -1000;
+  turn.limits.max_tokens = 0;
+  const Asked asked = engine->start(turn);
+  wait_for_tokens(asked, 20);
+  asked->finish_thinking();
+  Journal::Place place;
+  bool answers = false;
+  while (!answers && !asked->journal().over()) {
+    asked->journal().wait_for_more(place, std::chrono::seconds(1));
+    const Journal::Reading reading = asked->journal().read(place);
+    place = reading.next;
+    for (const Event& event : reading.events) answers |= std::holds_alternative<Answer>(event.what);
+  }
+  EXPECT_TRUE(answers);
+  asked->cancel();
+  EXPECT_GE(said(asked).done.usage.thinking_tokens, 20u);
+  // Before it has begun to think, it does not begin.
+  const Asked early = engine->start(turn);
+  early->finish_thinking();
+  wait_for_tokens(early, 12);
+  early->cancel();
+  EXPECT_EQ(said(early).thinking, "");
+  EXPECT_NE(said(early).text, "");
 }
 
 TEST_F(Requests, RefusesWhatItCannotAnswer) {
   const auto engine = make_engine(128);
-  const auto submit = [&](Request asked) { engine->submit(std::move(asked), [](const Update&) {}); };
-  EXPECT_THROW(submit({}), base::Error);
-  EXPECT_THROW(submit({.prompt = {-1}}), base::Error);
-  EXPECT_THROW(submit({.prompt = std::vector<Token>(128, 5)}), base::Error);
-  EXPECT_THROW(submit({.prompt = {5}, .sampling = {.temperature = -1}}), base::Error);
+  EXPECT_THROW(engine->start(Request{}), base::Error);
+  EXPECT_THROW(engine->start(Request{.prompt = {-1}, .chat = {}}), base::Error);
+  EXPECT_THROW(engine->start(Request{.prompt = std::vector<Token>(128, 5), .chat = {}}), base::Error);
+  EXPECT_THROW(engine->start(Request{.prompt = {5}, .sampling = {.temperature = -1}, .chat = {}}), base::Error);
+  const Done too_long = said(engine->start(question(std::string(2000, 'x')))).done;
+  EXPECT_EQ(too_long.finish, Finish::Failed);
+  EXPECT_EQ(too_long.error->kind(), base::ErrorKind::TooLong);
+  Turn nonsense = question("Hello");
+  nonsense.input.messages = "nonsense";
+  EXPECT_EQ(said(engine->start(nonsense)).done.error->kind(), base::ErrorKind::Input);
+}
+
+TEST_F(Requests, TooManyAreRefusedAsBusy) {
+  Engine engine(gguf::File::open(demo_model), {.device = device, .threads = 1, .context = 64, .most_waiting = 2});
+  std::vector<Asked> asked;
+  bool refused = false;
+  for (int i = 0; i < 100 && !refused; ++i) {
+    try {
+      asked.push_back(engine.start(endless(engine)));
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), base::ErrorKind::Busy);
+      refused = true;
+    }
+  }
+  EXPECT_TRUE(refused);
+  for (const Asked& one : asked) one->cancel();
+  for (const Asked& one : asked) EXPECT_NE(said(one).done.finish, Finish::Failed);
+}
+
+TEST_F(Requests, AnEngineThatIsReplacedEndsWhatItBeganAndHandsBackTheRest) {
+  auto old = make_engine(512);
+  Request long_one = endless(*old, std::string(long_prompt) + long_prompt);
+  const Asked begun = old->start(long_one);
+  wait_for_tokens(begun, 1);
+  std::vector<Asked> turns;
+  for (int i = 0; i < 12; ++i)
+    turns.push_back(old->start(question(std::string(long_prompt) + long_prompt + long_prompt)));
+  std::vector<Unbegun> handed_back = old->retire();
+  EXPECT_EQ(said(begun).done.finish, Finish::Length);
+  EXPECT_THROW(old->start(question("Hello")), base::Error);
+  EXPECT_FALSE(handed_back.empty());
+  old.reset();
+  turns.back()->cancel();
+  const auto replacement = make_engine(1024);
+  replacement->adopt(std::move(handed_back));
+  for (const Asked& turn : turns) {
+    const Finish finish = said(turn).done.finish;
+    EXPECT_EQ(finish == Finish::Cancelled, turn == turns.back());
+    EXPECT_NE(finish, Finish::Failed);
+  }
 }
 
 TEST_F(Requests, ABrokenModelFailsTheRequestAndNotTheProgram) {
@@ -288,10 +400,9 @@ TEST_F(Requests, ABrokenModelFailsTheRequestAndNotTheProgram) {
   }
   Engine engine(gguf::File::open(path), {.device = device, .threads = 1, .context = 128});
   for (int i = 0; i < 2; ++i) {
-    Record record;
-    engine.submit({.prompt = {5, 6, 7}}, record.listener());
-    EXPECT_EQ(record.wait(), Finish::Failed);
-    EXPECT_THAT(record.error(), testing::HasSubstr("not finite"));
+    const Done done = engine.start(Request{.prompt = {5, 6, 7}, .chat = {}})->journal().wait_for_end();
+    EXPECT_EQ(done.finish, Finish::Failed);
+    EXPECT_THAT(done.error->what(), testing::HasSubstr("not finite"));
   }
   std::filesystem::remove(path);
 }
