@@ -189,6 +189,52 @@ void rope(benchmark::State& state) {
   for ([[maybe_unused]] auto _ : state) device->rope(x.view(), 128, cos_sin.view());
 }
 
+// Choosing a token for each of n rows of logits. Peaked: as a trained model's, a few tokens have nearly all the weight.
+// Flat: as random weights', where tens of thousands of tokens are kept.
+enum class Logits { Peaked, Flat };
+void candidates(benchmark::State& state, Logits shape, const compute::SamplingRules& rules) {
+  constexpr std::size_t vocabulary = 128256;
+  const auto device = compute::make_cpu_device(thread_count());
+  const auto n = static_cast<std::size_t>(state.range(0));
+  const compute::Buffer logits = random_rows(*device, n, vocabulary);
+  for (std::size_t i = 0; i < n; ++i) {
+    float* row = logits.view().row(i).data;
+    for (std::size_t t = 0; t < vocabulary; ++t) row[t] *= shape == Logits::Peaked ? 3.0F : 0.7F;
+    for (std::size_t t = 0; shape == Logits::Peaked && t < 40; ++t) row[t * 3001 + i] += 15;
+  }
+  std::vector<compute::SamplingRules> rows(n, rules);
+  std::vector<compute::Choice> choices(n);
+  std::uint64_t position = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    for (compute::SamplingRules& row : rows) row.random = compute::random_at(1, position++);
+    device->candidates(logits.view(), rows, choices);
+  }
+}
+
+void register_candidates() {
+  struct Kind {
+    const char* name;
+    compute::SamplingRules rules;
+  };
+  const std::vector<Kind> kinds = {{"greedy", {.temperature = 0}},
+                                   {"top_p", {.temperature = 0.6F, .top_p = 0.95F}},
+                                   {"top_k", {.temperature = 0.6F, .top_k = 40, .top_p = 0.95F}},
+                                   {"all", {}},
+                                   {"logprobs", {.temperature = 0.6F, .top_p = 0.95F, .alternatives = 20}}};
+  for (const Logits shape : {Logits::Peaked, Logits::Flat}) {
+    for (const auto& [kind, rules] : kinds) {
+      const std::string name = std::string("candidates/") + (shape == Logits::Peaked ? "peaked/" : "flat/") + kind;
+      const auto run = [shape, rules = rules](benchmark::State& state) { candidates(state, shape, rules); };
+      benchmark::RegisterBenchmark(name.c_str(), run)
+          ->ArgName("n")
+          ->Arg(1)
+          ->Arg(16)
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -251,6 +297,7 @@ int main(int argc, char** argv) {
   }
   benchmark::RegisterBenchmark("rms_norm", rms_norm)->Arg(1)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
   benchmark::RegisterBenchmark("rope", rope)->Arg(1)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  register_candidates();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }

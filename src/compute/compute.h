@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "compute/candidates.h"
 #include "quant/type.h"
 
 namespace compute {
@@ -191,6 +192,12 @@ class Device {
   // head_size of them) with the key/value head of its group. The keys and values of all rows must be stored before.
   virtual void attention(const KvShape& shape, std::size_t layer, View q, std::span<const KvRow> rows,
                          Activations& out) = 0;
+
+  // choices[i] = the token that is drawn from row i of logits (one column for each token of the vocabulary) by
+  // rules[i]. Waits for the result. The logits are afterwards what they were. A row whose logits are not all finite is
+  // refused by itself (Choice::finite); a base::Error of kind Internal, before anything is done, if sizes or rules are
+  // wrong or a mask allows no token.
+  virtual void candidates(View logits, std::span<const SamplingRules> rules, std::span<Choice> choices) = 0;
 };
 
 enum class Isa { Scalar, Avx2, Avx512, Amx };

@@ -5,9 +5,25 @@
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/vector_float.h"
 #include "compute/cpu/vector_products.h"
+#include "compute/cpu/vector_sampling.h"
 
 namespace compute::cpu {
 namespace {
+
+// For every byte, the numbers of its bits that are set.
+struct LaneTable {
+  std::uint8_t bytes[256][8];
+};
+constexpr LaneTable lanes_of = [] {
+  LaneTable table{};
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    unsigned count = 0;
+    for (std::uint8_t lane = 0; lane < 8; ++lane) {
+      if ((bits >> lane & 1) != 0) table.bytes[bits][count++] = lane;
+    }
+  }
+  return table;
+}();
 
 struct V256 {
   struct Reg {
@@ -86,9 +102,54 @@ struct V256 {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
+
+  // For sampling: lanes as bits of a number, integers in the lanes of floats, and their sums.
+  static __m256 keep_bits(__m256 x, unsigned bits, __m256 fill) {
+    const __m256i lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i chosen = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lanes);
+    return _mm256_blendv_ps(fill, x, _mm256_castsi256_ps(_mm256_cmpeq_epi32(chosen, lanes)));
+  }
+  static Reg keep_bits(Reg x, unsigned bits, Reg fill) {
+    return {keep_bits(x.low, bits, fill.low), keep_bits(x.high, bits >> 8, fill.high)};
+  }
+  static unsigned at_least(__m256 x, __m256 least) {
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, least, _CMP_GE_OQ)));
+  }
+  static unsigned at_least(Reg x, Reg least) { return at_least(x.low, least.low) | at_least(x.high, least.high) << 8; }
+  struct Ints {
+    __m256i low;
+    __m256i high;
+  };
+  static Ints round(Reg x) { return {_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)}; }
+  static Reg to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)}; }
+  using Sums = __m256i;
+  static Sums no_sums() { return _mm256_setzero_si256(); }
+  static Sums add(Sums sums, __m256i x) {
+    const __m256i even = _mm256_and_si256(x, _mm256_set1_epi64x(0xffffffff));
+    return _mm256_add_epi64(sums, _mm256_add_epi64(even, _mm256_srli_epi64(x, 32)));
+  }
+  static Sums add(Sums sums, Ints x) { return add(add(sums, x.low), x.high); }
+  static std::uint64_t total(Sums sums) {
+    const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    return static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))));
+  }
+  // The lanes that bits name, one after the other, and their numbers from `first` on. Returns how many they are.
+  static std::size_t compress(__m256 x, unsigned bits, std::uint32_t first, float* values, std::uint32_t* tokens) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(lanes_of.bytes[bits]));
+    const __m256i order = _mm256_cvtepu8_epi32(bytes);
+    _mm256_storeu_ps(values, _mm256_permutevar8x32_ps(x, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(tokens),
+                        _mm256_add_epi32(order, _mm256_set1_epi32(static_cast<int>(first))));
+    return static_cast<std::size_t>(__builtin_popcount(bits));
+  }
+  static std::size_t compress(Reg x, unsigned bits, std::uint32_t first, float* values, std::uint32_t* tokens) {
+    const std::size_t count = compress(x.low, bits & 255, first, values, tokens);
+    return count + compress(x.high, bits >> 8, first + 8, values + count, tokens + count);
+  }
 };
 
 using Float = FloatKernels<V256>;
+using Sampling = SamplingKernels<V256>;
 
 void to_half(const float* x, std::size_t count, std::uint16_t* y) {
   for (std::size_t i = 0; i < count; i += 8) {
@@ -261,6 +322,9 @@ const Kernels& avx2_kernels() {
       .attend = Float::attend,
       .merge = Float::merge,
       .finish = Float::finish,
+      .greatest = Sampling::greatest,
+      .weigh = Sampling::weigh,
+      .collect = Sampling::collect,
   };
   return kernels;
 }

@@ -7,6 +7,7 @@
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/vector_float.h"
 #include "compute/cpu/vector_products.h"
+#include "compute/cpu/vector_sampling.h"
 
 namespace compute::cpu {
 namespace {
@@ -61,9 +62,35 @@ struct V512 {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
   static float largest(Reg x) { return _mm512_reduce_max_ps(x); }
+
+  // For sampling: lanes as bits of a number, integers in the lanes of floats, and their sums.
+  static Reg keep_bits(Reg x, unsigned bits, Reg fill) {
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), fill, x);
+  }
+  static unsigned at_least(Reg x, Reg least) { return _mm512_cmp_ps_mask(x, least, _CMP_GE_OQ); }
+  using Ints = __m512i;
+  static Ints round(Reg x) { return _mm512_cvtps_epi32(x); }
+  static Reg to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
+  using Sums = __m512i;
+  static Sums no_sums() { return _mm512_setzero_si512(); }
+  static Sums add(Sums sums, Ints x) {
+    const __m512i even = _mm512_and_si512(x, _mm512_set1_epi64(0xffffffff));
+    return _mm512_add_epi64(sums, _mm512_add_epi64(even, _mm512_srli_epi64(x, 32)));
+  }
+  static std::uint64_t total(Sums sums) { return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(sums)); }
+  // The lanes that bits name, one after the other, and their numbers from `first` on. Returns how many they are.
+  static std::size_t compress(Reg x, unsigned bits, std::uint32_t first, float* values, std::uint32_t* tokens) {
+    const auto mask = static_cast<__mmask16>(bits);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(first)));
+    _mm512_storeu_ps(values, _mm512_maskz_compress_ps(mask, x));
+    _mm512_storeu_si512(tokens, _mm512_maskz_compress_epi32(mask, numbers));
+    return static_cast<std::size_t>(__builtin_popcount(bits));
+  }
 };
 
 using Float = FloatKernels<V512>;
+using Sampling = SamplingKernels<V512>;
 
 void to_half(const float* x, std::size_t count, std::uint16_t* y) {
   for (std::size_t i = 0; i < count; i += 16) {
@@ -104,6 +131,9 @@ const Kernels& avx512_kernels() {
       .attend = Float::attend,
       .merge = Float::merge,
       .finish = Float::finish,
+      .greatest = Sampling::greatest,
+      .weigh = Sampling::weigh,
+      .collect = Sampling::collect,
   };
   return kernels;
 }

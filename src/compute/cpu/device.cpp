@@ -15,6 +15,7 @@
 #include "compute/compute.h"
 #include "compute/cpu/activations.h"
 #include "compute/cpu/attention.h"
+#include "compute/cpu/candidates.h"
 #include "compute/cpu/isa.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/ranges.h"
@@ -99,6 +100,7 @@ class CpuDevice : public Device {
         pool_(threads),
         ranges_(pool_),
         attention_(kernels_, pool_),
+        candidates_(kernels_, pool_),
         scratch_(static_cast<std::size_t>(threads) * 2 * (kernels.fast_product != nullptr ? fast_rows : block_rows) *
                  max_part_rows),
         fast_scratch_(kernels.fast_product != nullptr ? static_cast<std::size_t>(threads) * fast_scratch_bytes : 0) {}
@@ -310,6 +312,10 @@ class CpuDevice : public Device {
     attention_.run(shape, layer, q, rows, precision_, reset(out, q.rows, q.cols).values());
   }
 
+  void candidates(View logits, std::span<const SamplingRules> rules, std::span<Choice> choices) override {
+    candidates_.run(logits, rules, choices);
+  }
+
  private:
   static constexpr std::size_t max_head_size = 512;
 
@@ -406,6 +412,7 @@ class CpuDevice : public Device {
   base::ThreadPool pool_;
   Ranges ranges_;
   Attention attention_;
+  Candidates candidates_;
   Precision precision_ = Precision::Exact;
   std::vector<float> read_;                      // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;           // for each thread, the gate and up products of one part

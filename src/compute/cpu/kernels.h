@@ -129,6 +129,19 @@ struct Kernels {
   void (*merge)(const float* span, std::size_t head_size, float* total);  // adds a span's state to the total
   void (*finish)(const float* state, std::size_t head_size, float* out);  // the weighted mean
 
+  // Sampling (candidates.h), for any count of consecutive tokens from one that is a multiple of 64 on. Bit i % 64 of
+  // allowed[i / 64] tells whether token i may be drawn; without `allowed` all may.
+  // The greatest logit of those that may, -inf if there is none. Clears `finite` if any logit is NaN or infinite.
+  float (*greatest)(const float* logits, const std::uint64_t* allowed, std::size_t count, bool& finite);
+  // The sum of the weights: 2^30 exp((logit - greatest) * inverse) to the nearest integer, and 0 for what may not be
+  // drawn. `weights` gets them, with room for `count` rounded up to 16, or is nullptr.
+  std::uint64_t (*weigh)(const float* logits, const std::uint64_t* allowed, std::size_t count, float greatest,
+                         float inverse, float* weights);
+  // Those x[i] that are at least `least`, in order, as values and tokens (first + i), with room for `count` rounded up
+  // to 16 each. Returns how many they are.
+  std::size_t (*collect)(const float* x, std::size_t count, float least, std::uint32_t first, float* values,
+                         std::uint32_t* tokens);
+
   // Attention in the fast mode, where there is one.
   void (*attend_prompt)(const PromptPart& part) = nullptr;
   std::size_t (*prompt_scratch)(std::size_t queries, std::size_t head_size) = nullptr;  // queries: rows * queries

@@ -175,6 +175,44 @@ void finish(const float* state, std::size_t head_size, float* out) {
   for (std::size_t d = 0; d < head_size; ++d) out[d] = state[state_header + d] / state[1];
 }
 
+bool may_be_drawn(const std::uint64_t* allowed, std::size_t i) {
+  return allowed == nullptr || (allowed[i / 64] >> (i % 64) & 1) != 0;
+}
+
+float greatest(const float* logits, const std::uint64_t* allowed, std::size_t count, bool& finite) {
+  float most = -infinity;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(logits[i])) finite = false;
+    if (may_be_drawn(allowed, i) && logits[i] > most) most = logits[i];
+  }
+  return most;
+}
+
+std::uint64_t weigh(const float* logits, const std::uint64_t* allowed, std::size_t count, float greatest_logit,
+                    float inverse, float* weights) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::int32_t weight = 0;
+    if (may_be_drawn(allowed, i)) {
+      weight = static_cast<std::int32_t>(std::lrint(exponential_of((logits[i] - greatest_logit) * inverse) * 0x1p30F));
+    }
+    if (weights != nullptr) weights[i] = static_cast<float>(weight);
+    sum += static_cast<std::uint32_t>(weight);
+  }
+  return sum;
+}
+
+std::size_t collect(const float* x, std::size_t count, float least, std::uint32_t first, float* values,
+                    std::uint32_t* tokens) {
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (x[i] < least) continue;
+    values[found] = x[i];
+    tokens[found++] = first + static_cast<std::uint32_t>(i);
+  }
+  return found;
+}
+
 }  // namespace
 }  // namespace scalar
 
@@ -206,6 +244,9 @@ const Kernels& scalar_kernels() {
       .attend = scalar::attend,
       .merge = scalar::merge,
       .finish = scalar::finish,
+      .greatest = scalar::greatest,
+      .weigh = scalar::weigh,
+      .collect = scalar::collect,
   };
   return kernels;
 }
