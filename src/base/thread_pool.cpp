@@ -44,7 +44,8 @@ ThreadPool::ThreadPool(int threads) {
   } catch (const std::system_error& error) {
     const std::size_t started = workers_.size() + 1;
     end();
-    throw Error("threads", std::to_string(threads) + " cannot be started (" + error.code().message() + ")",
+    throw Error(ErrorKind::Resource, "threads",
+                std::to_string(threads) + " cannot be started (" + error.code().message() + ")",
                 "give --threads " + std::to_string(started) + " or fewer");
   }
 }

@@ -133,7 +133,7 @@ class Bench {
 
   static void reserve(smollm3::Sequence& sequence, std::size_t positions) {
     if (!sequence.reserve(positions))
-      throw base::Error("bench", "the key/value cache is too small", "please report it");
+      throw base::Error(base::ErrorKind::Internal, "bench", "the key/value cache is too small", "please report it");
   }
 
   // As the engine does it: in batches, with the logits of the last token alone.

@@ -36,7 +36,7 @@ constexpr std::uint64_t spare_memory = 512'000'000;
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
 void require(bool holds, const char* operation, const std::string& why) {
-  if (!holds) throw base::Error(operation, why);
+  if (!holds) throw base::Error(base::ErrorKind::Internal, operation, why);
 }
 
 std::size_t row_bytes(const Matrix& w) {
@@ -124,7 +124,8 @@ class CpuDevice : public Device {
   PageMemory allocate_pages(std::size_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
-      throw base::Error("key/value cache", std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
+      throw base::Error(base::ErrorKind::Resource, "key/value cache",
+                        std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
     }
     madvise(memory, bytes, MADV_HUGEPAGE);
     return {static_cast<std::byte*>(memory), [bytes](std::byte* p) { munmap(p, bytes); }};

@@ -30,7 +30,7 @@ constexpr std::uint64_t spare_memory = 512'000'000;  // of the GPU: activations,
 constexpr std::size_t most_input_bytes = 4 << 20;    // that write() makes part of a pass
 
 void require(bool holds, const char* operation, const std::string& why) {
-  if (!holds) throw base::Error(operation, why);
+  if (!holds) throw base::Error(base::ErrorKind::Internal, operation, why);
 }
 
 struct Stream {
@@ -284,7 +284,7 @@ std::unique_ptr<Device> make_cuda_device(int threads) {
   if (threads < 1)
     throw base::Error("threads", std::to_string(threads) + " is not a number of threads", "give at least 1");
   std::string why;
-  if (!cuda_available(&why)) throw base::Error("--device cuda", why, "use --device cpu");
+  if (!cuda_available(&why)) throw base::Error(base::ErrorKind::Resource, "--device cuda", why, "use --device cpu");
   return std::make_unique<cuda::CudaDevice>(threads);
 }
 
