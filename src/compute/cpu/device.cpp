@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "compute/cpu/isa.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/ranges.h"
+#include "compute/cpu/rates.h"
 #include "quant/decode.h"
 
 namespace compute {
@@ -109,6 +111,11 @@ class CpuDevice : public Device {
   std::size_t batch_rows() const override { return 512; }
   bool has_fast_mode() const override { return kernels_.fast_product != nullptr; }
   void set_precision(Precision precision) override { precision_ = precision; }
+
+  Rates measure_rates(std::uint64_t model_bytes) override {
+    if (!rates_) rates_.emplace(pool_, model_bytes);
+    return rates_->measure();
+  }
 
   // Weights are used where they lie.
   void prepare(std::span<const Matrix>, std::span<const std::span<const float>>) override {}
@@ -408,6 +415,7 @@ class CpuDevice : public Device {
   Ranges ranges_;
   Attention attention_;
   Precision precision_ = Precision::Exact;
+  std::optional<RatesMeter> rates_;
   std::vector<float> read_;                      // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;           // for each thread, the gate and up products of one part
   base::AlignedBuffer<std::byte> fast_scratch_;  // for each thread, what fast products need

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -246,9 +247,12 @@ class CudaDevice : public Device {
     attention_.attention(shape, layer, q, rows, dynamic_cast<CudaActivations&>(out), weights_.any_floats());
   }
 
-  std::optional<Rates> measure_rates() override {
-    start();
-    return cuda::measure_rates(stream_.stream, properties_.multiProcessorCount);
+  Rates measure_rates(std::uint64_t) override {
+    if (!rates_) {
+      start();
+      rates_ = cuda::measure_rates(stream_.stream, properties_.multiProcessorCount);
+    }
+    return *rates_;
   }
 
  private:
@@ -275,6 +279,7 @@ class CudaDevice : public Device {
   AttentionSteps attention_;
   ProductSteps products_;
   PinnedMemory result_;  // what read() returned
+  std::optional<Rates> rates_;
 };
 
 }  // namespace
