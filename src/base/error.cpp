@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include <cerrno>
+
 namespace base {
 namespace {
 
@@ -21,6 +23,20 @@ std::string one_line(std::string_view what, std::string_view why, std::string_vi
 }
 
 }  // namespace
+
+ErrorKind kind_of_errno(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case EINVAL:
+    case ELOOP:
+    case ENAMETOOLONG:
+      return ErrorKind::Input;
+    default:  // there are some hundred more, each about the machine
+      return ErrorKind::Resource;
+  }
+}
 
 Error::Error(std::string_view what, std::string_view why, std::string_view remedy)
     : Error(ErrorKind::Input, what, why, remedy) {}

@@ -17,6 +17,9 @@ enum class ErrorKind {
   Internal,  // the program is wrong; clients are not told the details, which may name paths
 };
 
+// The kind of a failed system call: Input where the name or what it names is at fault, Resource otherwise.
+ErrorKind kind_of_errno(int error_number);
+
 class Error : public std::runtime_error {
  public:
   // `what` names the thing that failed ("model.gguf"), `why` the cause, `remedy` the next step; `remedy` may be empty

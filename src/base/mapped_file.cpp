@@ -70,14 +70,18 @@ struct Descriptor {
 
 MappedFile MappedFile::open(const std::filesystem::path& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) throw Error(path.string(), std::strerror(errno), "check the path and its permissions");
+  if (file.fd < 0) {
+    throw Error(kind_of_errno(errno), path.string(), std::strerror(errno), "check the path and its permissions");
+  }
   struct stat status {};
-  if (fstat(file.fd, &status) != 0) throw Error(path.string(), std::strerror(errno));
+  if (fstat(file.fd, &status) != 0) throw Error(ErrorKind::Resource, path.string(), std::strerror(errno));
   if (!S_ISREG(status.st_mode)) throw Error(path.string(), "is not a regular file", "name a GGUF file");
   if (status.st_size == 0) throw Error(path.string(), "is empty", "name a GGUF file");
   const auto size = static_cast<std::size_t>(status.st_size);
   void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
-  if (address == MAP_FAILED) throw Error(path.string(), std::string("cannot be mapped: ") + std::strerror(errno));
+  if (address == MAP_FAILED) {
+    throw Error(ErrorKind::Resource, path.string(), std::string("cannot be mapped: ") + std::strerror(errno));
+  }
   // Pages of 2 MB, where the file system has them, cost far fewer translations of addresses.
   madvise(address, size, MADV_HUGEPAGE);
   MappedFile mapped;

@@ -4,24 +4,13 @@
 #include <system_error>
 
 #include "base/error.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "base/processor.h"
 
 namespace base {
 namespace {
 
 // About 20 to 50 microseconds: longer than the gap between two kernels, shorter than a time slice.
 constexpr int spin_rounds = 4000;
-
-void relax() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // gate_: this bit while a phase may be entered, and below it the number of workers inside.
 constexpr std::uint32_t open = 1U << 31;
@@ -44,7 +33,8 @@ ThreadPool::ThreadPool(int threads) {
   } catch (const std::system_error& error) {
     const std::size_t started = workers_.size() + 1;
     end();
-    throw Error("threads", std::to_string(threads) + " cannot be started (" + error.code().message() + ")",
+    throw Error(ErrorKind::Resource, "threads",
+                std::to_string(threads) + " cannot be started (" + error.code().message() + ")",
                 "give --threads " + std::to_string(started) + " or fewer");
   }
 }
@@ -107,22 +97,5 @@ void ThreadPool::run_parts(int parts, Invoke invoke, void* context) {
     wait_for_change(gate_, inside);
   }
 }
-
-#if defined(__x86_64__)
-namespace {
-constexpr unsigned flush_bits = 0x8040;  // MXCSR: flush to zero (15), denormals are zero (6)
-}
-FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(saved_) | flush_bits); }
-FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
-#elif defined(__aarch64__)
-FlushDenormals::FlushDenormals() {
-  asm volatile("mrs %0, fpcr" : "=r"(saved_));
-  asm volatile("msr fpcr, %0" : : "r"(saved_ | (1ULL << 24)));
-}
-FlushDenormals::~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
-#else
-FlushDenormals::FlushDenormals() : saved_(0) {}
-FlushDenormals::~FlushDenormals() {}
-#endif
 
 }  // namespace base

@@ -52,16 +52,4 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
 };
 
-// Sets flush-to-zero and denormals-are-zero on the calling thread, for as long as the object lives.
-class FlushDenormals {
- public:
-  FlushDenormals();
-  ~FlushDenormals();
-  FlushDenormals(const FlushDenormals&) = delete;
-  FlushDenormals& operator=(const FlushDenormals&) = delete;
-
- private:
-  std::uint64_t saved_;
-};
-
 }  // namespace base

@@ -6,13 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "cli/device_choice.h"
 #include "cli/format.h"
-#include "cli/limits.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/random_weights.h"
@@ -133,7 +131,7 @@ class Bench {
 
   static void reserve(smollm3::Sequence& sequence, std::size_t positions) {
     if (!sequence.reserve(positions))
-      throw base::Error("bench", "the key/value cache is too small", "please report it");
+      throw base::Error(base::ErrorKind::Internal, "bench", "the key/value cache is too small", "please report it");
   }
 
   // As the engine does it: in batches, with the logits of the last token alone.
@@ -222,15 +220,13 @@ std::vector<Test> keep_possible(std::vector<Test> tests, const smollm3::Model& m
 // The limits of the device that computes, for one test after the other.
 class Limits {
  public:
-  Limits(compute::Device& device, std::uint64_t model_bytes) : of_card_(device.measure_rates()) {
-    if (!of_card_) of_processors_.emplace(device.threads(), model_bytes);
-    now_ = measure();
-  }
+  Limits(compute::Device& device, std::uint64_t model_bytes)
+      : device_(device), model_bytes_(model_bytes), now_(measure()) {}
 
   const compute::Rates& now() const { return now_; }
 
   // To be called after a test: what the machine could do before or after it, the better of both. Machines that others
-  // share change within seconds, memory by half and more; a card is measured once, before its memory is taken.
+  // share change within seconds, memory by half and more.
   compute::Rates during_test() {
     const compute::Rates before = std::exchange(now_, measure());
     return {.bytes_per_second = std::max(before.bytes_per_second, now_.bytes_per_second),
@@ -241,10 +237,10 @@ class Limits {
   }
 
  private:
-  compute::Rates measure() { return of_card_ ? *of_card_ : of_processors_->measure(); }
+  compute::Rates measure() { return device_.measure_rates(model_bytes_); }
 
-  std::optional<compute::Rates> of_card_;
-  std::optional<LimitsMeter> of_processors_;
+  compute::Device& device_;
+  std::uint64_t model_bytes_;
   compute::Rates now_;
 };
 

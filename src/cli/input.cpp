@@ -22,7 +22,9 @@ std::string read_all(int descriptor, const std::string& name) {
     const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
     if (count == 0) return text;
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw base::Error(name, std::string("cannot be read: ") + std::strerror(errno), "check what it is");
+    if (count < 0)
+      throw base::Error(base::kind_of_errno(errno), name, std::string("cannot be read: ") + std::strerror(errno),
+                        "check what it is");
     text.append(buffer, static_cast<std::size_t>(count));
   }
 }
@@ -43,7 +45,8 @@ class Descriptor {
 
 std::string read_file(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw base::Error(path, std::strerror(errno), "check the path and its permissions");
+  if (descriptor < 0)
+    throw base::Error(base::kind_of_errno(errno), path, std::strerror(errno), "check the path and its permissions");
   const Descriptor file(descriptor);
   return read_all(file.get(), path);
 }

@@ -35,7 +35,7 @@ static_assert(std::endian::native == std::endian::little, "logits are written as
 
 void check(std::ofstream& file, const std::string& path) {
   if (!file)
-    throw base::Error(path, std::string("cannot be written: ") + std::strerror(errno),
+    throw base::Error(base::kind_of_errno(errno), path, std::string("cannot be written: ") + std::strerror(errno),
                       "check the path and the free space");
 }
 

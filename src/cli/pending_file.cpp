@@ -15,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const fs::path& target) {
-  throw base::Error(target.string(), std::string("cannot be written: ") + std::strerror(errno),
-                    "check the path and the free space");
+  throw base::Error(base::kind_of_errno(errno), target.string(),
+                    std::string("cannot be written: ") + std::strerror(errno), "check the path and the free space");
 }
 
 }  // namespace

@@ -121,9 +121,10 @@ class Converter {
         const std::lock_guard lock(mutex);
         if (i >= failed) return;
         failed = i;
-        failure = base::Error(
-            file_.name(), fmt::format("tensor {}, row {}, {}", printable(planned.tensor->name), first + i, error.why()),
-            error.remedy());
+        failure =
+            base::Error(error.kind(), file_.name(),
+                        fmt::format("tensor {}, row {}, {}", printable(planned.tensor->name), first + i, error.why()),
+                        error.remedy());
       }
     });
     if (failure) throw base::Error(*failure);
@@ -188,7 +189,7 @@ void write_model(const Options& options, const gguf::File& file, std::span<const
   } catch (const base::Error& error) {
     // The hidden name would tell nobody anything.
     if (error.subject() != pending.path().string()) throw;
-    throw base::Error(options.out, error.why(), error.remedy());
+    throw base::Error(error.kind(), options.out, error.why(), error.remedy());
   }
   if (interrupted()) throw Interrupted{};
   pending.commit();

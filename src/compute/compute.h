@@ -132,8 +132,11 @@ class Device {
   // The most rows of a batch that are faster together than one half after the other.
   virtual std::size_t batch_rows() const = 0;
 
-  // Measures what it can do at most, in about a second; nothing where the device is this machine's processors.
-  virtual std::optional<Rates> measure_rates() { return std::nullopt; }
+  // Measures what it can do at most, in about a second. On processors it reads as much memory as a model of
+  // `model_bytes` has, at most 4 GiB or half of what is free, takes that at the first call and keeps it: systems can be
+  // busy for seconds with memory that is given back, which would slow down what is measured next. A card is measured at
+  // the first call alone, which should come before its memory is taken.
+  virtual Rates measure_rates(std::uint64_t model_bytes) = 0;
 
   // Whether Fast differs from Exact here.
   virtual bool has_fast_mode() const { return false; }

@@ -10,7 +10,7 @@ ChosenDevice make_device(DeviceKind kind, int threads) {
   std::string why;
   if (cuda_available(&why)) return {make_cuda_device(threads), {}};
   if (kind == DeviceKind::Auto) return {make_cpu_device(threads), "Computing on the CPU, since " + why + "."};
-  throw base::Error("--device cuda", why, "--device cpu computes on the CPU");
+  throw base::Error(base::ErrorKind::Resource, "--device cuda", why, "--device cpu computes on the CPU");
 }
 
 #else

@@ -15,7 +15,6 @@ TEST(DeviceChoice, TheCpuIsAlwaysThere) {
   EXPECT_EQ(chosen.device->name(), make_cpu_device(1)->name());
   EXPECT_EQ(chosen.device->threads(), 2);
   EXPECT_TRUE(chosen.device->exact());
-  EXPECT_FALSE(chosen.device->measure_rates());
   EXPECT_EQ(chosen.note, "");
 }
 

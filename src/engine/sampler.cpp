@@ -39,8 +39,8 @@ void Sampler::see_prompt(std::span<const Token> tokens) {
 
 Token Sampler::next(std::span<float> logits) {
   if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
-    throw base::Error("logits", "are not finite: the model file is damaged or not a language model",
-                      "download it again");
+    throw base::Error(base::ErrorKind::Internal, "logits",
+                      "are not finite: the model file is damaged or not a language model", "download it again");
   }
   penalise(logits);
   const Token token = sampling_.temperature == 0

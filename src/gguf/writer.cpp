@@ -138,7 +138,8 @@ void Writer::open(const std::filesystem::path& path) {
 
 void Writer::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    if (current_ == tensors_.size()) throw base::Error(path_, "more tensor data was written than announced");
+    if (current_ == tensors_.size())
+      throw base::Error(base::ErrorKind::Internal, path_, "more tensor data was written than announced");
     const std::uint64_t size = tensors_[current_].bytes;
     const auto part = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(size - written_, bytes.size())));
     put_out(reinterpret_cast<const char*>(part.data()), part.size());
@@ -155,7 +156,8 @@ void Writer::write(std::span<const std::byte> bytes) {
 }
 
 void Writer::close() {
-  if (current_ != tensors_.size()) throw base::Error(path_, "less tensor data was written than announced");
+  if (current_ != tensors_.size())
+    throw base::Error(base::ErrorKind::Internal, path_, "less tensor data was written than announced");
   flush();
   file_.close();
   check();
@@ -178,7 +180,7 @@ void Writer::flush() {
 
 void Writer::check() const {
   if (!file_)
-    throw base::Error(path_, std::string("cannot be written: ") + std::strerror(errno),
+    throw base::Error(base::kind_of_errno(errno), path_, std::string("cannot be written: ") + std::strerror(errno),
                       "check the path and the free space");
 }
 

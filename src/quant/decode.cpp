@@ -170,8 +170,9 @@ void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
                       "convert the model to Q2_K to Q6_K, Q4_0 to Q8_0, IQ4_NL, IQ4_XS, F16, BF16 or F32");
   }
   if (out.size() % info->block != 0 || row.size() != out.size() / info->block * info->block_bytes) {
-    throw base::Error("tensor", "a row of " + std::to_string(out.size()) + " " + std::string(info->name) +
-                                    " elements cannot have " + std::to_string(row.size()) + " bytes");
+    throw base::Error(base::ErrorKind::Internal, "tensor",
+                      "a row of " + std::to_string(out.size()) + " " + std::string(info->name) +
+                          " elements cannot have " + std::to_string(row.size()) + " bytes");
   }
   switch (type) {
     case Type::F32:

@@ -122,8 +122,9 @@ void encode(Type type, std::span<const float> row, std::span<std::byte> out) {
                       "choose F32, F16, BF16, Q8_0, Q4_K, Q5_K or Q6_K");
   }
   if (row.size() % info->block != 0 || out.size() != row.size() / info->block * info->block_bytes) {
-    throw base::Error("tensor", "a row of " + std::to_string(row.size()) + " " + std::string(info->name) +
-                                    " elements cannot have " + std::to_string(out.size()) + " bytes");
+    throw base::Error(base::ErrorKind::Internal, "tensor",
+                      "a row of " + std::to_string(row.size()) + " " + std::string(info->name) +
+                          " elements cannot have " + std::to_string(out.size()) + " bytes");
   }
   switch (type) {
     case Type::F32:

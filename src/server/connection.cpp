@@ -12,7 +12,6 @@
 #include <optional>
 #include <utility>
 
-#include "base/error.h"
 #include "server/http_text.h"
 #include "server/log.h"
 
@@ -165,7 +164,7 @@ void Connection::State::take_head(const http::request<http::string_body>& messag
 
 // Answers a request that reaches no handler, and leaves the client time to read that.
 Awaitable<void> Connection::State::refuse(unsigned code, std::string message) {
-  Response response = rules->error_page(current, code, message);
+  Response response = rules->error_page(current, ApiError(code, message));
   response.close = true;
   co_await respond(std::move(response));
   log();
@@ -306,12 +305,11 @@ Awaitable<void> Connection::State::handle() {
     } catch (const system_error&) {
       closing = true;  // the client is gone
       co_return;
-    } catch (const base::Error& error) {
-      log_error(fmt::format("{} {}: {}", current.method, loggable(current.path), error.what()));
-      apology = rules->error_page(current, 500, error.what());
     } catch (const std::exception& error) {
-      log_error(fmt::format("{} {}: {}", current.method, loggable(current.path), error.what()));
-      apology = rules->error_page(current, 500, "the server made a mistake; its log says more");
+      if (belongs_into_log(error)) {
+        log_error(fmt::format("{} {}: {}", current.method, loggable(current.path), error.what()));
+      }
+      apology = rules->error_page(current, told_to_client(error));
     }
   }
   if (streaming && version >= 11 && !failure) {

@@ -8,13 +8,14 @@
 #include <functional>
 #include <memory>
 
+#include "server/api_error.h"
 #include "server/exchange.h"
 
 namespace server {
 
 // What an error looks like depends on whom it is for; the handler's exceptions and the connection's own refusals
 // (too large, malformed) both come out of here.
-using ErrorPage = std::function<Response(const Request& request, unsigned status, const std::string& message)>;
+using ErrorPage = std::function<Response(const Request& request, const ApiError& error)>;
 using Handler = std::function<Awaitable<void>(Exchange&)>;
 
 struct ConnectionLimits {

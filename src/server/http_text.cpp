@@ -140,7 +140,7 @@ std::string random_hex(std::size_t bytes) {
   for (std::size_t filled = 0; filled < bytes;) {
     const ssize_t got = getrandom(random.data() + filled, bytes - filled, 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw base::Error("getrandom", std::strerror(errno));
+    if (got < 0) throw base::Error(base::ErrorKind::Resource, "getrandom", std::strerror(errno));
     filled += static_cast<std::size_t>(got);
   }
   std::string hex;

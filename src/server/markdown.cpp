@@ -116,7 +116,8 @@ Parser new_parser() {
   Parser parser{cmark_parser_new(options)};
   for (const char* name : {"table", "strikethrough", "autolink"}) {
     cmark_syntax_extension* extension = cmark_find_syntax_extension(name);
-    if (extension == nullptr) throw base::Error("cmark-gfm", std::string("has no extension ") + name);
+    if (extension == nullptr)
+      throw base::Error(base::ErrorKind::Internal, "cmark-gfm", std::string("has no extension ") + name);
     cmark_parser_attach_syntax_extension(parser.get(), extension);
   }
   return parser;

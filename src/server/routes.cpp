@@ -123,28 +123,28 @@ Headers Routes::headers() {
           {"Permissions-Policy", "camera=(), geolocation=(), microphone=()"}};
 }
 
-Response Routes::error(const Request& request, unsigned status, const std::string& message) {
-  if (is_api(request.path)) return json_response(status, error_json({status, message}));
-  Response response{
-      .status = status, .content_type = "text/html; charset=utf-8", .headers = {{"Cache-Control", "no-store"}}};
-  // What the page fetches is put into the page.
-  response.body =
-      request.fetch_mode == "navigate" || reads(request) ? error_page(status, message) : notice_fragment(message);
+Response Routes::error(const Request& request, const ApiError& error) {
+  Response response;
+  if (is_api(request.path)) {
+    response = json_response(error.status, error_json(error));
+  } else {
+    response = {
+        .status = error.status, .content_type = "text/html; charset=utf-8", .headers = {{"Cache-Control", "no-store"}}};
+    // What the page fetches is put into the page.
+    const bool whole_page = request.fetch_mode == "navigate" || reads(request);
+    response.body = whole_page ? error_page(error.status, error.what()) : notice_fragment(error.what());
+  }
+  if (error.retry_after > 0) response.headers.emplace_back("Retry-After", std::to_string(error.retry_after));
   return response;
 }
 
+Response Routes::error(const Request& request, unsigned status, const std::string& message) {
+  return error(request, ApiError(status, message));
+}
+
 Awaitable<void> Routes::handle(Exchange& exchange) {
-  std::optional<Response> refusal;
-  try {
-    if (const auto reason = access_.refuse(exchange.request())) {
-      refusal = error(exchange.request(), 403, *reason);
-    } else {
-      co_await dispatch(exchange);
-    }
-  } catch (const ApiError& failure) {
-    refusal = json_response(failure.status, error_json(failure));
-  }
-  if (refusal) co_await exchange.respond(std::move(*refusal));
+  if (const auto reason = access_.refuse(exchange.request())) throw ApiError(403, *reason);
+  co_await dispatch(exchange);
 }
 
 Awaitable<void> Routes::dispatch(Exchange& exchange) {

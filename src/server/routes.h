@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "server/access.h"
+#include "server/api_error.h"
 #include "server/chat.h"
 #include "server/connection.h"
 
@@ -14,10 +15,12 @@ class Routes {
  public:
   Routes(engine::Engine& engine, AccessRules access);
 
-  // Answers the request, errors included; what it throws is the server's fault or the client's leaving.
+  // Answers the request. Throws what told_to_client() (api_error.h) makes an answer of, and system_error if the client
+  // left.
   Awaitable<void> handle(Exchange& exchange);
 
   // For API paths in OpenAI's form, for fragments a notice, else a page.
+  static Response error(const Request& request, const ApiError& error);
   static Response error(const Request& request, unsigned status, const std::string& message);
   // Whether the handler waits for the engine.
   static bool waits(const Request& request);

@@ -52,12 +52,15 @@ tcp::acceptor bind_to(asio::io_context& io, const ServerOptions& options) {
   }
   const std::string next = std::to_string(options.port < 65535 ? options.port + 1 : 3000);
   if (error == asio::error::address_in_use) {
-    throw base::Error(where, "another program uses this port", "stop it, or give another port, as in --port " + next);
+    throw base::Error(base::ErrorKind::Resource, where, "another program uses this port",
+                      "stop it, or give another port, as in --port " + next);
   }
   if (error == asio::error::access_denied) {
-    throw base::Error(where, "only the administrator may use this port", "give one from 1024, as in --port 3000");
+    throw base::Error(base::ErrorKind::Resource, where, "only the administrator may use this port",
+                      "give one from 1024, as in --port 3000");
   }
-  throw base::Error(where, "cannot listen there: " + error.message(), "give another --host or --port");
+  throw base::Error(base::ErrorKind::Resource, where, "cannot listen there: " + error.message(),
+                    "give another --host or --port");
 }
 
 // Each connection is an open file; the usual limit of 1024 is meant for programs that use select().
@@ -79,7 +82,7 @@ struct Server::State {
         routes(engine, AccessRules(options.host, options.names)),
         rules(std::make_shared<ConnectionRules>()) {
     rules->handler = [this](Exchange& exchange) { return routes.handle(exchange); };
-    rules->error_page = Routes::error;
+    rules->error_page = [](const Request& request, const ApiError& error) { return Routes::error(request, error); };
     rules->waits = Routes::waits;
     rules->headers = Routes::headers();
   }

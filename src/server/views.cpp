@@ -124,11 +124,15 @@ std::string title_of(const Conversation& conversation) {
 
 std::string render_template(std::string_view name, const ordered_json& context) {
   const jinja::Template* page = find_template(name);
-  if (page == nullptr) throw base::Error(name, "is not built in");
+  if (page == nullptr) throw base::Error(base::ErrorKind::Internal, name, "is not built in");
   jinja::Options options;
   options.autoescape = true;
   options.loader = find_template;
-  return page->render(context, options).bytes();
+  try {
+    return page->render(context, options).bytes();
+  } catch (const base::Error& error) {  // the page is ours, not the client's
+    throw base::Error(base::ErrorKind::Internal, error.subject(), error.why(), error.remedy());
+  }
 }
 
 std::string chat_page(const Conversation& conversation, const ModelFacts& facts) {

@@ -33,8 +33,9 @@ CpuActivations::CpuActivations(std::size_t max_rows, std::size_t max_cols)
 
 void CpuActivations::reset(std::size_t rows, std::size_t cols) {
   if (rows > max_rows_ || cols > max_cols_) {
-    throw base::Error("activations", std::to_string(rows) + " rows of " + std::to_string(cols) + " do not fit in " +
-                                         std::to_string(max_rows_) + " of " + std::to_string(max_cols_));
+    throw base::Error(base::ErrorKind::Internal, "activations",
+                      std::to_string(rows) + " rows of " + std::to_string(cols) + " do not fit in " +
+                          std::to_string(max_rows_) + " of " + std::to_string(max_cols_));
   }
   rows_ = rows;
   cols_ = cols;

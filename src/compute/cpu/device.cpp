@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "compute/cpu/isa.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/ranges.h"
+#include "compute/cpu/rates.h"
 #include "quant/decode.h"
 
 namespace compute {
@@ -37,7 +39,7 @@ constexpr std::uint64_t spare_memory = 512'000'000;
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
 void require(bool holds, const char* operation, const std::string& why) {
-  if (!holds) throw base::Error(operation, why);
+  if (!holds) throw base::Error(base::ErrorKind::Internal, operation, why);
 }
 
 std::size_t row_bytes(const Matrix& w) {
@@ -112,6 +114,11 @@ class CpuDevice : public Device {
   bool has_fast_mode() const override { return kernels_.fast_product != nullptr; }
   void set_precision(Precision precision) override { precision_ = precision; }
 
+  Rates measure_rates(std::uint64_t model_bytes) override {
+    if (!rates_) rates_.emplace(pool_, model_bytes);
+    return rates_->measure();
+  }
+
   // Weights are used where they lie.
   void prepare(std::span<const Matrix>, std::span<const std::span<const float>>) override {}
 
@@ -126,7 +133,8 @@ class CpuDevice : public Device {
   PageMemory allocate_pages(std::size_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
-      throw base::Error("key/value cache", std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
+      throw base::Error(base::ErrorKind::Resource, "key/value cache",
+                        std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
     }
     madvise(memory, bytes, MADV_HUGEPAGE);
     return {static_cast<std::byte*>(memory), [bytes](std::byte* p) { munmap(p, bytes); }};
@@ -414,6 +422,7 @@ class CpuDevice : public Device {
   Attention attention_;
   Candidates candidates_;
   Precision precision_ = Precision::Exact;
+  std::optional<RatesMeter> rates_;
   std::vector<float> read_;                      // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;           // for each thread, the gate and up products of one part
   base::AlignedBuffer<std::byte> fast_scratch_;  // for each thread, what fast products need

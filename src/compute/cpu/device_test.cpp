@@ -124,6 +124,17 @@ TEST(Device, NewContentReplacesTheFormsOfTheOld) {
   EXPECT_FALSE(same_bits(first_result, from_device(*device, y.view())));
 }
 
+TEST(Device, MeasuresWhatItCanDo) {
+  const auto device = make_cpu_device(2);
+  for (int i = 0; i < 2; ++i) {
+    const Rates rates = device->measure_rates(1 << 20);
+    EXPECT_GT(rates.bytes_per_second, 1e7);
+    EXPECT_GT(rates.int8_per_second, 1e6);
+    EXPECT_GT(rates.float_per_second, 1e6);
+    EXPECT_NE(rates.instructions, "");
+  }
+}
+
 TEST(Device, EmbedDecodesRowsAndGatherCopiesThem) {
   Random random(5);
   const auto device = make_cpu_device(2);

@@ -2,7 +2,7 @@
 #include <array>
 #include <limits>
 
-#include "base/thread_pool.h"
+#include "base/processor.h"
 #include "compute/cpu/isa.h"
 #include "compute/cpu/test_support.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/memory.h"
-#include "base/thread_pool.h"
+#include "base/processor.h"
 #include "compute/cpu/isa.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/test_support.h"

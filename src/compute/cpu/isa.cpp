@@ -51,7 +51,7 @@ Isa choose_isa(std::optional<Isa> forced) {
   if (!forced) forced = isa_from_environment();
   if (forced) {
     if (!supported(*forced)) {
-      throw base::Error("SMOLLM3_CPU", "this processor lacks the instruction set asked for",
+      throw base::Error(base::ErrorKind::Resource, "SMOLLM3_CPU", "this processor lacks the instruction set asked for",
                         "unset it to use the best one available");
     }
     return *forced;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/thread_pool.h"
+#include "base/processor.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/test_support.h"
 #include "quant/type.h"

@@ -12,7 +12,8 @@ CudaActivations::CudaActivations(std::size_t max_rows, std::size_t max_cols, std
 
 void CudaActivations::reset(std::size_t rows, std::size_t cols) {
   if (rows > max_rows_ || cols > max_cols_) {
-    throw base::Error("activations", std::to_string(rows) + " rows of " + std::to_string(cols) + " do not fit");
+    throw base::Error(base::ErrorKind::Internal, "activations",
+                      std::to_string(rows) + " rows of " + std::to_string(cols) + " do not fit");
   }
   rows_ = rows;
   cols_ = cols;

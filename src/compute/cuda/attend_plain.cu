@@ -171,7 +171,8 @@ __global__ void __launch_bounds__(threads) attend_plain_kernel(Parameters p) {
 }  // namespace
 
 void attend_plain(cudaStream_t stream, const AttentionInput& input, const AttentionOutput& out) {
-  if (input.shape.head_size > max_head_size) throw base::Error("attention on CUDA", "heads of more than 512 elements");
+  if (input.shape.head_size > max_head_size)
+    throw base::Error(base::ErrorKind::Internal, "attention on CUDA", "heads of more than 512 elements");
   const Parameters parameters{
       .blocks = LayerBlocks(input.shape, input.layer),
       .table = input.table,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ constexpr std::uint64_t spare_memory = 512'000'000;  // of the GPU: activations,
 constexpr std::size_t most_input_bytes = 4 << 20;    // that write() makes part of a pass
 
 void require(bool holds, const char* operation, const std::string& why) {
-  if (!holds) throw base::Error(operation, why);
+  if (!holds) throw base::Error(base::ErrorKind::Internal, operation, why);
 }
 
 struct Stream {
@@ -246,9 +247,12 @@ class CudaDevice : public Device {
     attention_.attention(shape, layer, q, rows, dynamic_cast<CudaActivations&>(out), weights_.any_floats());
   }
 
-  std::optional<Rates> measure_rates() override {
-    start();
-    return cuda::measure_rates(stream_.stream, properties_.multiProcessorCount);
+  Rates measure_rates(std::uint64_t) override {
+    if (!rates_) {
+      start();
+      rates_ = cuda::measure_rates(stream_.stream, properties_.multiProcessorCount);
+    }
+    return *rates_;
   }
 
  private:
@@ -275,6 +279,7 @@ class CudaDevice : public Device {
   AttentionSteps attention_;
   ProductSteps products_;
   PinnedMemory result_;  // what read() returned
+  std::optional<Rates> rates_;
 };
 
 }  // namespace
@@ -284,7 +289,7 @@ std::unique_ptr<Device> make_cuda_device(int threads) {
   if (threads < 1)
     throw base::Error("threads", std::to_string(threads) + " is not a number of threads", "give at least 1");
   std::string why;
-  if (!cuda_available(&why)) throw base::Error("--device cuda", why, "use --device cpu");
+  if (!cuda_available(&why)) throw base::Error(base::ErrorKind::Resource, "--device cuda", why, "use --device cpu");
   return std::make_unique<cuda::CudaDevice>(threads);
 }
 

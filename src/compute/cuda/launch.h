@@ -14,7 +14,8 @@ namespace compute::cuda {
 
 // Throws base::Error with CUDA's own words if a call failed.
 inline void check(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) throw base::Error(std::string("CUDA: ") + what, cudaGetErrorString(status));
+  if (status != cudaSuccess)
+    throw base::Error(base::ErrorKind::Resource, std::string("CUDA: ") + what, cudaGetErrorString(status));
 }
 
 // Multiprocessors of the current device.

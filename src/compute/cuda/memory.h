@@ -32,7 +32,7 @@ class DeviceMemory {
     std::size_t available = 0;
     std::size_t total = 0;
     cudaMemGetInfo(&available, &total);
-    throw base::Error("memory of the GPU",
+    throw base::Error(base::ErrorKind::Resource, "memory of the GPU",
                       std::to_string(bytes / 1'000'000) + " MB more are needed and " +
                           std::to_string(available / 1'000'000) + " are free",
                       "lower --ctx, or use --device cpu");

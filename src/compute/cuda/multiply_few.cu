@@ -183,7 +183,7 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
 
 NormSource norm_source(const NormInput& x) {
   if (x.cols > norm_vectors * norm_warps * 32 * vector_cols || x.cols % 4 != 0 || x.stride % 4 != 0) {
-    throw base::Error("a norm made with a product takes at most 2,048 columns, in fours",
+    throw base::Error(base::ErrorKind::Internal, "a norm made with a product takes at most 2,048 columns, in fours",
                       std::to_string(x.cols) + ", rows " + std::to_string(x.stride) + " apart");
   }
   return {.x = x.x,

@@ -83,7 +83,8 @@ void start(cudaStream_t stream, ManyParameters p, unsigned splits) {
 void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instructions, ManyPlan plan) {
   if (p.x_rows == 0) return;
   if (plan.rows == 0) plan = best_plan(p, instructions);
-  if (!can_cut(p, plan, instructions)) throw base::Error("product", "cannot be cut as asked for");
+  if (!can_cut(p, plan, instructions))
+    throw base::Error(base::ErrorKind::Internal, "product", "cannot be cut as asked for");
   if (instructions == Instructions::Warp) {
     return start<ManyShape<64, 1, 4, 1, 2, true, Instructions::Warp>>(stream, p, plan.splits);
   }
@@ -105,7 +106,8 @@ void multiply(cudaStream_t stream, const ManyParameters& p, Instructions instruc
 
 ManyParameters parameters_of(const Input& x, float scale, void* workspace) {
   ManyParameters p{};
-  if (x.rows * x.stride >= std::size_t{1} << 32) throw base::Error("product", "too many rows at once");
+  if (x.rows * x.stride >= std::size_t{1} << 32)
+    throw base::Error(base::ErrorKind::Internal, "product", "too many rows at once");
   p.x = x.halves;
   p.x_stride = static_cast<unsigned>(x.stride);
   p.x_rows = static_cast<unsigned>(x.rows);
@@ -118,7 +120,8 @@ ManyParameters parameters_of(const Input& x, float scale, void* workspace) {
 }
 
 ManyMatrix matrix_of(const PackedMatrix& weight) {
-  if (weight.format == Format::F32) throw base::Error("product", "a weight in floats has no tiles");
+  if (weight.format == Format::F32)
+    throw base::Error(base::ErrorKind::Internal, "product", "a weight in floats has no tiles");
   ManyMatrix matrix{};
   matrix.data = weight.data;
   matrix.format = weight.format;

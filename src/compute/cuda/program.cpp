@@ -29,7 +29,7 @@ Program::~Program() {
 std::byte* Program::place(std::span<const std::byte> bytes, std::size_t room) {
   const std::size_t end = used_ + round_up(std::max(bytes.size(), room), input_alignment);
   if (end > input_bytes) {
-    throw base::Error("batch",
+    throw base::Error(base::ErrorKind::Busy, "batch",
                       "its tokens' places in the cache take more than " + std::to_string(input_bytes >> 20) + " MiB",
                       "answer fewer conversations at once");
   }

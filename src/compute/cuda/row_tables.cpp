@@ -16,7 +16,8 @@ RowTables make_row_tables(std::span<const KvRow> rows, const char* operation) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const KvRow& row = rows[i];
     if (row.position / page_positions >= row.pages.size()) {
-      throw base::Error(operation, "position " + std::to_string(row.position) + " has no page");
+      throw base::Error(base::ErrorKind::Internal, operation,
+                        "position " + std::to_string(row.position) + " has no page");
     }
     const bool goes_on = i > 0 && rows[i - 1].pages.data() == row.pages.data();
     if (!goes_on) sequences.insert(row.pages.data());

@@ -37,7 +37,7 @@ void Weights::prepare(std::span<const Matrix> matrices, std::span<const std::spa
   std::size_t total = 0;
   check(cudaMemGetInfo(&available, &total), "memory");
   if (bytes > available) {
-    throw base::Error("memory of the GPU",
+    throw base::Error(base::ErrorKind::Resource, "memory of the GPU",
                       "the weights take " + megabytes(bytes) + " and " + megabytes(available) + " are free",
                       "use --device cpu or a smaller file");
   }
@@ -81,14 +81,14 @@ void Weights::prepare(std::span<const Matrix> matrices, std::span<const std::spa
 const PackedMatrix& Weights::matrix(const Matrix& weight) const {
   const auto found = matrices_.find(weight.data.data());
   if (found == matrices_.end() || found->second.rows != weight.rows || found->second.cols != weight.cols) {
-    throw base::Error("matrix", "was not prepared");
+    throw base::Error(base::ErrorKind::Internal, "matrix", "was not prepared");
   }
   return found->second;
 }
 
 const float* Weights::gain(std::span<const float> gain) const {
   const auto found = gains_.find(gain.data());
-  if (found == gains_.end()) throw base::Error("norm", "its gain was not prepared");
+  if (found == gains_.end()) throw base::Error(base::ErrorKind::Internal, "norm", "its gain was not prepared");
   return found->second;
 }
 

@@ -1,10 +1,10 @@
-// Each kernel is a loop of one instruction, or one pattern of loads, at the highest rate it can have: a compiler's
+// Each of these is a loop of one instruction, or one pattern of loads, at the highest rate it can have: a compiler's
 // version of the same loop measures the compiler. Hence assembly; processors without a version here run the portable
 // loops.
 //   products   12 independent accumulators, enough to hide the latency of any processor's dot product or FMA; with AMX
 //              four, of a tile each
 //   reading    two lines each at four places, a stride apart: next to each other, or in four streams
-#include "cli/limits.h"
+#include "compute/cpu/rates.h"
 
 #include <algorithm>
 #include <array>
@@ -15,17 +15,16 @@
 
 #include "base/memory.h"
 #include "base/resources.h"
-#include "compute/compute.h"
 #include "compute/cpu/tiles.h"
 
-namespace cli {
+namespace compute::cpu {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One processor's kernels. A product loop does `rounds` rounds of so many operations; reading takes `lines` pairs of
+// One processor's loops. A product loop does `rounds` rounds of so many operations; reading takes `lines` pairs of
 // lines at each of the four places.
-struct Kernels {
+struct Loops {
   const char* name;
   void (*int8_products)(std::uint64_t rounds);
   double int8_operations;  // in a round
@@ -80,31 +79,31 @@ void read_avx2(const std::byte* begin, std::size_t stride, std::size_t step, std
 }
 
 void int8_amx(std::uint64_t rounds) {
-  const compute::cpu::Tiles tiles;
+  const Tiles tiles;
   for (; rounds > 0; --rounds) {
-    compute::cpu::tile_dot_signed<0, 4, 6>();
-    compute::cpu::tile_dot_signed<1, 4, 7>();
-    compute::cpu::tile_dot_signed<2, 5, 6>();
-    compute::cpu::tile_dot_signed<3, 5, 7>();
+    tile_dot_signed<0, 4, 6>();
+    tile_dot_signed<1, 4, 7>();
+    tile_dot_signed<2, 5, 6>();
+    tile_dot_signed<3, 5, 7>();
   }
 }
 
 void bf16_amx(std::uint64_t rounds) {
-  const compute::cpu::Tiles tiles;
+  const Tiles tiles;
   for (; rounds > 0; --rounds) {
-    compute::cpu::tile_dot_bf16<0, 4, 6>();
-    compute::cpu::tile_dot_bf16<1, 4, 7>();
-    compute::cpu::tile_dot_bf16<2, 5, 6>();
-    compute::cpu::tile_dot_bf16<3, 5, 7>();
+    tile_dot_bf16<0, 4, 6>();
+    tile_dot_bf16<1, 4, 7>();
+    tile_dot_bf16<2, 5, 6>();
+    tile_dot_bf16<3, 5, 7>();
   }
 }
 
 constexpr double tile_outputs = 16 * 16;  // of a product of tiles, each of 64 int8 products or 32 of BF16
 
-constexpr Kernels amx = {"AMX and AVX-512", int8_amx, 4 * tile_outputs * 64 * 2, float_avx512, 12 * 16 * 2,
-                         read_avx512,       bf16_amx, 4 * tile_outputs * 32 * 2};
-constexpr Kernels avx512 = {"AVX-512 VNNI", int8_avx512, 12 * 64 * 2, float_avx512, 12 * 16 * 2, read_avx512};
-constexpr Kernels avx2 = {"AVX2", int8_avx2, 12 * 32 * 2, float_avx2, 12 * 8 * 2, read_avx2};
+constexpr Loops amx = {"AMX and AVX-512", int8_amx, 4 * tile_outputs * 64 * 2, float_avx512, 12 * 16 * 2,
+                       read_avx512,       bf16_amx, 4 * tile_outputs * 32 * 2};
+constexpr Loops avx512 = {"AVX-512 VNNI", int8_avx512, 12 * 64 * 2, float_avx512, 12 * 16 * 2, read_avx512};
+constexpr Loops avx2 = {"AVX2", int8_avx2, 12 * 32 * 2, float_avx2, 12 * 8 * 2, read_avx2};
 
 #endif
 
@@ -146,14 +145,14 @@ void read_portable(const std::byte* begin, std::size_t stride, std::size_t step,
   use(&sum);
 }
 
-constexpr Kernels portable = {"portable loops", int8_portable,      2 * portable_width,
-                              float_portable,   2 * portable_width, read_portable};
+constexpr Loops portable = {"portable loops", int8_portable,      2 * portable_width,
+                            float_portable,   2 * portable_width, read_portable};
 
-const Kernels& best_kernels() {
+const Loops& best_loops() {
 #if defined(__x86_64__)
-  if (compute::supported(compute::Isa::Amx)) return amx;
-  if (compute::supported(compute::Isa::Avx512)) return avx512;
-  if (compute::supported(compute::Isa::Avx2)) return avx2;
+  if (supported(Isa::Amx)) return amx;
+  if (supported(Isa::Avx512)) return avx512;
+  if (supported(Isa::Avx2)) return avx2;
 #endif
   return portable;
 }
@@ -183,7 +182,8 @@ constexpr std::size_t pair = 128;  // bytes of two lines
 
 }  // namespace
 
-LimitsMeter::LimitsMeter(int threads, std::uint64_t model_bytes) : pool_(threads) {
+RatesMeter::RatesMeter(base::ThreadPool& pool, std::uint64_t model_bytes) : pool_(pool) {
+  const int threads = pool.size();
   const std::uint64_t wanted = std::min({model_bytes, base::available_memory() / 2, std::uint64_t{4} << 30});
   rounds_ = std::max<std::size_t>(static_cast<std::size_t>(wanted) / static_cast<std::size_t>(threads) / (4 * pair), 1);
   share_ = rounds_ * 4 * pair;
@@ -192,21 +192,20 @@ LimitsMeter::LimitsMeter(int threads, std::uint64_t model_bytes) : pool_(threads
   pool_.run(threads, [&](int thread, int) { std::fill_n(share_of(thread), share_, std::byte{1}); });
 }
 
-std::byte* LimitsMeter::share_of(int thread) const { return &memory_[static_cast<std::size_t>(thread) * share_]; }
+std::byte* RatesMeter::share_of(int thread) const { return &memory_[static_cast<std::size_t>(thread) * share_]; }
 
-compute::Rates LimitsMeter::measure() {
-  const Kernels& kernels = best_kernels();
+Rates RatesMeter::measure() {
+  const Loops& loops = best_loops();
   const double one_stream =
-      best_time(pool_, 0.3, [&](int part) { kernels.read(share_of(part), pair, 4 * pair, rounds_); });
+      best_time(pool_, 0.3, [&](int part) { loops.read(share_of(part), pair, 4 * pair, rounds_); });
   const double four_streams =
-      best_time(pool_, 0.3, [&](int part) { kernels.read(share_of(part), share_ / 4, pair, rounds_); });
+      best_time(pool_, 0.3, [&](int part) { loops.read(share_of(part), share_ / 4, pair, rounds_); });
   return {.bytes_per_second = static_cast<double>(share_) * pool_.size() / std::min(one_stream, four_streams),
-          .int8_per_second = product_rate(pool_, kernels.int8_products, kernels.int8_operations),
-          .float_per_second = product_rate(pool_, kernels.float_products, kernels.float_operations),
-          .bf16_per_second = kernels.bf16_products == nullptr
-                                 ? 0
-                                 : product_rate(pool_, kernels.bf16_products, kernels.bf16_operations),
-          .instructions = kernels.name};
+          .int8_per_second = product_rate(pool_, loops.int8_products, loops.int8_operations),
+          .float_per_second = product_rate(pool_, loops.float_products, loops.float_operations),
+          .bf16_per_second =
+              loops.bf16_products == nullptr ? 0 : product_rate(pool_, loops.bf16_products, loops.bf16_operations),
+          .instructions = loops.name};
 }
 
-}  // namespace cli
+}  // namespace compute::cpu
