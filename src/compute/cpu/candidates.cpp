@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/processor.h"
 #include "base/memory.h"
 #include "compute/cpu/selection.h"
 #include "compute/sampling.h"

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/processor.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "compute/cpu/isa.h"
