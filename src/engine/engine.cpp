@@ -136,7 +136,7 @@ std::vector<Unbegun> Engine::retire() {
       continue;
     }
     const Error error(ErrorKind::Busy, "model", "it was replaced by another", "ask again");
-    arrival.generation->journal().append(Done{.finish = Finish::Failed, .error = error, .usage = {}});
+    arrival.generation->journal().append(Done{.finish = Finish::Failed, .error = error});
   }
   turns.insert(turns.begin(), std::move_iterator(prepared.begin()), std::move_iterator(prepared.end()));
   return turns;

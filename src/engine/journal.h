@@ -66,8 +66,8 @@ struct Answer {
 };
 struct Done {
   Finish finish = Finish::Stop;
-  std::optional<base::Error> error;  // if Failed
-  Usage usage;
+  std::optional<base::Error> error = {};  // if Failed
+  Usage usage = {};
 };
 
 using What = std::variant<Thinking, Answer, smollm3::ToolCall, Done>;

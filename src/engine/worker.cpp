@@ -27,12 +27,7 @@ base::Error as_error(const std::exception& failure) {
 }  // namespace
 
 Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context, Inbox& inbox, Options options)
-    : loaded_(loaded),
-      pool_(pool),
-      context_(context),
-      inbox_(inbox),
-      options_(std::move(options)),
-      kept_(pool) {}
+    : loaded_(loaded), pool_(pool), context_(context), inbox_(inbox), options_(std::move(options)), kept_(pool) {}
 
 Worker::~Worker() {
   take_arrivals();
