@@ -22,11 +22,12 @@ std::string rate(double tokens_per_second) {
 
 }  // namespace
 
-std::unique_ptr<engine::Engine> load_engine(const Globals& globals) {
+std::unique_ptr<engine::Engine> load_engine(const Globals& globals, std::chrono::milliseconds step) {
   auto loaded = std::make_unique<engine::Engine>(open_model(globals), engine::Options{.device = device_kind(globals),
                                                                                       .threads = globals.threads,
                                                                                       .context = globals.context,
-                                                                                      .exact = globals.exact});
+                                                                                      .exact = globals.exact,
+                                                                                      .step = step});
   announce_model(globals, loaded->file());
   say_device_note(globals, loaded->device_note());
   return loaded;

@@ -1,6 +1,7 @@
 // Asking the engine, and following its answer on the calling thread: what `run` and `chat` share.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +13,9 @@
 namespace cli {
 
 // Opens the chosen model, and says which it is.
-std::unique_ptr<engine::Engine> load_engine(const Globals& globals);
+// `step`: as of engine::Options.
+std::unique_ptr<engine::Engine> load_engine(const Globals& globals,
+                                            std::chrono::milliseconds step = engine::Options{}.step);
 
 struct SamplingOptions {
   engine::Sampling sampling;

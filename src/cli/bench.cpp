@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "cli/device_choice.h"
+#include "cli/engine_bench.h"
 #include "cli/format.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"
@@ -28,6 +28,8 @@ struct Options {
   std::vector<std::uint32_t> batches = {1, 16};
   std::uint32_t repeat = 3;
   bool json = false;
+  bool engine = false;
+  EngineBenchOptions of_engine;
 };
 
 struct Test {
@@ -87,7 +89,7 @@ class Bench {
     make_room(sequence, 1);
     const smollm3::Token token = random_token();
     const smollm3::Chunk chunk{.sequence = &sequence, .tokens = {&token, 1}};
-    model_.forward({&chunk, 1}, kv());
+    model_.forward({&chunk, 1});
   }
 
   // Tokens a second; the median of the repetitions.
@@ -141,9 +143,11 @@ class Bench {
     for (std::size_t at = 0; at < count; at += model_.max_batch()) {
       const std::size_t size = std::min(count - at, model_.max_batch());
       const auto logits = at + size == count ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None;
-      const smollm3::Chunk chunk{
-          .sequence = &sequence, .tokens = std::span(tokens).subspan(at, size), .logits = logits};
-      model_.forward({&chunk, 1}, kv(), prompt_precision_);
+      const smollm3::Chunk chunk{.sequence = &sequence,
+                                 .tokens = std::span(tokens).subspan(at, size),
+                                 .logits = logits,
+                                 .precision = prompt_precision_};
+      model_.forward({&chunk, 1});
     }
   }
 
@@ -154,7 +158,7 @@ class Bench {
       chunks.push_back({.sequence = &sequences[i], .tokens = {&tokens[i], 1}});
     for (std::size_t step = 0; step < count; ++step) {
       std::ranges::generate(tokens, [this] { return random_token(); });
-      model_.forward(chunks, kv());
+      model_.forward(chunks);
     }
   }
 
@@ -257,23 +261,23 @@ std::string describe(const compute::Rates& limits) {
 }
 
 int bench(const Options& options, const Globals& globals) {
+  if (options.engine) return bench_engine(options.of_engine, options.json, globals);
   std::vector<Test> tests = list_tests(options);
   if (tests.empty()) throw UsageError("there is no test to run");
-  const gguf::File file = open_model(globals);
-  const auto device = choose_device(globals);
+  const auto loaded = load_model(globals);
+  smollm3::Model& model = loaded->model();
+  compute::Device& device = loaded->device();
   const ProgressLine progress(globals.quiet);
   progress.show("measuring the machine's limits …");
-  smollm3::Model model(file, *device, globals.context);
-  announce_model(globals, file);
-  Limits limits(*device, weight_bytes(model));
-  tests = keep_possible(std::move(tests), model, device->free_memory(file.size()));
+  Limits limits(device, weight_bytes(model));
+  tests = keep_possible(std::move(tests), model, device.free_memory(loaded->file().size()));
   progress.clear();
-  const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
+  const compute::Precision precision = compute::prompt_precision(device, globals.exact);
   Output& out = standard_output();
   if (!options.json) {
-    out.write(fmt::format("{} · {} of weights · {} · {} threads · {}\n",
-                          printable(file.string("general.name", file.name())), byte_size(weight_bytes(model)),
-                          device->name(), device->threads(), compute::mode(*device, precision)));
+    out.write(fmt::format("{} · {} of weights · {} · {} threads · {}\n", printable(loaded->name()),
+                          byte_size(weight_bytes(model)), device.name(), device.threads(),
+                          compute::mode(device, precision)));
     out.write(describe(limits.now()) + "\n\n");
     out.write(fmt::format("{:<8} {:>8} {:>6} {:>11} {:>10}\n", "test", "depth", "batch", "tokens/s", "of limit"));
     out.flush();
@@ -317,6 +321,19 @@ void add_bench(CommandLine& line) {
   command.flag("--json",
                "An array of {\"test\", \"tokens\", \"depth\", \"batch\", \"tokens_per_second\", \"limit_share\"}",
                options->json);
+  command.flag("--engine", "Measure what askers feel of the engine, many at once, in place of the model alone",
+               options->engine);
+  EngineBenchOptions& of_engine = options->of_engine;
+  command.option("--askers", "N,…", "With --engine: who ask at the same time (default: 1,16)", of_engine.askers);
+  command.option("--prompt", "N", "With --engine: tokens of each one's prompt (default: 512)", of_engine.prompt)
+      .between(1, 1'000'000);
+  command.option("--generate", "N", "With --engine: tokens of each answer (default: 128)", of_engine.generated)
+      .between(2, 1'000'000);
+  command
+      .option("--long", "N", "With --engine: tokens of a prompt that joins four who write (default: 2048)",
+              of_engine.long_prompt)
+      .between(64, 1'000'000);
+  command.option("--step-ms", "N", "With --engine: as of serve", of_engine.step_ms).between(1, 60'000);
   command.notes(
       "pp is prompt processing, tg the generation of text. The limit is the least time that the bytes and\n"
       "operations of a test can take at the rates measured right before and after it, the better of the\n"

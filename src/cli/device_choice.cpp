@@ -2,9 +2,6 @@
 
 #include <unistd.h>
 
-#include <utility>
-
-#include "base/resources.h"
 #include "cli/output.h"
 
 namespace cli {
@@ -16,13 +13,6 @@ compute::DeviceKind device_kind(const Globals& globals) {
     return compute::DeviceKind::Cuda;
   }
   return globals.device == "cpu" || globals.exact ? compute::DeviceKind::Cpu : compute::DeviceKind::Auto;
-}
-
-std::unique_ptr<compute::Device> choose_device(const Globals& globals) {
-  const int threads = globals.threads > 0 ? globals.threads : base::usable_processors();
-  compute::ChosenDevice chosen = compute::make_device(device_kind(globals), threads);
-  say_device_note(globals, chosen.note);
-  return std::move(chosen.device);
 }
 
 void say_device_note(const Globals& globals, const std::string& note) {

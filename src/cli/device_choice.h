@@ -1,7 +1,6 @@
 // What a command computes on.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "cli/command_line.h"
@@ -11,9 +10,6 @@ namespace cli {
 
 // As --device and --exact say; --exact leaves only the CPU. Throws UsageError if the two contradict each other.
 compute::DeviceKind device_kind(const Globals& globals);
-
-// The device of that kind, with as many threads as --threads says. Throws base::Error if there is none.
-std::unique_ptr<compute::Device> choose_device(const Globals& globals);
 
 // Says on standard error what compute::ChosenDevice or engine::Engine noted, unless --quiet is given or it is empty.
 void say_device_note(const Globals& globals, const std::string& note);

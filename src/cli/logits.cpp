@@ -13,7 +13,6 @@
 #include <new>
 
 #include "base/error.h"
-#include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/input.h"
 #include "cli/model_choice.h"
@@ -51,9 +50,9 @@ std::vector<smollm3::Token> read_tokens(const std::string& argument) {
 int logits(const Options& options, const Globals& globals) {
   const std::vector<smollm3::Token> tokens = read_tokens(options.tokens);
   if (tokens.empty()) throw UsageError("--tokens: there are none");
-  const gguf::File file = open_model(globals);
-  const auto device = choose_device(globals);
-  smollm3::Model model(file, *device, globals.context);
+  const auto loaded = load_model(globals);
+  smollm3::Model& model = loaded->model();
+  compute::Device& device = loaded->device();
   for (const smollm3::Token token : tokens) {
     if (static_cast<std::uint32_t>(token) < model.config().vocab) continue;
     throw base::Error("token ids", fmt::format("the vocabulary has no token {}", token),
@@ -66,20 +65,19 @@ int logits(const Options& options, const Globals& globals) {
         "give fewer, or raise --ctx");
   }
   const quant::Type kv_type = options.kv == "f32" ? quant::Type::F32 : quant::Type::F16;
-  smollm3::PagePool pool(*device, model.kv_shape(kv_type), tokens.size(), device->free_memory(file.size()));
+  smollm3::PagePool pool(device, model.kv_shape(kv_type), tokens.size(), device.free_memory(loaded->file().size()));
   smollm3::Sequence sequence(pool);
   if (!sequence.reserve(tokens.size())) throw std::bad_alloc();
 
   std::error_code ignored;
-  if (std::filesystem::equivalent(options.out, file.name(), ignored)) {
+  if (std::filesystem::equivalent(options.out, loaded->file().name(), ignored)) {
     throw base::Error(options.out, "is the model that is to be read", "give --out another name");
   }
   errno = 0;
   std::ofstream out(options.out, std::ios::binary | std::ios::trunc);
   check(out, options.out);
-  announce_model(globals, file);
   const std::span<const smollm3::Token> all(tokens);
-  const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
+  const compute::Precision precision = compute::prompt_precision(device, globals.exact);
   for (std::size_t at = 0; at < all.size(); at += options.chunk) {
     const smollm3::Chunk chunk{.sequence = &sequence,
                                .tokens = all.subspan(at, std::min<std::size_t>(options.chunk, all.size() - at)),
@@ -93,7 +91,7 @@ int logits(const Options& options, const Globals& globals) {
   check(out, options.out);
   if (globals.quiet) return 0;
   write_error(dim(STDERR_FILENO, fmt::format("{}: {} × {} logits, {}\n", printable(options.out), grouped(tokens.size()),
-                                             grouped(model.config().vocab), compute::mode(*device, precision))));
+                                             grouped(model.config().vocab), compute::mode(device, precision))));
   return 0;
 }
 

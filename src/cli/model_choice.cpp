@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/demo_model.h"
+#include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/output.h"
 #include "gguf/split.h"
@@ -59,6 +60,14 @@ gguf::File open_model(const Globals& globals) {
                       "name a GGUF file with --model, or put one into " + folder.string());
   }
   return gguf::File::parse(demo_model(), "demonstration model");
+}
+
+std::unique_ptr<engine::LoadedModel> load_model(const Globals& globals) {
+  auto loaded = std::make_unique<engine::LoadedModel>(open_model(globals), device_kind(globals), globals.threads,
+                                                      globals.context);
+  announce_model(globals, loaded->file());
+  say_device_note(globals, loaded->device_note());
+  return loaded;
 }
 
 void announce_model(const Globals& globals, const gguf::File& file) {

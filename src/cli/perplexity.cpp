@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
@@ -140,8 +139,8 @@ int perplexity(const Options& options, const Globals& globals) {
   const std::size_t size = globals.context > 0 ? globals.context : default_chunk;
   if (size < least_chunk) throw UsageError(fmt::format("--ctx: a chunk has at least {} tokens here", least_chunk));
   const std::string text = read_file(options.file);
-  const gguf::File file = open_model(globals);
-  const auto tokenizer = smollm3::Tokenizer::load(file);
+  const auto loaded = load_model(globals);
+  const smollm3::Tokenizer& tokenizer = loaded->tokenizer();
   const Token bos = tokenizer.bos().value_or(no_token);
   const bool with_bos = tokenizer.add_bos() && bos != no_token;
   std::vector<Token> tokens = tokenizer.encode(text);
@@ -151,13 +150,11 @@ int perplexity(const Options& options, const Globals& globals) {
     throw base::Error(options.file, fmt::format("has {} tokens, less than one chunk of {}", tokens.size(), size),
                       "take a longer text, or shorter chunks with --ctx");
   }
-  const auto device = choose_device(globals);
-  smollm3::Model model(file, *device, globals.context);
-  announce_model(globals, file);
-
+  smollm3::Model& model = loaded->model();
+  compute::Device& device = loaded->device();
   const InterruptGuard guard(InterruptGuard::Second::EndsTheProgram);
-  const compute::Precision precision = compute::prompt_precision(*device, globals.exact);
-  Chunks runner(model, precision, size, device->free_memory(file.size()));
+  const compute::Precision precision = compute::prompt_precision(device, globals.exact);
+  Chunks runner(model, precision, size, device.free_memory(loaded->file().size()));
   Score score;
   Progress progress(chunks, globals.quiet);
   const auto show = [&](std::size_t done) {
@@ -173,7 +170,7 @@ int perplexity(const Options& options, const Globals& globals) {
     show(i + 1);
   }
   progress.clear();
-  report(score, chunks, size, compute::mode(*device, precision), options.json);
+  report(score, chunks, size, compute::mode(device, precision), options.json);
   return 0;
 }
 

@@ -16,11 +16,12 @@ namespace {
 struct Options {
   std::string host = "127.0.0.1";
   std::uint32_t port = 3000;
+  std::uint32_t step_ms = 250;
   std::vector<std::string> names;
 };
 
 int serve(const Options& options, const Globals& globals) {
-  const auto engine = load_engine(globals);
+  const auto engine = load_engine(globals, std::chrono::milliseconds(options.step_ms));
   server::Server server(
       *engine, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
   Output& out = standard_output();
@@ -47,6 +48,12 @@ void add_serve(CommandLine& line) {
   command.option("--port", "PORT", "Default: 3000; 0 takes any that is free", options->port).between(0, 65535);
   command.option("--name", "NAME", "A further name the server is called by, as behind a proxy; may be repeated",
                  options->names);
+  command
+      .option("--step-ms", "N",
+              "Milliseconds that a step may take while answers are written: less is smoother for them, and slower for "
+              "prompts that are read beside them (default: 250)",
+              options->step_ms)
+      .between(1, 60'000);
   command.notes(
       "The chat is at /, the API in OpenAI's form at /v1, and /health tells how the server is.\n"
       "\n"

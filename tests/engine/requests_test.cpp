@@ -161,7 +161,7 @@ TEST_F(Requests, AreAnsweredBesideOneAnother) {
   first->cancel();
   EXPECT_EQ(said(first).done.finish, Finish::Cancelled);
   for (int i = 0; i < 5; ++i)
-    alone.push_back(answer(*make_engine(), request(*engine, std::to_string(i) + long_prompt)));
+    alone.push_back(answer(*make_engine(long_context), request(*engine, std::to_string(i) + long_prompt)));
   expect_same_texts(together, alone);
 }
 
