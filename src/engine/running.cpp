@@ -21,7 +21,7 @@ Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer
       arrival_(std::move(arrival)),
       tokenizer_(tokenizer),
       room_(room),
-      sampler_(arrival_.request.sampling),
+      sampler_(arrival_.request.sampling, static_cast<std::size_t>(tokenizer.vocab_size())),
       reply_(arrival_.request, tokenizer, arrival_.generation->journal()) {
   transcript_.append(arrival_.request.prompt, /*generated=*/false);
   sampler_.see_prompt(arrival_.request.prompt);

@@ -7,7 +7,7 @@
 namespace engine {
 namespace {
 
-// Nobody sits out more steps in a row than this.
+// Who sat out so many steps in a row has a row in the next one; but one of them in each.
 constexpr std::uint64_t most_sat_out = 8;
 // Of the budget: what is predicted may be wrong by the rest.
 constexpr double safety = 0.9;
@@ -53,22 +53,23 @@ class Plan {
   Step step_;
 };
 
-// The writers' rows.
+// The writers' rows. Of those that are deep, the one that sat out longest comes first, and in time even if it does not
+// fit.
 void add_writers(Plan& plan, std::span<const Runnable> running, const Budget& budget) {
   std::vector<std::size_t> deep;
   for (std::size_t i = 0; i < running.size(); ++i) {
     if (!running[i].writing) continue;
-    if (running[i].computed > budget.deep && running[i].sat_out < most_sat_out) {
+    if (running[i].computed > budget.deep) {
       deep.push_back(i);
     } else {
       plan.give(i, running[i].unread);
     }
   }
   std::ranges::stable_sort(deep, std::greater{}, [&](std::size_t i) { return running[i].sat_out; });
+  bool must = !deep.empty() && (plan.empty() || running[deep.front()].sat_out >= most_sat_out);
   for (const std::size_t i : deep) {
-    if (plan.empty() || plan.seconds_with(i, running[i].unread) <= budget.seconds * safety) {
-      plan.give(i, running[i].unread);
-    }
+    const bool fits = plan.seconds_with(i, running[i].unread) <= budget.seconds * safety;
+    if (fits || std::exchange(must, false)) plan.give(i, running[i].unread);
   }
 }
 

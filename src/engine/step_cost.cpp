@@ -10,7 +10,7 @@ namespace {
 constexpr double assumed[] = {0.05, 0.01, 1e-6};
 constexpr double drift = 0.05;  // of a cost, in a step
 constexpr double noise = 0.05;  // of a measured time
-constexpr double least = 1e-3;  // of what is assumed: costs are positive
+constexpr double least = 1e-6;  // of what is assumed: costs are positive
 
 }  // namespace
 

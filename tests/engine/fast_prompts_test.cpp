@@ -17,14 +17,13 @@
 
 #include "compute/compute.h"
 #include "engine/engine.h"
+#include "engine/quantised_model.h"
 #include "engine/sampler.h"
-#include "gguf/writer.h"
 #include "reference/ours.h"
 #include "reference/random_model.h"
 #include "smollm3/kv_cache.h"
 #include "smollm3/model.h"
 #include "smollm3/tokenizer.h"
-#include "smollm3/tokenizer_test_vocabulary.h"
 
 namespace engine {
 namespace {
@@ -32,34 +31,11 @@ namespace {
 using compute::Isa;
 using compute::Precision;
 
-constexpr std::uint32_t vocab = 1000;
 constexpr std::uint32_t context = 1024;
 constexpr std::uint32_t generated = 24;  // tokens of each answer
 
 // Shorter than a tile, of several tiles and pages, and longer than a batch.
 constexpr std::size_t prompt_lengths[] = {1, 19, 150, 600};
-
-// No token ends an answer, and each of those that are not bytes has a text of its own.
-void add_tokenizer(gguf::Writer& out) {
-  smollm3::test::VocabularyFile file;
-  while (file.tokens.size() < vocab)
-    file.add("<" + std::to_string(file.tokens.size()) + ">", smollm3::TokenKind::Normal);
-  file.add_to(out);
-}
-
-// All columns are whole blocks of 256, so that every product has a fast form.
-reference::RandomModel quantised_model() {
-  constexpr std::uint32_t layers = 5;
-  return {.layers = layers,
-          .vocab = vocab,
-          .type = [](std::string_view tensor) { return reference::q4_k_m(tensor, layers); },
-          .tokenizer = add_tokenizer};
-}
-
-std::vector<Token> random_tokens(std::size_t count, std::uint64_t seed) {
-  const std::vector<std::uint32_t> ids = reference::random_tokens(count, vocab, seed);
-  return {ids.begin(), ids.end()};
-}
 
 // So hot that the order of the logits decides: an error of a hundredth makes nearly every token another.
 Sampling sampling(std::uint64_t seed) { return {.temperature = 50, .top_p = 1, .seed = seed}; }
@@ -163,7 +139,7 @@ class Expected {
       const std::size_t count = std::min(cut, prompt.size() - at);
       logits = prompts_.forward(sequence_, std::span(prompt).subspan(at, count), Precision::Fast);
     }
-    Sampler sampler(sampling(seed));
+    Sampler sampler(sampling(seed), vocab);
     smollm3::StreamDecoder decoder(tokenizer_);
     std::string text;
     for (std::uint32_t i = 0; i < generated; ++i) {

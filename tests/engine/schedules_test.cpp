@@ -1,0 +1,177 @@
+// Random schedules: requests join, leave, are cancelled, cut into slices, preempted and begun again, at random instants
+// of an invented clock. Whatever happens around it, an answer is, byte for byte, the one that is given alone. The
+// worker is driven step by step on this thread, so a seed gives the same schedule each time; SMOLLM3_SEED chooses
+// another.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/loaded_model.h"
+#include "engine/quantised_model.h"
+#include "engine/worker.h"
+
+namespace engine {
+namespace {
+
+using compute::Precision;
+
+constexpr std::uint32_t context = 448;  // positions of one conversation: 7 pages
+constexpr std::uint32_t pool_positions = 15 * 64;
+
+struct Said {
+  std::string text;
+  std::uint64_t last_number = 0;
+  Done done;
+};
+
+Said said(const Generation& generation) {
+  Said said;
+  for (const Event& event : generation.journal().read({}).events) {
+    said.last_number = event.number;
+    if (const auto* answer = std::get_if<Answer>(&event.what)) said.text += answer->text;
+    if (const auto* done = std::get_if<Done>(&event.what)) said.done = *done;
+  }
+  return said;
+}
+
+// A worker with an inbox, pages and a clock of its own.
+class Bench {
+ public:
+  Bench(LoadedModel& loaded, Precision prompts, std::uint64_t positions, std::uint64_t seed)
+      : pool_(loaded.device(), loaded.model().kv_shape(quant::Type::F16), positions,
+              std::numeric_limits<std::uint64_t>::max()),
+        random_(seed),
+        worker_(loaded, pool_, context, *inbox_,
+                {.step = std::chrono::milliseconds(250), .prompts = prompts, .now = [this] {
+                   now_ += std::chrono::microseconds(random_() % 200'000);
+                   return now_;
+                 }}) {}
+
+  std::shared_ptr<Generation> start(const Request& request) {
+    auto generation = std::make_shared<Generation>(inbox_);
+    inbox_->put({generation, request, nullptr, now_});
+    return generation;
+  }
+
+  Worker& worker() { return worker_; }
+
+ private:
+  smollm3::PagePool pool_;
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::mt19937_64 random_;
+  Clock::time_point now_{};
+  Worker worker_;
+};
+
+Request random_request(std::mt19937_64& random, const std::vector<Request>& earlier) {
+  Request request{.prompt = random_tokens(1 + random() % (random() % 4 == 0 ? 300 : 60), random()),
+                  .sampling = {.temperature = random() % 4 == 0 ? 0.0f : 5.0f, .top_p = 0.9f, .seed = random()},
+                  .limits = {.max_tokens = 1 + static_cast<std::uint32_t>(random() % 40)}};
+  if (!earlier.empty() && random() % 3 == 0) {  // begins like another one
+    const std::vector<Token>& other = earlier[random() % earlier.size()].prompt;
+    const std::size_t shared = std::min<std::size_t>(other.size(), random() % 200);
+    std::copy_n(other.begin(), std::min(shared, request.prompt.size()), request.prompt.begin());
+  }
+  return request;
+}
+
+class Schedules : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* isa = std::getenv("SMOLLM3_CPU");
+    if (isa != nullptr && std::string(isa) == "amx" && !compute::supported(compute::Isa::Amx)) {
+      GTEST_SKIP() << "this processor cannot run AVX-512";
+    }
+    loaded_ = std::make_unique<LoadedModel>(gguf::File::open(file_.path()), compute::DeviceKind::Cpu, 2, 0);
+    prompts_ = compute::prompt_precision(loaded_->device(), /*exact=*/false);
+  }
+
+  Said alone(const Request& request) {
+    Bench bench(*loaded_, prompts_, context, 1);
+    const auto generation = bench.start(request);
+    while (bench.worker().step()) {
+    }
+    return said(*generation);
+  }
+
+  reference::TemporaryModel file_{quantised_model()};
+  std::unique_ptr<LoadedModel> loaded_;
+  Precision prompts_ = Precision::Exact;
+};
+
+TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
+  const char* given = std::getenv("SMOLLM3_SEED");
+  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+  SCOPED_TRACE("SMOLLM3_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  Bench bench(*loaded_, prompts_, pool_positions, seed);
+
+  std::vector<Request> requests;
+  std::vector<std::shared_ptr<Generation>> generations;
+  int cancelled_queued = 0, cancelled_reading = 0, cancelled_writing = 0;
+  const auto cancel_one = [&] {
+    const std::size_t among = std::min<std::size_t>(generations.size(), 24);
+    if (among == 0) return;
+    Generation& one = *generations[generations.size() - 1 - random() % among];
+    switch (one.state()) {
+      case State::Queued:
+        ++cancelled_queued;
+        break;
+      case State::Reading:
+        ++cancelled_reading;
+        break;
+      case State::Writing:
+        ++cancelled_writing;
+        break;
+      case State::Done:
+        return;
+    }
+    one.cancel();
+  };
+  const Counts& counts = bench.worker().counts();
+  const auto enough = [&] {
+    return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.preempted >= 100 && counts.begun >= 400 &&
+           cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 && counts.steps >= 2000;
+  };
+  for (bool over = false; !over;) {
+    if (!enough() && random() % 3 == 0) {
+      requests.push_back(random_request(random, requests));
+      generations.push_back(bench.start(requests.back()));
+    }
+    if (random() % 4 == 0) cancel_one();
+    const bool busy = bench.worker().step();
+    bench.worker().check();
+    over = !busy && enough();
+    ASSERT_LT(requests.size(), 20'000u) << "some kind of event does not come often enough";
+  }
+  std::cout << requests.size() << " requests in " << counts.steps << " steps: " << counts.mixed_steps << " mixed, "
+            << counts.sliced << " slices, " << counts.preempted << " preempted, cancelled " << cancelled_queued
+            << " queued, " << cancelled_reading << " reading, " << cancelled_writing << " writing\n";
+
+  int whole = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const Said got = said(*generations[i]);
+    const bool cancelled = got.done.finish == Finish::Cancelled;
+    if (cancelled && got.text.empty()) continue;
+    const Said expected = alone(requests[i]);
+    ASSERT_NE(got.done.finish, Finish::Failed) << got.done.error->what();
+    if (cancelled) {
+      ASSERT_TRUE(expected.text.starts_with(got.text)) << "request " << i << ": " << got.text;
+      continue;
+    }
+    ++whole;
+    ASSERT_EQ(got.text, expected.text) << "request " << i;
+    ASSERT_EQ(got.done.finish, expected.done.finish) << "request " << i;
+    ASSERT_EQ(got.last_number, expected.last_number) << "request " << i;
+  }
+  EXPECT_GE(whole, 100);
+}
+
+}  // namespace
+}  // namespace engine
