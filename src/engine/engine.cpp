@@ -128,6 +128,7 @@ struct Engine::State {
   smollm3::PagePool pool;
   std::list<Computed> kept;   // most recently used first; only the worker touches it
   std::vector<float> logits;  // of the last token computed
+  compute::Buffer drawn_from = device.allocate(1, model.config().vocab);
 
   mutable std::mutex mutex;
   std::condition_variable wake;
@@ -184,7 +185,7 @@ void Engine::State::answer(Job& job) {
   job.usage.prompt_tokens = static_cast<std::uint32_t>(job.request.prompt.size());
   if (job.cancelled) return finish(Finish::Cancelled);
   try {
-    Sampler sampler(job.request.sampling);
+    Sampler sampler(job.request.sampling, model.config().vocab);
     sampler.see_prompt(job.request.prompt);
     Computed conversation = begin(job);
     const Clock::time_point start = Clock::now();
@@ -265,7 +266,15 @@ Finish Engine::State::generate(Job& job, Computed& conversation, Sampler& sample
     job.listener({.text = std::move(text), .prompt_done = job.usage.prompt_tokens, .usage = job.usage});
   };
   for (Finish how = Finish::Length;;) {
-    const Token token = sampler.next(logits);
+    device.write(logits, drawn_from.view());
+    const compute::SamplingRules rules = sampler.rules(conversation.tokens.size());
+    compute::Choice choice;
+    device.candidates(drawn_from.view(), {&rules, 1}, {&choice, 1});
+    if (!choice.finite) {
+      throw Error("logits", "are not finite: the model file is damaged or not a language model", "download it again");
+    }
+    const auto token = static_cast<Token>(choice.token);
+    sampler.accept(token);
     ++job.usage.generated_tokens;
     job.usage.generate_seconds = seconds(Clock::now() - start);
     const bool ended = tokenizer.is_end(token);

@@ -145,12 +145,13 @@ class Expected {
       const std::size_t count = std::min(cut, prompt.size() - at);
       logits = prompts_.forward(sequence_, std::span(prompt).subspan(at, count), Precision::Fast);
     }
-    Sampler sampler(sampling(seed));
+    Sampler sampler(sampling(seed), vocab);
     smollm3::StreamDecoder decoder(tokenizer_);
     std::string text;
     for (std::uint32_t i = 0; i < generated; ++i) {
       if (i > 0) logits = generator_.forward(sequence_, tokens_of_last_, precision_);
-      tokens_of_last_ = {sampler.next(logits)};
+      tokens_of_last_ = {draw(logits, sampler.rules(tokens_.size()))};
+      sampler.accept(tokens_of_last_.front());
       tokens_.push_back(tokens_of_last_.front());
       text += decoder.push(tokens_of_last_.front());
     }
@@ -161,6 +162,15 @@ class Expected {
   const std::vector<Token>& tokens() const { return tokens_; }
 
  private:
+  Token draw(const std::vector<float>& logits, const compute::SamplingRules& rules) {
+    compute::Device& device = *generator_.device;
+    const compute::Buffer row = device.allocate(1, logits.size());
+    device.write(logits, row.view());
+    compute::Choice choice;
+    device.candidates(row.view(), {&rules, 1}, {&choice, 1});
+    return static_cast<Token>(choice.token);
+  }
+
   smollm3::Tokenizer tokenizer_;
   Computer prompts_;
   Computer generator_;
