@@ -42,7 +42,7 @@ constexpr std::uint64_t scaled(std::uint64_t random, std::uint64_t sum) {
 // Selecting by weight begins with a histogram. Weights are integers up to 2^30 of at most 24 significant bits, so they
 // are floats without loss, whose bits are ordered as they are. A bucket is a weight's exponent and the 7 bits after its
 // first; the 16 bits after those are its rest.
-inline constexpr std::size_t weight_buckets = weight_bits * 128 + 1;
+inline constexpr std::uint32_t weight_buckets = weight_bits * 128 + 1;
 constexpr std::uint32_t bucket_of(std::uint32_t float_bits) { return (float_bits >> 16) - 0x3f80U; }
 constexpr std::uint32_t bits_of_bucket(std::uint32_t bucket) { return (bucket + 0x3f80U) << 16; }
 

@@ -1,6 +1,5 @@
 #include "engine/sampler.h"
 
-#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -12,9 +11,6 @@ namespace {
 void require(bool holds, const char* parameter, const char* range) {
   if (!holds) throw base::Error(parameter, "is out of range", std::string("give ") + range);
 }
-
-// Uniform in [0, 1), the same on every platform, unlike std::uniform_real_distribution.
-double uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-53; }
 
 }  // namespace
 
@@ -30,87 +26,43 @@ void Sampling::check() const {
     require(std::abs(bias) <= 1000, "logit_bias", "numbers from -1000 to 1000");
 }
 
-Sampler::Sampler(const Sampling& sampling) : sampling_(sampling), random_(sampling.seed) {}
+Sampler::Sampler(const Sampling& sampling, std::size_t vocabulary)
+    : sampling_(sampling), counts_(sampling.presence_penalty != 0 || sampling.frequency_penalty != 0) {
+  for (const auto& [token, bias] : sampling_.logit_bias) {
+    if (token < 0 || static_cast<std::size_t>(token) >= vocabulary) continue;
+    Seen& biased = seen(token);
+    biased.bias = bias;
+    edits_[biased.edit].add = bias;
+  }
+}
+
+Sampler::Seen& Sampler::seen(Token token) {
+  const auto [it, is_new] = seen_.try_emplace(token, Seen{edits_.size()});
+  if (is_new) edits_.push_back({.token = static_cast<std::uint32_t>(token)});
+  return it->second;
+}
 
 void Sampler::see_prompt(std::span<const Token> tokens) {
   if (sampling_.repetition_penalty == 1) return;
-  seen_.insert(tokens.begin(), tokens.end());
+  for (const Token token : tokens) edits_[seen(token).edit].penalty = sampling_.repetition_penalty;
 }
 
-Token Sampler::next(std::span<float> logits) {
-  if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
-    throw base::Error(base::ErrorKind::Internal, "logits",
-                      "are not finite: the model file is damaged or not a language model", "download it again");
-  }
-  penalise(logits);
-  const Token token = sampling_.temperature == 0
-                          ? static_cast<Token>(std::max_element(logits.begin(), logits.end()) - logits.begin())
-                          : draw(logits);
-  ++generated_[token];
-  if (sampling_.repetition_penalty != 1) seen_.insert(token);
-  return token;
+void Sampler::accept(Token token) {
+  see_prompt({&token, 1});
+  if (!counts_) return;
+  Seen& counted = seen(token);
+  ++counted.generated;
+  edits_[counted.edit].add =
+      counted.bias - (sampling_.presence_penalty + sampling_.frequency_penalty * static_cast<float>(counted.generated));
 }
 
-void Sampler::penalise(std::span<float> logits) const {
-  const auto within = [&](Token token) { return token >= 0 && static_cast<std::size_t>(token) < logits.size(); };
-  for (const Token token : seen_) {
-    float& logit = logits[static_cast<std::size_t>(token)];
-    logit = logit > 0 ? logit / sampling_.repetition_penalty : logit * sampling_.repetition_penalty;
-  }
-  if (sampling_.presence_penalty != 0 || sampling_.frequency_penalty != 0) {
-    for (const auto& [token, count] : generated_) {
-      logits[static_cast<std::size_t>(token)] -=
-          sampling_.presence_penalty + sampling_.frequency_penalty * static_cast<float>(count);
-    }
-  }
-  for (const auto& [token, bias] : sampling_.logit_bias) {
-    if (within(token)) logits[static_cast<std::size_t>(token)] += bias;
-  }
-}
-
-Token Sampler::draw(std::span<const float> logits) {
-  // Weights relative to the most likely token: exp((logit - max) / temperature).
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  const double inverse = 1.0 / static_cast<double>(sampling_.temperature);
-  weights_.resize(logits.size());
-  double sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    weights_[i] = std::exp((static_cast<double>(logits[i]) - static_cast<double>(highest)) * inverse);
-    sum += weights_[i];
-  }
-  // Tokens below this cannot be among those kept, so they need not be sorted. For top-p: all tokens of weight under
-  // (1 - p) * sum / n weigh less than (1 - p) * sum together, hence the others suffice.
-  const double p = static_cast<double>(sampling_.top_p);
-  double least = static_cast<double>(sampling_.min_p);
-  if (sampling_.top_k == 0) least = std::max(least, (1 - p) * sum / static_cast<double>(logits.size()));
-  candidates_.clear();
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (weights_[i] >= least) candidates_.push_back({weights_[i], static_cast<Token>(i)});
-  }
-  const auto likelier = [](const Candidate& a, const Candidate& b) {
-    return a.weight > b.weight || (a.weight == b.weight && a.token < b.token);
-  };
-  if (sampling_.top_k != 0 && sampling_.top_k < candidates_.size()) {
-    std::partial_sort(candidates_.begin(), candidates_.begin() + sampling_.top_k, candidates_.end(), likelier);
-    candidates_.resize(sampling_.top_k);
-  } else {
-    std::sort(candidates_.begin(), candidates_.end(), likelier);
-  }
-  // Top-p counts against the weight of the tokens that top-k left; without top-k, of the whole vocabulary.
-  if (sampling_.top_k != 0) {
-    sum = 0;
-    for (const Candidate& candidate : candidates_) sum += candidate.weight;
-  }
-  double kept = 0;
-  std::size_t count = 0;
-  while (count < candidates_.size() && (count == 0 || kept < p * sum)) kept += candidates_[count++].weight;
-
-  double at = uniform(random_) * kept;
-  for (std::size_t i = 0; i + 1 < count; ++i) {
-    at -= candidates_[i].weight;
-    if (at < 0) return candidates_[i].token;
-  }
-  return candidates_[count - 1].token;
+compute::SamplingRules Sampler::rules(std::uint64_t position) const {
+  return {.edits = edits_,
+          .temperature = sampling_.temperature,
+          .top_k = sampling_.top_k,
+          .top_p = sampling_.top_p,
+          .min_p = sampling_.min_p,
+          .random = compute::random_at(sampling_.seed, position)};
 }
 
 }  // namespace engine

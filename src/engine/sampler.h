@@ -1,14 +1,15 @@
-// Choosing the next token from logits. In this order: repetition penalty, presence and frequency penalties, bias,
-// temperature, min-p, top-k, top-p, and a seeded draw.
+// How the tokens of one answer are chosen: what was asked for and what was seen so far become the rules by which the
+// device draws the next one (compute/candidates.h). In this order: repetition penalty, presence and frequency penalties
+// and bias, temperature, min-p, top-k, top-p, and a seeded draw.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <random>
 #include <span>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
+#include "compute/candidates.h"
 #include "smollm3/tokenizer.h"
 
 namespace engine {
@@ -32,30 +33,31 @@ struct Sampling {
 
 class Sampler {
  public:
-  explicit Sampler(const Sampling& sampling);
+  // `vocabulary`: tokens that logits are computed for. A bias of any other is ignored.
+  Sampler(const Sampling& sampling, std::size_t vocabulary);
 
   // Tells of tokens of the prompt, which the repetition penalty counts as seen.
   void see_prompt(std::span<const Token> tokens);
+  // Tells of the next token of the answer.
+  void accept(Token token);
 
-  // The next token; it is counted as generated. `logits` is scratch afterwards. Throws base::Error if a logit is NaN or
-  // infinite: the file or the arithmetic is broken, and any choice would be a lie.
-  Token next(std::span<float> logits);
+  // Rules for the token at this position of the sequence, prompt included; valid until the next call of any function.
+  compute::SamplingRules rules(std::uint64_t position) const;
 
  private:
-  struct Candidate {
-    double weight;  // relative to the most likely token's
-    Token token;
+  struct Seen {
+    std::size_t edit;             // its place among edits_
+    std::uint32_t generated = 0;  // how often
+    float bias = 0;
   };
 
-  void penalise(std::span<float> logits) const;
-  Token draw(std::span<const float> logits);
+  Seen& seen(Token token);
 
   Sampling sampling_;
-  std::mt19937_64 random_;
-  std::unordered_map<Token, std::uint32_t> generated_;  // token to how often
-  std::unordered_set<Token> seen_;                      // prompt and generated, if they are penalised
-  std::vector<double> weights_;
-  std::vector<Candidate> candidates_;
+  bool counts_;  // whether it matters how often tokens were generated
+  // Kept up to date token by token: a long conversation is not gone through again for each.
+  std::unordered_map<Token, Seen> seen_;
+  std::vector<compute::LogitEdit> edits_;
 };
 
 }  // namespace engine

@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
+#include <memory>
+#include <random>
 
 #include "base/error.h"
+#include "compute/compute.h"
 
 namespace engine {
 namespace {
@@ -44,17 +47,38 @@ std::map<Token, double> reference(const std::vector<float>& logits, const Sampli
   return kept;
 }
 
+// A sampler and the device that draws, for the tokens of one answer after an empty prompt.
+class Drawn {
+ public:
+  explicit Drawn(const Sampling& sampling, std::size_t vocabulary) : sampler(sampling, vocabulary) {}
+
+  Token next(const std::vector<float>& logits) {
+    const compute::Buffer row = device_->allocate(1, logits.size());
+    device_->write(logits, row.view());
+    const compute::SamplingRules rules = sampler.rules(position_++);
+    compute::Choice choice;
+    device_->candidates(row.view(), {&rules, 1}, {&choice, 1});
+    EXPECT_TRUE(choice.finite);
+    const auto token = static_cast<Token>(choice.token);
+    sampler.accept(token);
+    return token;
+  }
+
+  Sampler sampler;
+
+ private:
+  std::unique_ptr<compute::Device> device_ = compute::make_cpu_device(1);
+  std::uint64_t position_ = 0;
+};
+
 // Draws many times and compares frequencies with the definition by a chi-squared test at five standard deviations.
 void expect_frequencies(const Sampling& sampling) {
   const auto logits = random_logits(50, 3);
   const auto expected = reference(logits, sampling);
   constexpr int draws = 20000;
   std::map<Token, int> counts;
-  Sampler sampler(sampling);
-  for (int i = 0; i < draws; ++i) {
-    auto copy = logits;
-    ++counts[sampler.next(copy)];
-  }
+  Drawn drawn(sampling, logits.size());
+  for (int i = 0; i < draws; ++i) ++counts[drawn.next(logits)];
   double chi_squared = 0;
   double rest_expected = 0, rest_counted = 0;  // rare tokens are pooled
   int cells = 0;
@@ -82,49 +106,56 @@ TEST(Sampler, FrequenciesFollowTheDistribution) {
   expect_frequencies({.temperature = 1, .top_p = 1, .min_p = 0.1f});
 }
 
-TEST(Sampler, ZeroTemperatureTakesTheMostLikely) {
-  Sampler sampler({.temperature = 0});
-  std::vector<float> logits = {1, 5, 5, 2};
-  EXPECT_EQ(sampler.next(logits), 1);
-}
+TEST(Sampler, ZeroTemperatureTakesTheMostLikely) { EXPECT_EQ(Drawn({.temperature = 0}, 4).next({1, 5, 5, 2}), 1); }
 
-TEST(Sampler, SameSeedSameTokens) {
-  for (const std::uint64_t seed : {1u, 2u}) {
-    Sampler a({.seed = seed}), b({.seed = seed});
-    for (unsigned i = 0; i < 100; ++i) {
-      auto x = random_logits(100, i), y = x;
-      EXPECT_EQ(a.next(x), b.next(y));
-    }
-  }
+// A draw depends on seed and position, not on the draws before it.
+TEST(Sampler, SameSeedAndPositionSameRandomNumber) {
+  Sampler a({.seed = 1}, 100), b({.seed = 1}, 100), other({.seed = 2}, 100);
+  a.accept(5);
+  EXPECT_EQ(a.rules(7).random, b.rules(7).random);
+  EXPECT_NE(a.rules(8).random, b.rules(7).random);
+  EXPECT_NE(other.rules(7).random, b.rules(7).random);
 }
 
 TEST(Sampler, PenaltiesAndBiasMoveTheChoice) {
   const std::vector<float> logits = {2, 1.9f, -1};
-  auto scratch = logits;
-  Sampler repetition({.temperature = 0, .repetition_penalty = 1.5f});
-  EXPECT_EQ(repetition.next(scratch = logits), 0);
-  EXPECT_EQ(repetition.next(scratch = logits), 1);
-  Sampler prompted({.temperature = 0, .repetition_penalty = 1.5f});
-  prompted.see_prompt(std::vector<Token>{0});
-  EXPECT_EQ(prompted.next(scratch = logits), 1);
-  Sampler presence({.temperature = 0, .presence_penalty = 0.5f});
-  EXPECT_EQ(presence.next(scratch = logits), 0);
-  EXPECT_EQ(presence.next(scratch = logits), 1);
-  Sampler frequency({.temperature = 0, .frequency_penalty = 0.06f});
-  EXPECT_EQ(frequency.next(scratch = logits), 0);
-  EXPECT_EQ(frequency.next(scratch = logits), 0);
-  EXPECT_EQ(frequency.next(scratch = logits), 1);
-  Sampler bias({.temperature = 0, .logit_bias = {{2, 100.0f}}});
-  EXPECT_EQ(bias.next(scratch = logits), 2);
+  Drawn repetition({.temperature = 0, .repetition_penalty = 1.5f}, 3);
+  EXPECT_EQ(repetition.next(logits), 0);
+  EXPECT_EQ(repetition.next(logits), 1);
+  Drawn prompted({.temperature = 0, .repetition_penalty = 1.5f}, 3);
+  prompted.sampler.see_prompt(std::vector<Token>{0});
+  EXPECT_EQ(prompted.next(logits), 1);
+  Drawn presence({.temperature = 0, .presence_penalty = 0.5f}, 3);
+  EXPECT_EQ(presence.next(logits), 0);
+  EXPECT_EQ(presence.next(logits), 1);
+  Drawn frequency({.temperature = 0, .frequency_penalty = 0.06f}, 3);
+  EXPECT_EQ(frequency.next(logits), 0);
+  EXPECT_EQ(frequency.next(logits), 0);
+  EXPECT_EQ(frequency.next(logits), 1);
+  Drawn bias({.temperature = 0, .logit_bias = {{2, 100.0f}}}, 3);
+  EXPECT_EQ(bias.next(logits), 2);
 }
 
-TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
-                          -std::numeric_limits<float>::infinity()}) {
-    Sampler sampler({.temperature = 0});
-    std::vector<float> logits = {1, bad, 2};
-    EXPECT_THROW(sampler.next(logits), base::Error);
+TEST(Sampler, EachTokenHasOneEditThatIsUpToDate) {
+  Sampler sampler({.repetition_penalty = 1.5f,
+                   .presence_penalty = 0.5f,
+                   .frequency_penalty = 0.25f,
+                   .logit_bias = {{7, 3.0f}, {100, 1.0f}, {-1, 1.0f}}},
+                  100);
+  sampler.see_prompt(std::vector<Token>{3, 3, 7, 9});
+  for (const Token token : {3, 3, 4}) sampler.accept(token);
+  std::map<std::uint32_t, std::pair<float, float>> edits;
+  for (const compute::LogitEdit& edit : sampler.rules(0).edits) {
+    EXPECT_TRUE(edits.emplace(edit.token, std::pair(edit.penalty, edit.add)).second) << edit.token;
   }
+  const std::map<std::uint32_t, std::pair<float, float>> expected = {
+      {3, {1.5f, -1.0f}}, {4, {1.5f, -0.75f}}, {7, {1.5f, 3.0f}}, {9, {1.5f, 0.0f}}};
+  EXPECT_EQ(edits, expected);
+
+  Sampler plain({}, 100);
+  plain.see_prompt(std::vector<Token>{1, 2});
+  plain.accept(3);
+  EXPECT_TRUE(plain.rules(0).edits.empty());
 }
 
 TEST(Sampler, ParametersOutOfRangeAreRefused) {

@@ -23,19 +23,19 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 struct CandidateRoom {
   explicit CandidateRoom(std::size_t tokens)
-      : weights(padded(tokens)), values(padded(tokens)), numbers(padded(tokens)) {}
+      : weights(padded(tokens)), values(padded(tokens)), numbers(padded(tokens)), order(padded(tokens)) {}
 
   static std::size_t padded(std::size_t tokens) { return (tokens + 15) / 16 * 16; }
 
   base::AlignedBuffer<float> weights;  // of all tokens
   base::AlignedBuffer<float> values;   // what was collected, and which tokens they are
   base::AlignedBuffer<std::uint32_t> numbers;
-  std::vector<float> greatest = {};  // logit of each block
+  base::AlignedBuffer<std::uint32_t> order;  // in which what was collected is gone through
+  std::vector<float> greatest = {};          // logit of each block
   std::vector<float> sorted = {};
-  std::vector<std::uint32_t> order = {};  // of what was collected
-  std::vector<std::uint64_t> sums = {};   // of the weights of each block
-  std::vector<std::size_t> found = {};    // in each part
-  std::vector<float> unedited = {};       // logits of tokens with edits
+  std::vector<std::uint64_t> sums = {};  // of the weights of each block
+  std::vector<std::size_t> found = {};   // in each part
+  std::vector<float> unedited = {};      // logits of tokens with edits
   Selection selection = {};
 };
 
@@ -193,8 +193,7 @@ class Row {
     const std::size_t count = std::min(wanted, tokens_);
     if (count == 0) return model;
     const std::size_t found = collect(logits_, nth_greatest(count));
-    std::vector<std::uint32_t>& order = room_.order;
-    order.resize(found);
+    const std::span<std::uint32_t> order = room_.order.span().first(found);
     std::iota(order.begin(), order.end(), 0U);
     // Collected in the order of tokens: of equal logits the one that comes first is the lower token.
     const auto likelier = [&](std::uint32_t a, std::uint32_t b) {
@@ -253,21 +252,21 @@ class Row {
     return static_cast<std::uint32_t>(token);
   }
 
-  // The same of those collected that are in the prefix.
-  std::uint32_t draw_of(const Prefix& left, std::size_t found, std::uint64_t at) const {
+  // The same of those collected that are in the prefix. They are gathered once more: which ones of many they are cannot
+  // be foreseen, and a branch for each would cost more.
+  std::uint32_t draw_of(const Prefix& left, std::size_t found, std::uint64_t at) {
+    float* values = room_.values.data();
+    const std::size_t kept = kernels_.collect(values, found, left.least, 0, values, room_.order.data());
     std::uint64_t ties = left.ties;
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < found; ++i) {
-      const float value = room_.values[i];
-      const std::uint64_t weight = integer(value);
-      sum += value > left.least ? weight : 0;
-      if (value == left.least && ties > 0) {
+    for (std::size_t i = 0; i < kept; ++i) {
+      if (values[i] == left.least) {
+        if (ties == 0) continue;
         --ties;
-        sum += weight;
       }
-      if (sum > at) return room_.numbers[i];
+      if (at < integer(values[i])) return room_.numbers[room_.order[i]];
+      at -= integer(values[i]);
     }
-    return room_.numbers[found - 1];  // not reached: `at` is less than the sum of the prefix
+    return room_.numbers[room_.order[0]];  // not reached: `at` is less than the sum of the prefix
   }
 
   static std::uint64_t integer(float weight) { return static_cast<std::uint32_t>(static_cast<std::int32_t>(weight)); }

@@ -138,7 +138,7 @@ struct Kernels {
   std::uint64_t (*weigh)(const float* logits, const std::uint64_t* allowed, std::size_t count, float greatest,
                          float inverse, float* weights);
   // Those x[i] that are at least `least`, in order, as values and tokens (first + i), with room for `count` rounded up
-  // to 16 each. Returns how many they are.
+  // to 16 each. Returns how many they are. `values` may be x.
   std::size_t (*collect)(const float* x, std::size_t count, float least, std::uint32_t first, float* values,
                          std::uint32_t* tokens);
 

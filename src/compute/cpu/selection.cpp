@@ -32,10 +32,19 @@ std::uint32_t descend(std::span<const Bin> bins, std::uint64_t& count, std::uint
 void Selection::assign(std::span<const float> weights) {
   weights_ = weights;
   buckets_.fill(0);
-  for (const float weight : weights) {
+  second_.fill(0);
+  const auto add = [](auto& buckets, float weight) {
     const auto bits = std::bit_cast<std::uint32_t>(weight);
-    buckets_[bucket_of(bits)] += bucket_entry(bits);
+    buckets[bucket_of(bits)] += bucket_entry(bits);
+  };
+  // Neighbours often fall into the same bucket, and one addition would wait for the other: two histograms.
+  std::size_t i = 0;
+  for (; i + 2 <= weights.size(); i += 2) {
+    add(buckets_, weights[i]);
+    add(second_, weights[i + 1]);
   }
+  if (i < weights.size()) add(buckets_, weights[i]);
+  for (i = 0; i < weight_buckets; ++i) buckets_[i] += second_[i];
 }
 
 Prefix Selection::cut(std::uint64_t count, std::uint64_t sum) {
@@ -54,16 +63,17 @@ Prefix Selection::cut(std::uint64_t count, std::uint64_t sum) {
 
 // What is left of both limits is reached within this bucket: its weights are told apart by one byte, then by the last.
 Prefix Selection::cut_bucket(std::uint32_t bucket, std::uint64_t count, std::uint64_t sum, std::uint64_t sum_above) {
-  members_.clear();
-  for (const float weight : weights_) {
-    const auto bits = std::bit_cast<std::uint32_t>(weight);
-    if (bucket_of(bits) == bucket) members_.push_back(bits);
+  if (members_.size() < weights_.size()) members_.resize(weights_.size());
+  std::size_t members = 0;
+  for (const float weight : weights_) {  // without a branch: which ones are members cannot be foreseen
+    members_[members] = std::bit_cast<std::uint32_t>(weight);
+    members += bucket_of(members_[members]) == bucket ? 1 : 0;
   }
   std::uint32_t prefix = bits_of_bucket(bucket);
   std::uint32_t known = 0xffff0000U;
   for (const unsigned shift : {8U, 0U}) {
     std::array<Bin, 256> bins{};
-    for (const std::uint32_t bits : members_) {
+    for (const std::uint32_t bits : std::span(members_).first(members)) {
       if ((bits & known) != prefix) continue;
       Bin& bin = bins[bits >> shift & 255];
       ++bin.count;

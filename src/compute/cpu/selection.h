@@ -36,7 +36,8 @@ class Selection {
 
   std::span<const float> weights_;
   std::array<std::uint64_t, weight_buckets> buckets_{};
-  std::vector<std::uint32_t> members_;  // of one bucket, as bits
+  std::array<std::uint64_t, weight_buckets> second_{};  // while buckets_ is being filled
+  std::vector<std::uint32_t> members_;                  // of one bucket, as bits
 };
 
 }  // namespace compute::cpu

@@ -13,6 +13,7 @@
 #include "compute/compute.h"
 #include "compute/cuda/activations.h"
 #include "compute/cuda/attention_steps.h"
+#include "compute/cuda/candidates.h"
 #include "compute/cuda/elementwise.h"
 #include "compute/cuda/launch.h"
 #include "compute/cuda/memory.h"
@@ -247,6 +248,11 @@ class CudaDevice : public Device {
     attention_.attention(shape, layer, q, rows, dynamic_cast<CudaActivations&>(out), weights_.any_floats());
   }
 
+  void candidates(View logits, std::span<const SamplingRules> rules, std::span<Choice> choices) override {
+    start();
+    candidates_.run(stream_.stream, logits, rules, choices);
+  }
+
   Rates measure_rates(std::uint64_t) override {
     if (!rates_) {
       start();
@@ -278,6 +284,7 @@ class CudaDevice : public Device {
   Pass pass_;
   AttentionSteps attention_;
   ProductSteps products_;
+  Candidates candidates_;
   PinnedMemory result_;  // what read() returned
   std::optional<Rates> rates_;
 };
