@@ -80,7 +80,7 @@ struct Engine::State {
         tokenizer(smollm3::Tokenizer::load(file)),
         chat_template(smollm3::ChatTemplate::of(file)),
         model(file, device, options.context),
-        kv_shape(model.kv_shape(options.kv_type)),
+        kv_shape(model.kv_shape(quant::Type::F16)),
         prompt_precision(compute::prompt_precision(device, options.exact)),
         budget(device.free_memory(file.size())),
         context(static_cast<std::uint32_t>(choose_context(options.context, model.config(), kv_shape, budget))),

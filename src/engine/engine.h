@@ -23,8 +23,7 @@ struct Options {
   compute::DeviceKind device = compute::DeviceKind::Auto;
   int threads = 0;            // 0: as many as there are processors
   std::uint32_t context = 0;  // positions a conversation may have; 0: a default that fits into memory
-  quant::Type kv_type = quant::Type::F16;
-  bool exact = false;  // prompts too are computed exactly, where something faster is built in
+  bool exact = false;         // prompts too are computed exactly, where something faster is built in
 };
 
 struct Request {
