@@ -13,9 +13,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "gguf/writer.h"
 #include "smollm3/tokenizer.h"
-#include "smollm3/unicode.h"
 
 namespace {
 
@@ -41,8 +41,9 @@ std::string spelled(int byte) {
     return points;
   }();
   const int c = code_points[static_cast<std::size_t>(byte)];
-  if (c < 0x80) return {static_cast<char>(c)};
-  return {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
+  std::string text;
+  base::utf8::append(text, static_cast<char32_t>(c));
+  return text;
 }
 
 // The bytes, tokens that random merges make, and special tokens of which one begins and one ends another.
@@ -82,15 +83,6 @@ Tokenizer make_tokenizer(const char* pre) {
   return Tokenizer::load(file);
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const smollm3::Utf8Char c = smollm3::decode_utf8(text);
-    if (c.form != smollm3::Utf8Char::Form::Valid) return false;
-    text.remove_prefix(c.length);
-  }
-  return true;
-}
-
 void check(const Tokenizer& tokenizer, std::string_view text, std::size_t cut) {
   const std::vector<Token> plain = tokenizer.encode(text);
   require(tokenizer.decode(plain) == text);
@@ -115,8 +107,8 @@ void check(const Tokenizer& tokenizer, std::string_view text, std::size_t cut) {
   std::string streamed;
   for (const Token token : plain) streamed += decoder.push(token);
   streamed += decoder.finish();
-  require(is_utf8(streamed));
-  require(!is_utf8(text) || streamed == text);
+  require(base::utf8::is_valid(streamed));
+  require(!base::utf8::is_valid(text) || streamed == text);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "base/utf8.h"
+
 namespace base {
 namespace {
 
@@ -10,9 +12,7 @@ constexpr std::size_t longest_cause = 400;
 
 std::string shortened(std::string_view text) {
   if (text.size() <= longest_cause) return std::string(text);
-  std::size_t end = longest_cause;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
-  return std::string(text.substr(0, end)) + "…";
+  return std::string(text.substr(0, utf8::cut(text, longest_cause))) + "…";
 }
 
 std::string one_line(std::string_view what, std::string_view why, std::string_view remedy) {

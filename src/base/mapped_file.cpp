@@ -103,12 +103,6 @@ MappedFile::~MappedFile() {
   munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-void MappedFile::prefetch(std::size_t offset, std::size_t size) const {
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  const std::size_t begin = offset / page * page;
-  madvise(const_cast<std::byte*>(bytes_.data()) + begin, offset + size - begin, MADV_WILLNEED);
-}
-
 void report_vanished_pages() {
   struct sigaction action {};
   action.sa_sigaction = on_sigbus;

@@ -19,9 +19,6 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  // Asks the kernel to read the range ahead of use; a hint, without effect where the pages are in memory.
-  void prefetch(std::size_t offset, std::size_t size) const;
-
  private:
   std::span<const std::byte> bytes_;
 };

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "cli/device_choice.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -53,7 +54,7 @@ engine::Sampling SamplingOptions::choose() const {
 }
 
 void require_utf8(const std::string& name, const std::string& text) {
-  if (!is_utf8(text)) throw base::Error(name, "is not UTF-8 text", "convert it, for example with iconv");
+  if (!base::utf8::is_valid(text)) throw base::Error(name, "is not UTF-8 text", "convert it, for example with iconv");
 }
 
 engine::Done follow(engine::Generation& generation, Display& display) {

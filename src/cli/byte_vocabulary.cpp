@@ -2,14 +2,17 @@
 
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace cli {
 namespace {
 
 enum Kind : std::int32_t { Normal = 1, Control = 3, UserDefined = 4 };
 
-std::string utf8(unsigned code) {
-  if (code < 0x80) return {static_cast<char>(code)};
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+std::string utf8(char32_t code) {
+  std::string text;
+  base::utf8::append(text, code);
+  return text;
 }
 
 // GPT-2 writes a byte as the character of its code where that is printable, else as one from 256 on; in this order

@@ -5,10 +5,10 @@
 #include <array>
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace cli {
 namespace {
-
-constexpr std::string_view replacement = "\xEF\xBF\xBD";
 
 std::string scaled(double value, std::array<const char*, 5> units) {
   std::size_t unit = 0;
@@ -40,49 +40,20 @@ std::string duration(double seconds) {
   return fmt::format("{} min {:02} s", whole / 60, whole % 60);
 }
 
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  if (text.empty()) return 0;
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool overlong = first == 0xE0 && byte(1) < 0xA0;
-    const bool surrogate = first == 0xED && byte(1) > 0x9F;
-    return continues(1) && continues(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool overlong = first == 0xF0 && byte(1) < 0x90;
-    const bool too_large = first == 0xF4 && byte(1) > 0x8F;
-    return continues(1) && continues(2) && continues(3) && !overlong && !too_large ? 4 : 0;
-  }
-  return 0;
-}
-
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 std::string printable(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    const auto first = static_cast<unsigned char>(text[0]);
-    const bool control = (first < 0x20 && first != '\n' && first != '\t') || first == 0x7F ||
-                         (first == 0xC2 && length == 2 && static_cast<unsigned char>(text[1]) < 0xA0);
-    if (length == 0)
-      out += replacement;
+    const base::utf8::Char c = base::utf8::decode(text);
+    const bool control = (c.code_point < 0x20 && c.code_point != '\n' && c.code_point != '\t') ||
+                         (c.code_point >= 0x7F && c.code_point < 0xA0);
+    const std::size_t length = c.valid() ? c.length : 1;
+    if (!c.valid())
+      out += base::utf8::replacement;
     else if (control)
       out += ' ';
     else
       out += text.substr(0, length);
-    text.remove_prefix(length == 0 ? 1 : length);
+    text.remove_prefix(length);
   }
   return out;
 }
@@ -90,20 +61,15 @@ std::string printable(std::string_view text) {
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
-    const auto first = static_cast<unsigned char>(text[0]);
-    std::size_t length = 1;
-    if (first == '"' || first == '\\') {
-      out += '\\';
-      out += text[0];
-    } else if (first >= 0x20 && first < 0x7F) {
-      out += text[0];
-    } else if (first < 0x20 || first == 0x7F) {
-      out += fmt::format("\\u{:04x}", first);
-    } else if (length = utf8_length(text); length > 0) {
-      out += text.substr(0, length);
+    const base::utf8::Char c = base::utf8::decode(text);
+    const std::size_t length = c.valid() ? c.length : 1;
+    if (!c.valid()) {
+      out += base::utf8::replacement;
+    } else if (c.code_point < 0x20 || c.code_point == 0x7F) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c.code_point));
     } else {
-      out += replacement;
-      length = 1;
+      if (c.code_point == '"' || c.code_point == '\\') out += '\\';
+      out += text.substr(0, length);
     }
     text.remove_prefix(length);
   }

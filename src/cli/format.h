@@ -1,7 +1,6 @@
 // Figures as a person reads them.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,9 +18,5 @@ std::string printable(std::string_view text);
 
 // The text as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD.
 void append_json_string(std::string& out, std::string_view text);
-
-// Length of the well-formed UTF-8 character that `text` starts with, 0 if there is none.
-std::size_t utf8_length(std::string_view text);
-bool is_utf8(std::string_view text);
 
 }  // namespace cli

@@ -4,16 +4,16 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace cli {
 namespace {
 
 constexpr std::size_t width = 100;
 constexpr std::size_t column = 30;  // where the texts begin
 
-// Characters of UTF-8 text, as columns of a terminal.
-std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
+// Of a terminal: as many as characters.
+std::size_t columns(std::string_view text) { return base::utf8::count(text); }
 
 // "  name    text, wrapped at `width` with its further lines below the first".
 std::string entry(const std::string& name, const std::string& text) {

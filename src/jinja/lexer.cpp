@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "jinja/failure.h"
 #include "jinja/python.h"
 #include "jinja/unicode.h"
@@ -103,8 +104,7 @@ class Lexer {
   static std::size_t trimmed_right(std::string_view s) {
     std::size_t end = s.size();
     while (end > 0) {
-      std::size_t start = end - 1;
-      while (start > 0 && (s[start] & 0xC0) == 0x80) --start;
+      const std::size_t start = base::utf8::last_start(s.substr(0, end));
       if (!unicode::is_space(unicode::decode(s, start).code)) break;
       end = start;
     }

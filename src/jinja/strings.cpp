@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "jinja/failure.h"
 #include "jinja/unicode.h"
 
@@ -38,8 +39,7 @@ class Characters {
 bool ends_word(std::string_view s, std::size_t at) {
   bool after_cased = false;
   for (std::size_t i = at; i > 0;) {
-    do --i;
-    while (i > 0 && (s[i] & 0xC0) == 0x80);
+    i = base::utf8::last_start(s.substr(0, i));
     const CodePoint c = unicode::decode(s, i).code;
     if (unicode::is_case_ignorable(c)) continue;
     after_cased = unicode::is_cased(c);
@@ -83,11 +83,7 @@ bool is_line_end(CodePoint c) {
   return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
 }
 
-std::size_t previous(std::string_view s, std::size_t at) {
-  std::size_t i = at - 1;
-  while (i > 0 && at - i < 4 && (s[i] & 0xC0) == 0x80) --i;
-  return i + unicode::decode(s, i).size == at ? i : at - 1;
-}
+std::size_t previous(std::string_view s, std::size_t at) { return base::utf8::last_start(s.substr(0, at)); }
 
 void require_separator(const Text& separator) {
   if (separator.empty()) throw Failure("split was given an empty separator");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/utf8.h"
+
 namespace jinja::unicode {
 namespace {
 
@@ -45,52 +47,16 @@ Mapped map(CodePoint c, const CaseRun (&runs)[R], const CaseSpecial (&special)[S
   return {{c, 0, 0}};
 }
 
-bool continues(std::string_view s, std::size_t at) { return at < s.size() && (s[at] & 0xC0) == 0x80; }
-
-CodePoint bits(char byte, unsigned mask) { return static_cast<unsigned char>(byte) & mask; }
-
 }  // namespace
 
 Char decode(std::string_view s, std::size_t at) {
-  const auto lead = static_cast<unsigned char>(s[at]);
-  if (lead < 0x80) return {lead, 1};
-  if (lead >= 0xC2 && lead < 0xE0 && continues(s, at + 1)) return {bits(s[at], 0x1F) << 6 | bits(s[at + 1], 0x3F), 2};
-  if (lead >= 0xE0 && lead < 0xF0 && continues(s, at + 1) && continues(s, at + 2)) {
-    const CodePoint code = bits(s[at], 0x0F) << 12 | bits(s[at + 1], 0x3F) << 6 | bits(s[at + 2], 0x3F);
-    if (code >= 0x800 && (code < 0xD800 || code > 0xDFFF)) return {code, 3};
-  }
-  if (lead >= 0xF0 && lead < 0xF5 && continues(s, at + 1) && continues(s, at + 2) && continues(s, at + 3)) {
-    const CodePoint code =
-        bits(s[at], 0x07) << 18 | bits(s[at + 1], 0x3F) << 12 | bits(s[at + 2], 0x3F) << 6 | bits(s[at + 3], 0x3F);
-    if (code >= 0x10000 && code <= 0x10FFFF) return {code, 4};
-  }
-  return {invalid, 1};
+  const base::utf8::Char c = base::utf8::decode(s.substr(at));
+  return c.valid() ? Char{c.code_point, c.length} : Char{invalid, 1};
 }
 
-void append(std::string& out, CodePoint code) {
-  const auto put = [&out](CodePoint byte) { out.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xC0 | code >> 6);
-    put(0x80 | (code & 0x3F));
-  } else if (code < 0x10000) {
-    put(0xE0 | code >> 12);
-    put(0x80 | (code >> 6 & 0x3F));
-    put(0x80 | (code & 0x3F));
-  } else {
-    put(0xF0 | code >> 18);
-    put(0x80 | (code >> 12 & 0x3F));
-    put(0x80 | (code >> 6 & 0x3F));
-    put(0x80 | (code & 0x3F));
-  }
-}
+void append(std::string& out, CodePoint code) { base::utf8::append(out, code); }
 
-std::size_t length(std::string_view s) {
-  std::size_t count = 0;
-  for (std::size_t at = 0; at < s.size(); at += decode(s, at).size) ++count;
-  return count;
-}
+std::size_t length(std::string_view s) { return base::utf8::count(s); }
 
 std::vector<std::size_t> offsets(std::string_view s) {
   std::vector<std::size_t> out;

@@ -1,6 +1,8 @@
 #include "quant/decode.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "base/error.h"
@@ -24,16 +26,6 @@ int iq4_xs_scale(const BlockIQ4_XS& block, std::size_t j) {
 }
 
 namespace {
-
-// Blocks may lie at any address, so they are copied out.
-template <typename Block, typename Expand>
-void each_block(std::span<const std::byte> row, std::span<float> out, std::size_t elements, Expand expand) {
-  for (std::size_t i = 0; i * elements < out.size(); ++i) {
-    Block block;
-    std::memcpy(&block, row.data() + i * sizeof block, sizeof block);
-    expand(block, out.subspan(i * elements, elements));
-  }
-}
 
 void expand_q8_0(const BlockQ8_0& block, std::span<float> out) {
   const float d = half_to_float(block.d);
@@ -137,34 +129,59 @@ void expand_q6_k(const BlockQ6_K& block, std::span<float> out) {
   }
 }
 
-}  // namespace
+void expand_half(const std::uint16_t& bits, std::span<float> out) { out[0] = half_to_float(bits); }
+void expand_bfloat(const std::uint16_t& bits, std::span<float> out) { out[0] = bfloat_to_float(bits); }
 
-bool can_decode(Type type) {
-  switch (type) {
-    case Type::F32:
-    case Type::F16:
-    case Type::BF16:
-    case Type::Q8_0:
-    case Type::Q4_0:
-    case Type::Q4_1:
-    case Type::Q5_0:
-    case Type::Q5_1:
-    case Type::IQ4_NL:
-    case Type::Q2_K:
-    case Type::Q3_K:
-    case Type::Q4_K:
-    case Type::Q5_K:
-    case Type::Q6_K:
-    case Type::IQ4_XS:
-      return true;
-    default:
-      return false;
+// Blocks may lie at any address, so they are copied out.
+template <typename Block, std::size_t elements, void (*expand)(const Block&, std::span<float>)>
+void decode_blocks(std::span<const std::byte> row, std::span<float> out) {
+  for (std::size_t i = 0; i * elements < out.size(); ++i) {
+    Block block;
+    std::memcpy(&block, row.data() + i * sizeof block, sizeof block);
+    expand(block, out.subspan(i * elements, elements));
   }
 }
 
+void copy_floats(std::span<const std::byte> row, std::span<float> out) {
+  std::memcpy(out.data(), row.data(), row.size());
+}
+
+struct Decoder {
+  Type type;
+  void (*decode)(std::span<const std::byte> row, std::span<float> out);
+};
+
+constexpr Decoder decoders[] = {
+    {Type::F32, copy_floats},
+    {Type::F16, decode_blocks<std::uint16_t, 1, expand_half>},
+    {Type::BF16, decode_blocks<std::uint16_t, 1, expand_bfloat>},
+    {Type::Q8_0, decode_blocks<BlockQ8_0, 32, expand_q8_0>},
+    {Type::Q4_0, decode_blocks<BlockQ4_0, 32, expand_q4_0>},
+    {Type::Q4_1, decode_blocks<BlockQ4_1, 32, expand_q4_1>},
+    {Type::Q5_0, decode_blocks<BlockQ5_0, 32, expand_q5_0>},
+    {Type::Q5_1, decode_blocks<BlockQ5_1, 32, expand_q5_1>},
+    {Type::IQ4_NL, decode_blocks<BlockIQ4_NL, 32, expand_iq4_nl>},
+    {Type::Q2_K, decode_blocks<BlockQ2_K, 256, expand_q2_k>},
+    {Type::Q3_K, decode_blocks<BlockQ3_K, 256, expand_q3_k>},
+    {Type::Q4_K, decode_blocks<BlockQ4_K, 256, expand_q4_k>},
+    {Type::Q5_K, decode_blocks<BlockQ5_K, 256, expand_q5_k>},
+    {Type::Q6_K, decode_blocks<BlockQ6_K, 256, expand_q6_k>},
+    {Type::IQ4_XS, decode_blocks<BlockIQ4_XS, 256, expand_iq4_xs>},
+};
+
+const Decoder* find_decoder(Type type) {
+  const Decoder* found = std::ranges::find(decoders, type, &Decoder::type);
+  return found == std::end(decoders) ? nullptr : found;
+}
+
+}  // namespace
+
+bool can_decode(Type type) { return find_decoder(type) != nullptr; }
+
 void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
   const auto info = type_info(type);
-  if (!info || !can_decode(type)) {
+  const Decoder* decoder = find_decoder(type);
+  if (!info || decoder == nullptr) {
     throw base::Error("tensor",
                       "elements of type " + (info ? std::string(info->name) : "unknown") + " cannot be decoded",
                       "convert the model to Q2_K to Q6_K, Q4_0 to Q8_0, IQ4_NL, IQ4_XS, F16, BF16 or F32");
@@ -174,55 +191,7 @@ void decode(Type type, std::span<const std::byte> row, std::span<float> out) {
                       "a row of " + std::to_string(out.size()) + " " + std::string(info->name) +
                           " elements cannot have " + std::to_string(row.size()) + " bytes");
   }
-  switch (type) {
-    case Type::F32:
-      std::memcpy(out.data(), row.data(), row.size());
-      break;
-    case Type::F16:
-      each_block<std::uint16_t>(row, out, 1,
-                                [](std::uint16_t bits, std::span<float> x) { x[0] = half_to_float(bits); });
-      break;
-    case Type::BF16:
-      each_block<std::uint16_t>(row, out, 1,
-                                [](std::uint16_t bits, std::span<float> x) { x[0] = bfloat_to_float(bits); });
-      break;
-    case Type::Q8_0:
-      each_block<BlockQ8_0>(row, out, 32, expand_q8_0);
-      break;
-    case Type::Q4_0:
-      each_block<BlockQ4_0>(row, out, 32, expand_q4_0);
-      break;
-    case Type::Q4_1:
-      each_block<BlockQ4_1>(row, out, 32, expand_q4_1);
-      break;
-    case Type::Q5_0:
-      each_block<BlockQ5_0>(row, out, 32, expand_q5_0);
-      break;
-    case Type::Q5_1:
-      each_block<BlockQ5_1>(row, out, 32, expand_q5_1);
-      break;
-    case Type::IQ4_NL:
-      each_block<BlockIQ4_NL>(row, out, 32, expand_iq4_nl);
-      break;
-    case Type::Q2_K:
-      each_block<BlockQ2_K>(row, out, 256, expand_q2_k);
-      break;
-    case Type::Q3_K:
-      each_block<BlockQ3_K>(row, out, 256, expand_q3_k);
-      break;
-    case Type::IQ4_XS:
-      each_block<BlockIQ4_XS>(row, out, 256, expand_iq4_xs);
-      break;
-    case Type::Q4_K:
-      each_block<BlockQ4_K>(row, out, 256, expand_q4_k);
-      break;
-    case Type::Q5_K:
-      each_block<BlockQ5_K>(row, out, 256, expand_q5_k);
-      break;
-    default:
-      each_block<BlockQ6_K>(row, out, 256, expand_q6_k);
-      break;
-  }
+  decoder->decode(row, out);
 }
 
 }  // namespace quant

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "base/error.h"
@@ -90,34 +91,49 @@ BlockQ6_K pack_q6_k(std::span<const float> x) {
   return block;
 }
 
-template <typename Pack>
-void each_block(std::span<const float> row, std::span<std::byte> out, std::size_t elements, Pack pack) {
+std::uint16_t pack_half(std::span<const float> x) { return float_to_half(x[0]); }
+std::uint16_t pack_bfloat(std::span<const float> x) { return float_to_bfloat(x[0]); }
+
+template <std::size_t elements, auto pack>
+void encode_blocks(std::span<const float> row, std::span<std::byte> out) {
   for (std::size_t i = 0; i * elements < row.size(); ++i) {
     const auto block = pack(row.subspan(i * elements, elements));
     std::memcpy(out.data() + i * sizeof block, &block, sizeof block);
   }
 }
 
+void copy_floats(std::span<const float> row, std::span<std::byte> out) {
+  std::memcpy(out.data(), row.data(), out.size());
+}
+
+struct Encoder {
+  Type type;
+  void (*encode)(std::span<const float> row, std::span<std::byte> out);
+};
+
+constexpr Encoder encoders[] = {
+    {Type::F32, copy_floats},
+    {Type::F16, encode_blocks<1, pack_half>},
+    {Type::BF16, encode_blocks<1, pack_bfloat>},
+    {Type::Q8_0, encode_blocks<32, pack_q8_0>},
+    {Type::Q4_K, encode_blocks<256, pack_q4_k>},
+    {Type::Q5_K, encode_blocks<256, pack_q5_k>},
+    {Type::Q6_K, encode_blocks<256, pack_q6_k>},
+};
+
+const Encoder* find_encoder(Type type) {
+  const Encoder* found = std::ranges::find(encoders, type, &Encoder::type);
+  return found == std::end(encoders) ? nullptr : found;
+}
+
 }  // namespace
 
-bool can_encode(Type type) {
-  switch (type) {
-    case Type::F32:
-    case Type::F16:
-    case Type::BF16:
-    case Type::Q8_0:
-    case Type::Q4_K:
-    case Type::Q5_K:
-    case Type::Q6_K:
-      return true;
-    default:
-      return false;
-  }
-}
+bool can_encode(Type type) { return find_encoder(type) != nullptr; }
 
 void encode(Type type, std::span<const float> row, std::span<std::byte> out) {
   const auto info = type_info(type);
-  if (!info || !can_encode(type)) {
+  const Encoder* encoder = find_encoder(type);
+  if (!info || encoder == nullptr) {
     throw base::Error("tensor", "elements cannot be encoded as " + (info ? std::string(info->name) : "unknown type"),
                       "choose F32, F16, BF16, Q8_0, Q4_K, Q5_K or Q6_K");
   }
@@ -126,29 +142,7 @@ void encode(Type type, std::span<const float> row, std::span<std::byte> out) {
                       "a row of " + std::to_string(row.size()) + " " + std::string(info->name) +
                           " elements cannot have " + std::to_string(out.size()) + " bytes");
   }
-  switch (type) {
-    case Type::F32:
-      std::memcpy(out.data(), row.data(), out.size());
-      break;
-    case Type::F16:
-      each_block(row, out, 1, [](std::span<const float> x) { return float_to_half(x[0]); });
-      break;
-    case Type::BF16:
-      each_block(row, out, 1, [](std::span<const float> x) { return float_to_bfloat(x[0]); });
-      break;
-    case Type::Q8_0:
-      each_block(row, out, 32, pack_q8_0);
-      break;
-    case Type::Q4_K:
-      each_block(row, out, 256, pack_q4_k);
-      break;
-    case Type::Q5_K:
-      each_block(row, out, 256, pack_q5_k);
-      break;
-    default:
-      each_block(row, out, 256, pack_q6_k);
-      break;
-  }
+  encoder->encode(row, out);
 }
 
 }  // namespace quant

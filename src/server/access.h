@@ -25,8 +25,6 @@ class AccessRules {
   // Why the request must not be served, in one line, or nullopt if it may.
   std::optional<std::string> refuse(const Request& request) const;
 
-  bool loopback() const { return loopback_; }
-
  private:
   bool host_allowed(const std::string& name) const;
 

@@ -222,8 +222,7 @@ Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::siz
     co_await exchange.respond(std::move(response));
     co_return;
   }
-  Headers no_more;
-  co_await exchange.begin_stream(std::move(no_more));
+  co_await exchange.begin_stream();
   Answer& answer = conversation->rounds[round].answer;
   std::optional<Writer> writer;
   if (answer.state == Answer::State::Pending && answer.stop_asked) {

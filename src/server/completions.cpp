@@ -186,8 +186,7 @@ class DeltaStream {
 
 Awaitable<void> answer_stream(engine::Engine& engine, Exchange& exchange, Generation& generation, bool include_usage) {
   DeltaStream stream(engine, include_usage);
-  Headers no_more;
-  co_await exchange.begin_stream(std::move(no_more));
+  co_await exchange.begin_stream();
   co_await exchange.send(stream.begin());
   auto last_sent = std::chrono::steady_clock::now();
   for (bool over = false; !over;) {

@@ -61,7 +61,7 @@ struct Connection::State : Exchange {
   asio::any_io_executor executor() const override { return const_cast<beast::tcp_stream&>(stream).get_executor(); }
   bool serving() const override { return rules->serving; }
   Awaitable<void> respond(Response response) override;
-  Awaitable<void> begin_stream(Headers headers) override;
+  Awaitable<void> begin_stream() override;
   Awaitable<void> send(std::string piece) override;
 
   Awaitable<bool> read_request();
@@ -126,7 +126,7 @@ Awaitable<void> Connection::State::respond(Response response) {
   co_await write(std::move(text));
 }
 
-Awaitable<void> Connection::State::begin_stream(Headers headers) {
+Awaitable<void> Connection::State::begin_stream() {
   streaming = true;
   if (!rules->serving) keep_alive = false;
   if (version < 11) keep_alive = false;  // HTTP/1.0 knows no chunks: the end of the connection ends the stream
@@ -135,7 +135,7 @@ Awaitable<void> Connection::State::begin_stream(Headers headers) {
   message.set(http::field::cache_control, "no-store");
   message.set("X-Accel-Buffering", "no");  // a proxy in front must not hold words back
   message.chunked(version >= 11);
-  std::string text = head_text(message, headers);
+  std::string text = head_text(message, {});
   co_await write(std::move(text));
 }
 

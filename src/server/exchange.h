@@ -51,7 +51,7 @@ class Exchange {
   // Each throws boost::system::system_error if the client is gone.
   virtual Awaitable<void> respond(Response response) = 0;
   // Instead of respond(): the head of an event stream, and then its pieces. Returning from the handler ends it.
-  virtual Awaitable<void> begin_stream(Headers headers) = 0;
+  virtual Awaitable<void> begin_stream() = 0;
   virtual Awaitable<void> send(std::string piece) = 0;
 };
 

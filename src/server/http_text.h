@@ -1,4 +1,4 @@
-// The small texts of HTTP: percent-encoding, forms, and escaping for HTML and for events.
+// The small texts of HTTP: percent-encoding, forms, and events.
 #pragma once
 
 #include <map>
@@ -17,8 +17,6 @@ std::map<std::string, std::string> parse_form(std::string_view body);
 
 // Bytes that are not UTF-8 become U+FFFD, and CR LF and CR become LF.
 std::string clean_text(std::string_view text);
-
-std::string html_escape(std::string_view text);
 
 // A server-sent event: `data` may have several lines. No name makes it a plain message.
 std::string sse_event(std::string_view data, std::string_view name = {});

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "jinja/jinja.h"
 #include "server/assets.h"
 #include "server/markdown.h"
@@ -114,9 +115,7 @@ void greet(ordered_json& context, const ModelFacts& facts) {
 std::string title_of(const Conversation& conversation) {
   if (conversation.rounds.empty()) return "smollm3";
   const std::string& prompt = conversation.rounds.front().prompt;
-  std::size_t length = std::min<std::size_t>(prompt.size(), 60);
-  while (length < prompt.size() && length > 0 && (prompt[length] & 0xC0) == 0x80) --length;
-  std::string title = prompt.substr(0, std::min(length, prompt.find('\n')));
+  std::string title = prompt.substr(0, std::min(base::utf8::cut(prompt, 60), prompt.find('\n')));
   return title.size() < prompt.size() ? title + "…" : title;
 }
 

@@ -63,8 +63,6 @@ class ChatTemplate {
   Prompt render(const ChatInput& input) const;
 
   const std::string& source() const { return source_; }
-  bool reads_tools() const { return reads_tools_; }
-  bool reads_tool_calls() const { return reads_tool_calls_; }
 
  private:
   std::string source_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "smollm3/chat_messages.h"
 
 namespace smollm3 {
@@ -29,21 +30,10 @@ std::size_t begun(std::string_view s, std::string_view tag) {
   return 0;
 }
 
-// The length of s without a last character that lacks bytes.
-std::size_t whole_characters(std::string_view s) {
-  for (std::size_t back = 1; back <= std::min<std::size_t>(3, s.size()); ++back) {
-    const auto byte = static_cast<unsigned char>(s[s.size() - back]);
-    if ((byte & 0xC0) == 0x80) continue;
-    const std::size_t needs = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
-    return needs > back ? s.size() - back : s.size();
-  }
-  return s.size();
-}
-
 // What can be given out of s now, if the tag may follow, with newlines before it dropped.
 std::size_t certain(std::string_view s, std::string_view tag) {
   s.remove_suffix(begun(s, tag));
-  return without_last_newlines(s.substr(0, whole_characters(s)));
+  return without_last_newlines(s.substr(0, base::utf8::complete(s)));
 }
 
 // Whether JSON that is cut here is cut within a string.

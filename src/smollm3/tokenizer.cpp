@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-#include <mutex>
 #include <utility>
 
 #include "base/error.h"
-#include "base/thread_pool.h"
+#include "base/utf8.h"
 #include "smollm3/tokenizer_merges.h"
 #include "smollm3/tokenizer_specials.h"
 #include "smollm3/tokenizer_vocabulary.h"
 #include "smollm3/tokenizer_words.h"
-#include "smollm3/unicode.h"
 
 namespace smollm3 {
 namespace {
@@ -170,24 +167,6 @@ std::vector<Token> Tokenizer::encode(std::span<const Fragment> fragments) const 
   return tables_->encode(text, matches);
 }
 
-std::vector<std::vector<Token>> Tokenizer::encode_batch(std::span<const std::string_view> texts,
-                                                        base::ThreadPool& pool) const {
-  std::vector<std::vector<Token>> results(texts.size());
-  std::mutex mutex;
-  std::exception_ptr failure;
-  pool.run(static_cast<int>(texts.size()), [&](int part, int) {
-    const auto i = static_cast<std::size_t>(part);
-    try {
-      results[i] = encode(texts[i]);
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-    }
-  });
-  if (failure) std::rethrow_exception(failure);
-  return results;
-}
-
 std::string_view Tokenizer::bytes(Token token) const { return tables_->vocabulary.bytes(tables_->checked(token)); }
 
 std::string Tokenizer::decode(std::span<const Token> tokens, bool special) const {
@@ -218,42 +197,19 @@ std::span<const Token> Tokenizer::end_tokens() const { return tables_->ends; }
 bool Tokenizer::is_end(Token token) const {
   return std::binary_search(tables_->ends.begin(), tables_->ends.end(), token);
 }
-std::optional<Token> Tokenizer::eos() const { return tables_->eos; }
 std::optional<Token> Tokenizer::bos() const { return tables_->bos; }
 bool Tokenizer::add_bos() const { return tables_->add_bos; }
-
-namespace {
-
-// Moves what is certain of `held` into the result; the start of a character stays.
-std::string take_characters(std::string& held) {
-  std::string text;
-  std::size_t at = 0;
-  while (at < held.size()) {
-    const Utf8Char c = decode_utf8(std::string_view(held).substr(at));
-    if (c.form == Utf8Char::Form::Incomplete) break;
-    if (c.form == Utf8Char::Form::Valid) {
-      text.append(held, at, c.length);
-    } else {
-      text += "\xEF\xBF\xBD";
-    }
-    at += c.length;
-  }
-  held.erase(0, at);
-  return text;
-}
-
-}  // namespace
 
 std::string StreamDecoder::push(Token token) {
   if (tokenizer_->is_control(token)) return {};
   held_ += tokenizer_->bytes(token);
-  return take_characters(held_);
+  return base::utf8::take_certain(held_);
 }
 
 std::string StreamDecoder::finish() {
   const bool incomplete = !held_.empty();
   held_.clear();
-  return incomplete ? "\xEF\xBF\xBD" : "";
+  return std::string(incomplete ? base::utf8::replacement : "");
 }
 
 }  // namespace smollm3

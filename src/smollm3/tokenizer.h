@@ -18,10 +18,6 @@
 
 #include "gguf/gguf.h"
 
-namespace base {
-class ThreadPool;
-}
-
 namespace smollm3 {
 
 using Token = std::int32_t;
@@ -47,8 +43,6 @@ class Tokenizer {
   // The tokens of all fragments' texts joined, as if they were one text; a special token's name counts only where it
   // lies wholly in special fragments.
   std::vector<Token> encode(std::span<const Fragment> fragments) const;
-  // encode() of each text, spread over the pool's threads.
-  std::vector<std::vector<Token>> encode_batch(std::span<const std::string_view> texts, base::ThreadPool& pool) const;
 
   // The bytes a token stands for; of control and user-defined tokens the name. Valid while the Tokenizer lives.
   std::string_view bytes(Token token) const;
@@ -67,7 +61,6 @@ class Tokenizer {
   // where they are control tokens. Ascending, without duplicates.
   std::span<const Token> end_tokens() const;
   bool is_end(Token token) const;
-  std::optional<Token> eos() const;  // tokenizer.ggml.eos_token_id
   std::optional<Token> bos() const;  // tokenizer.ggml.bos_token_id
   // Whether a text of its own (not a rendered chat, whose template brings what it needs) starts with bos().
   bool add_bos() const;

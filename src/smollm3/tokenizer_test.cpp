@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/thread_pool.h"
 #include "smollm3/tokenizer_test_vocabulary.h"
 
 namespace smollm3 {
@@ -145,20 +144,6 @@ TEST(Tokenizer, GivesBackAnyBytes) {
   }
 }
 
-TEST(Tokenizer, EncodesBatchesLikeSingleTexts) {
-  const Chat file;
-  const Tokenizer tokenizer = Tokenizer::load(file.open());
-  std::mt19937 random(3);
-  std::vector<std::string> texts(200);
-  for (std::string& text : texts) text = random_bytes(random, 50);
-  const std::vector<std::string_view> views(texts.begin(), texts.end());
-  base::ThreadPool pool(3);
-  const std::vector<Tokens> batch = tokenizer.encode_batch(views, pool);
-  ASSERT_EQ(batch.size(), texts.size());
-  const Tokenizer fresh = Tokenizer::load(file.open());
-  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(batch[i], fresh.encode(texts[i]));
-}
-
 TEST(Tokenizer, DecodesControlTokensOnlyWhenAsked) {
   const Chat file;
   const Tokenizer tokenizer = Tokenizer::load(file.open());
@@ -178,7 +163,6 @@ TEST(Tokenizer, KnowsItsSpecialTokens) {
   EXPECT_EQ(tokenizer.find("<|im_end|>"), file.im_end);
   EXPECT_EQ(tokenizer.find("<think>"), file.think);
   EXPECT_EQ(tokenizer.find("Hello"), std::nullopt);
-  EXPECT_EQ(tokenizer.eos(), 'x');
   EXPECT_EQ(tokenizer.bos(), file.im_start);
   EXPECT_THAT(tokenizer.end_tokens(), ElementsAre('x', file.im_end, file.end_of_text));
   EXPECT_TRUE(tokenizer.is_end(file.im_end));

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "gguf/gguf.h"
 #include "gguf/writer.h"
 #include "smollm3/tokenizer_vocabulary.h"
@@ -31,12 +32,7 @@ inline std::string spelled(std::string_view bytes) {
     } else if (code_point == 0xAD) {
       code_point = 0x143;
     }
-    if (code_point < 0x80) {
-      text += static_cast<char>(code_point);
-    } else {
-      text += static_cast<char>(0xC0 | code_point >> 6);
-      text += static_cast<char>(0x80 | (code_point & 0x3F));
-    }
+    base::utf8::append(text, code_point);
   }
   return text;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace smollm3 {
 namespace {
@@ -35,15 +36,11 @@ class ByteAlphabet {
     const std::size_t before = out.size();
     out.resize(before + spelled.size());
     char* to = out.data() + before;
-    for (std::size_t i = 0; i < spelled.size(); ++i) {
-      std::size_t code_point = static_cast<unsigned char>(spelled[i]);
-      if (code_point >= 0x80) {
-        const std::size_t next = ++i < spelled.size() ? static_cast<unsigned char>(spelled[i]) : 0u;
-        if (code_point < 0xC2 || code_point > 0xC5 || (next & 0xC0) != 0x80) return false;
-        code_point = (code_point & 0x1F) << 6 | (next & 0x3F);
-      }
-      if (code_point >= byte_of_.size() || byte_of_[code_point] < 0) return false;
-      *to++ = static_cast<char>(byte_of_[code_point]);
+    while (!spelled.empty()) {
+      const base::utf8::Char c = base::utf8::decode(spelled);
+      if (!c.valid() || c.code_point >= byte_of_.size() || byte_of_[c.code_point] < 0) return false;
+      *to++ = static_cast<char>(byte_of_[c.code_point]);
+      spelled.remove_prefix(c.length);
     }
     out.resize(static_cast<std::size_t>(to - out.data()));
     return true;

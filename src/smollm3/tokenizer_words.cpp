@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 
+#include "base/utf8.h"
 #include "smollm3/unicode.h"
 
 namespace smollm3 {
@@ -29,8 +30,8 @@ inline Char char_at(std::string_view text, std::size_t at) {
   if (at >= text.size()) return {};
   const auto byte = static_cast<unsigned char>(text[at]);
   if (byte < 0x80) return {kAscii[byte], 1};
-  const Utf8Char c = decode_utf8(text.substr(at, 4));
-  if (c.form != Utf8Char::Form::Valid) return {CharClass::Other, 1};
+  const base::utf8::Char c = base::utf8::decode_long(text.substr(at));
+  if (!c.valid()) return {CharClass::Other, 1};
   return {char_class(c.code_point), c.length};
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "smollm3/unicode.h"
 
 namespace smollm3 {
@@ -33,8 +34,8 @@ std::vector<std::string> words_by_regex(const std::vector<std::string>& characte
       std::regex::ECMAScript);
   std::string stand_ins;
   for (const std::string& c : characters) {
-    const Utf8Char decoded = decode_utf8(c);
-    const CharClass kind = decoded.form == Utf8Char::Form::Valid ? char_class(decoded.code_point) : CharClass::Other;
+    const base::utf8::Char decoded = base::utf8::decode(c);
+    const CharClass kind = decoded.valid() ? char_class(decoded.code_point) : CharClass::Other;
     const bool itself = c.size() == 1 && std::string_view("'sStTrReEvVmMlLdD \r\n").find(c) != std::string_view::npos;
     stand_ins += itself                      ? c[0]
                  : kind == CharClass::Letter ? 'x'

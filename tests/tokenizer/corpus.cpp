@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "smollm3/unicode.h"
+#include "base/utf8.h"
 
 namespace corpus {
 namespace {
@@ -41,41 +41,19 @@ class Random {
   std::uint64_t state_;
 };
 
-void append(std::string& text, char32_t c) {
-  const auto tail = [&](int shift) { text += static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
-  if (c < 0x80) {
-    text += static_cast<char>(c);
-  } else if (c < 0x800) {
-    text += static_cast<char>(0xC0 | c >> 6), tail(0);
-  } else if (c < 0x10000) {
-    text += static_cast<char>(0xE0 | c >> 12), tail(6), tail(0);
-  } else {
-    text += static_cast<char>(0xF0 | c >> 18), tail(12), tail(6), tail(0);
-  }
-}
-
 std::string utf8(char32_t c) {
   std::string text;
-  append(text, c);
+  base::utf8::append(text, c);
   return text;
 }
 
 bool is_surrogate(char32_t c) { return c >= 0xD800 && c < 0xE000; }
 bool is_in_use(char32_t c) { return c < 0x33500 || (c >= 0xE0000 && c < 0xE0200); }
 
-bool is_valid_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const smollm3::Utf8Char c = smollm3::decode_utf8(text);
-    if (c.form != smollm3::Utf8Char::Form::Valid) return false;
-    text.remove_prefix(c.length);
-  }
-  return true;
-}
-
 std::vector<std::string> characters(std::string_view text) {
   std::vector<std::string> result;
   while (!text.empty()) {
-    const std::size_t length = smollm3::decode_utf8(text).length;
+    const std::size_t length = base::utf8::decode(text).length;
     result.emplace_back(text.substr(0, length));
     text.remove_prefix(length);
   }
@@ -178,8 +156,8 @@ std::string script_text(Random& random) {
     const auto& block = pick(kBlocks, random);
     for (std::size_t words = random.length(12); words > 0; --words) {
       for (std::size_t letters = random.length(5); letters > 0; --letters) {
-        append(text, block[0] + static_cast<char32_t>(random.below(block[1] - block[0] + 1)));
-        if (random.one_in(24)) append(text, pick(kJoiners, random));
+        base::utf8::append(text, block[0] + static_cast<char32_t>(random.below(block[1] - block[0] + 1)));
+        if (random.one_in(24)) base::utf8::append(text, pick(kJoiners, random));
       }
       text += pick(kAfterWord, random);
     }
@@ -238,7 +216,7 @@ std::vector<Chunk> make_chunks(const smollm3::Tokenizer& tokenizer) {
   for (Token token = 0; token < tokenizer.vocab_size(); ++token) {
     if (tokenizer.is_special(token)) {
       specials.push_back(token);
-    } else if (is_valid_utf8(tokenizer.bytes(token))) {
+    } else if (base::utf8::is_valid(tokenizer.bytes(token))) {
       tokens.push_back(token);
     }
   }

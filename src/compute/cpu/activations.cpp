@@ -7,27 +7,6 @@
 
 namespace compute::cpu {
 
-Form form_for(quant::Type type) {
-  switch (type) {
-    case quant::Type::Q2_K:
-    case quant::Type::Q3_K:
-    case quant::Type::Q4_K:
-    case quant::Type::Q5_K:
-    case quant::Type::Q6_K:
-    case quant::Type::IQ4_XS:
-      return Form::Super;
-    case quant::Type::Q8_0:
-    case quant::Type::Q4_0:
-    case quant::Type::Q4_1:
-    case quant::Type::Q5_0:
-    case quant::Type::Q5_1:
-    case quant::Type::IQ4_NL:
-      return Form::Small;
-    default:
-      return Form::Floats;
-  }
-}
-
 CpuActivations::CpuActivations(std::size_t max_rows, std::size_t max_cols)
     : max_rows_(max_rows), max_cols_(max_cols), values_(max_rows * max_cols) {}
 

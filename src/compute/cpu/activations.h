@@ -7,13 +7,9 @@
 #include "base/thread_pool.h"
 #include "compute/compute.h"
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/product_table.h"
 
 namespace compute::cpu {
-
-enum class Form { Floats, Super, Small };
-
-// The form of activations that weights of a type are multiplied with.
-Form form_for(quant::Type type);
 
 class CpuActivations : public Activations {
  public:

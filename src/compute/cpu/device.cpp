@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/error.h"
@@ -19,6 +20,7 @@
 #include "compute/cpu/candidates.h"
 #include "compute/cpu/isa.h"
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/product_table.h"
 #include "compute/cpu/ranges.h"
 #include "compute/cpu/rates.h"
 #include "quant/decode.h"
@@ -60,38 +62,13 @@ void multiply(const Kernels& kernels, const Matrix& w, std::size_t first, std::s
   const std::size_t bytes = w.data.size() / w.rows;
   const WeightRows rows{reinterpret_cast<const std::uint8_t*>(w.data.data()) + first * bytes, bytes, count, w.cols};
   const std::size_t n = x.rows_in(block);
-  const float* floats = x.values(block * block_rows);
-  switch (w.type) {
-    case quant::Type::Q2_K:
-      return kernels.product_q2_k(rows, x.super(block), n, out);
-    case quant::Type::Q3_K:
-      return kernels.product_q3_k(rows, x.super(block), n, out);
-    case quant::Type::Q4_K:
-      return kernels.product_q4_k(rows, x.super(block), n, out);
-    case quant::Type::Q5_K:
-      return kernels.product_q5_k(rows, x.super(block), n, out);
-    case quant::Type::Q6_K:
-      return kernels.product_q6_k(rows, x.super(block), n, out);
-    case quant::Type::IQ4_XS:
-      return kernels.product_iq4_xs(rows, x.super(block), n, out);
-    case quant::Type::Q8_0:
-      return kernels.product_q8_0(rows, x.small(block), n, out);
-    case quant::Type::Q4_0:
-      return kernels.product_q4_0(rows, x.small(block), n, out);
-    case quant::Type::Q4_1:
-      return kernels.product_q4_1(rows, x.small(block), n, out);
-    case quant::Type::Q5_0:
-      return kernels.product_q5_0(rows, x.small(block), n, out);
-    case quant::Type::Q5_1:
-      return kernels.product_q5_1(rows, x.small(block), n, out);
-    case quant::Type::IQ4_NL:
-      return kernels.product_iq4_nl(rows, x.small(block), n, out);
-    case quant::Type::F16:
-      return kernels.product_f16(rows, floats, n, out);
-    case quant::Type::BF16:
-      return kernels.product_bf16(rows, floats, n, out);
-    default:
-      return kernels.product_f32(rows, floats, n, out);
+  const ProductKernel kernel = product_for(w.type);
+  if (const auto* super = std::get_if<SuperProduct * Kernels::*>(&kernel)) {
+    (kernels.**super)(rows, x.super(block), n, out);
+  } else if (const auto* small = std::get_if<SmallProduct * Kernels::*>(&kernel)) {
+    (kernels.**small)(rows, x.small(block), n, out);
+  } else {
+    (kernels.*std::get<FloatProduct * Kernels::*>(kernel))(rows, x.values(block * block_rows), n, out);
   }
 }
 
@@ -431,7 +408,7 @@ class CpuDevice : public Device {
 }  // namespace
 }  // namespace cpu
 
-bool can_multiply(quant::Type type) { return quant::can_decode(type); }
+bool can_multiply(quant::Type type) { return cpu::has_product(type); }
 
 std::unique_ptr<Device> make_cpu_device(int threads, std::optional<Isa> forced) {
   if (threads < 1)

@@ -124,6 +124,13 @@ TEST(Device, NewContentReplacesTheFormsOfTheOld) {
   EXPECT_FALSE(same_bits(first_result, from_device(*device, y.view())));
 }
 
+TEST(Device, MultipliesWhatCanBeDecodedAndNothingElse) {
+  for (std::uint32_t number = 0; number < 64; ++number) {
+    const auto type = static_cast<quant::Type>(number);
+    EXPECT_EQ(can_multiply(type), quant::can_decode(type)) << number;
+  }
+}
+
 TEST(Device, MeasuresWhatItCanDo) {
   const auto device = make_cpu_device(2);
   for (int i = 0; i < 2; ++i) {

@@ -39,9 +39,12 @@ __device__ float element(const PackedMatrix& m, std::size_t row, std::size_t col
       const int q = static_cast<int>(low | high << 4) - 32;
       return __half2float(halves[384 + (r % 8 * 2 + r / 8) * 4 + step]) * static_cast<float>(q);
     }
-    default:
+    case Format::F16:
       return __half2float(halves[((step * 32 + lane) * 4 + pair) * 2 + second]);
+    case Format::F32:  // above
+      break;
   }
+  return 0;
 }
 
 __global__ void embed_kernel(PackedMatrix table, const std::uint32_t* tokens, float* x, std::size_t stride) {

@@ -100,8 +100,10 @@ __global__ void __launch_bounds__(warps * 32, resident_blocks(single, warps))
     case Format::Q6:
       run.template operator()<Format::Q6>();
       break;
-    default:
+    case Format::F16:
       run.template operator()<Format::F16>();
+      break;
+    case Format::F32:  // has no tiles: refused before
       break;
   }
 }
@@ -132,6 +134,10 @@ __global__ void __launch_bounds__(norm_warps * 32, resident_blocks(single, norm_
       source, shape, gate, up, begin, min(begin + block_row_tiles, row_tiles), output);
 }
 
+[[noreturn]] void refuse_floats() {
+  throw base::Error(base::ErrorKind::Internal, "product", "a weight in floats has no tiles");
+}
+
 Limits current_limits() {
   int device = 0;
   int bytes = 0;
@@ -152,6 +158,7 @@ void multiply(cudaStream_t stream, const Source& source, std::span<const OutputP
     jobs.block_row_tiles = plan.block_row_tiles;
     unsigned blocks = 0;
     for (const OutputProduct& product : batch) {
+      if (product.weight.format == Format::F32) refuse_floats();
       jobs.job[jobs.count++] = {product.weight.data,
                                 product.y,
                                 static_cast<unsigned>(product.stride),
@@ -206,9 +213,12 @@ auto swiglu_kernel_for(Format up_format, bool single) {
       return swiglu_kernel_for<gate_format, Format::Q4>(single);
     case Format::Q6:
       return swiglu_kernel_for<gate_format, Format::Q6>(single);
-    default:
+    case Format::F16:
       return swiglu_kernel_for<gate_format, Format::F16>(single);
+    case Format::F32:
+      break;
   }
+  refuse_floats();
 }
 
 auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
@@ -217,9 +227,12 @@ auto swiglu_kernel_for(Format gate_format, Format up_format, bool single) {
       return swiglu_kernel_for<Format::Q4>(up_format, single);
     case Format::Q6:
       return swiglu_kernel_for<Format::Q6>(up_format, single);
-    default:
+    case Format::F16:
       return swiglu_kernel_for<Format::F16>(up_format, single);
+    case Format::F32:
+      break;
   }
+  refuse_floats();
 }
 
 }  // namespace

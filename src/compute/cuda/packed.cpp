@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/error.h"
 #include "quant/blocks.h"
 #include "quant/decode.h"
 #include "quant/half.h"
@@ -145,17 +146,11 @@ void pack_f16(const Matrix& weight, std::size_t row, std::size_t rows, std::span
 }  // namespace
 
 Format packed_format(quant::Type type) {
-  switch (type) {
-    case quant::Type::Q4_K:
-      return Format::Q4;
-    case quant::Type::Q6_K:
-      return Format::Q6;
-    case quant::Type::F32:
-    case quant::Type::BF16:
-      return Format::F32;
-    default:
-      return Format::F16;
-  }
+  if (type == quant::Type::Q4_K) return Format::Q4;
+  if (type == quant::Type::Q6_K) return Format::Q6;
+  if (type == quant::Type::F32 || type == quant::Type::BF16) return Format::F32;
+  if (quant::can_decode(type)) return Format::F16;
+  throw base::Error(base::ErrorKind::Internal, "matrix", "weights of this type cannot be multiplied");
 }
 
 std::vector<std::byte> pack_rows(const Matrix& weight, std::size_t first, std::size_t count) {

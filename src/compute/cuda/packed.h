@@ -16,7 +16,8 @@
 //   F16                 [4 steps][32 lanes][4 pairs] of two binary16 numbers                             2,048 bytes
 //   F32                 not tiled: rows of floats as they are, for products in float
 //
-// Q4_K becomes Q4, Q6_K becomes Q6, F32 and BF16 become F32, every other type F16.
+// Q4_K becomes Q4, Q6_K becomes Q6, F32 and BF16 become F32, every other type that can be
+// decoded F16.
 #pragma once
 
 #include <cstddef>
@@ -41,9 +42,10 @@ constexpr std::size_t tile_bytes(Format format) {
       return 896;
     case Format::F16:
       return 2048;
-    default:
+    case Format::F32:
       return tile_rows * tile_cols * 4;
   }
+  return 0;
 }
 
 constexpr std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }

@@ -108,9 +108,10 @@ bool waits_for(const Thread& thread, const Thread& other) {
              (thread.mask >> other.number % warp_lanes & 1) != 0;
     case Scope::warpgroup:
       return thread.number / warpgroup_threads == other.number / warpgroup_threads;
-    default:
+    case Scope::block:
       return true;
   }
+  std::abort();
 }
 
 // Others may have waited for this thread alone: then one of them carries out their instruction.
