@@ -85,9 +85,13 @@ class Site {
 
   Asked ask(Request request) {
     request.host = "localhost";
+    return call(std::move(request), [this](FakeExchange& exchange) { return routes.handle(exchange); });
+  }
+  // Has another handler than the routes' answer.
+  Asked call(Request request, const std::function<Awaitable<void>(FakeExchange&)>& handler) {
     auto exchange = std::make_shared<FakeExchange>(io.get_executor(), std::move(request));
     boost::asio::co_spawn(
-        io, routes.handle(*exchange),
+        io, handler(*exchange),
         boost::asio::bind_cancellation_slot(exchange->cancel.slot(), [exchange](const std::exception_ptr& failure) {
           exchange->over = true;
           if (!failure || exchange->left) return;

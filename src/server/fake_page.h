@@ -22,7 +22,8 @@ class FakePage {
     if (begin != stream.size()) throw std::runtime_error("half an event: " + stream.substr(begin));
   }
   void take_fragment(const std::string& html) {
-    static const std::regex partial(R"re(<hx-partial hx-target="#a\d+-(\w+)" hx-swap="(\w+)">([\s\S]*?)</hx-partial>)re");
+    static const std::regex partial(
+        R"re(<hx-partial hx-target="#a\d+-(\w+)" hx-swap="(\w+)">([\s\S]*?)</hx-partial>)re");
     for (std::sregex_iterator it(html.begin(), html.end(), partial), end; it != end; ++it) {
       apply((*it)[1], (*it)[2], (*it)[3]);
     }
