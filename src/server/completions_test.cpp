@@ -31,7 +31,7 @@ class Completions : public testing::Test {
 
 class CompletionsForEver : public testing::Test {
  protected:
-  Site site{[] { return make_engine(endless_model(), 16384, /*most_waiting=*/1); }};
+  Site site{[] { return make_engine(endless_model(), 8192, /*most_waiting=*/1); }};
 
   static json endless() {
     json request = question("Go on");
@@ -41,7 +41,7 @@ class CompletionsForEver : public testing::Test {
   // Takes seconds to read.
   static json book() {
     std::string text;
-    for (int i = 0; i < 4000; ++i) text += std::to_string(i % 10) + "+";
+    for (int i = 0; i < 3000; ++i) text += std::to_string(i % 10) + "+";
     json request = question(text);
     request.erase("max_tokens");
     return request;
@@ -150,7 +150,7 @@ TEST_F(CompletionsForEver, AClientThatLeavesWhileItsPromptIsReadEndsIt) {
 TEST_F(CompletionsForEver, TooManyAreRefusedWithATimeToComeAgain) {
   // The first takes so much room that the next has to wait, and one may.
   std::string text;
-  for (int i = 0; i < 8000; ++i) text += std::to_string(i % 10) + "+";
+  for (int i = 0; i < 2500; ++i) text += std::to_string(i % 10) + "+";
   json large = question(text);
   large.erase("max_tokens");
   std::vector<Site::Asked> asked;
