@@ -156,12 +156,13 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
 
   int whole = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const Said got = said(*generations[i]);
+    Said got = said(*generations[i]);
     const bool cancelled = got.done.finish == Finish::Cancelled;
     if (cancelled && got.text.empty()) continue;
     const Said expected = alone(requests[i]);
     ASSERT_NE(got.done.finish, Finish::Failed) << got.done.error->what();
     if (cancelled) {
+      while (got.text.ends_with("\uFFFD")) got.text.resize(got.text.size() - 3);  // half a character at its end
       ASSERT_TRUE(expected.text.starts_with(got.text)) << "request " << i << ": " << got.text;
       continue;
     }
