@@ -61,8 +61,9 @@ std::vector<Token> random_tokens(std::size_t count, std::uint64_t seed) {
   return {ids.begin(), ids.end()};
 }
 
-// So hot that the order of the logits decides: an error of a hundredth makes nearly every token another.
-Sampling sampling(std::uint64_t seed) { return {.temperature = 50, .top_p = 1, .seed = seed}; }
+// So hot that all tokens are about as likely, of which the likelier half is kept: an error of a hundredth moves some of
+// them from one half to the other, and what is drawn with them.
+Sampling sampling(std::uint64_t seed) { return {.temperature = 50, .top_p = 0.5f, .seed = seed}; }
 
 // A model on a device of one instruction set.
 struct Computer {
