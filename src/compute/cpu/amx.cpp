@@ -8,6 +8,15 @@
 namespace compute::cpu {
 namespace {
 
+void quantise_fast(const float* x, std::size_t cols, FastTile* out, std::size_t stride, std::size_t row) {
+  SuperRow whole;
+  for (std::size_t b = 0; b < cols / 256; ++b, out += stride) {
+    avx512_kernels().quantise_super(x + b * 256, 256, &whole, 1);
+    for (std::size_t i = 0; i < 4; ++i) __builtin_memcpy(out->q[i][row], whole.q + i * 64, 64);
+    out->d[row] = whole.d;
+  }
+}
+
 FastProduct* fast_product(quant::Type type) {
   switch (type) {
     case quant::Type::Q2_K:
@@ -35,6 +44,7 @@ const Kernels& amx_kernels() {
     k.name = "AMX (int8)";
     k.attend_prompt = amx_attend_prompt;
     k.prompt_scratch = amx_prompt_scratch;
+    k.quantise_fast = quantise_fast;
     k.fast_product = fast_product;
     k.product_q2_k = product_exact<Formats::Q2_K, &Kernels::product_q2_k>;
     k.product_q3_k = product_exact<Formats::Q3_K, &Kernels::product_q3_k>;

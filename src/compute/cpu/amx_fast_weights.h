@@ -12,14 +12,15 @@
 namespace compute::cpu {
 namespace {
 
-// Blocks of columns whose weights are unpacked at a time: two panels of them take 16 KB, and as many are multiplied
-// meanwhile.
-constexpr std::size_t chunk_blocks = 2;
-
+// A panel's weights of 256 columns.
 struct FastPanel {
-  std::int8_t q[chunk_blocks][steps][tile_bytes];
-  float d[chunk_blocks][lanes];
+  std::int8_t q[steps][tile_bytes];
+  float d[lanes];
 };
+
+// Panels that are unpacked and multiplied together. More share the activations' bytes, but four take 16 KB, and as many
+// are unpacked meanwhile: a third of the first-level cache each.
+constexpr std::size_t group_panels = 4;
 
 // What turns q of each group into bytes, in both 16-bit halves of a lane: (a · q + b) >> 8.
 struct FastFactors {
@@ -96,11 +97,10 @@ void unpack_columns(const std::uint8_t* p, std::size_t stride, const FastFactors
 // time, since products of tiles leave it most of its other units.
 struct Unpacking {
   const WeightRows* w;
-  std::size_t from;    // block of columns
-  std::size_t blocks;  // of columns
-  std::size_t row;     // of the first panel
-  std::size_t panels;
-  std::size_t next_from;  // what is unpacked after it: its bytes are asked for from memory
+  std::size_t block;       // of columns
+  std::size_t row;         // of the first panel
+  std::size_t panels;      // an even number; rows that the weight has not are zero
+  std::size_t next_block;  // what is unpacked after it: its bytes are asked for from memory
   std::size_t next_row;
   FastPanel* to;
   FastFactors* factors;
@@ -118,24 +118,22 @@ struct Unpacking {
 template <typename Format>
 void unpack_part(const Unpacking& u, std::size_t index) {
   constexpr std::size_t each = 1 + column_parts<Format>;
-  const std::size_t panel = index / each / u.blocks;
-  const std::size_t block = index / each % u.blocks;
+  const std::size_t panel = index / each;
   const std::size_t part = index % each;
-  std::int8_t* q = u.to[panel].q[block][0];
-  with_rows<lanes, Format::block_bytes>(*u.w, u.row + panel * lanes, u.from + block,
+  FastPanel& to = u.to[panel];
+  with_rows<lanes, Format::block_bytes>(*u.w, u.row + panel * lanes, u.block,
                                         [&](const std::uint8_t* p, std::size_t stride) {
-                                          if (part == 0)
-                                            unpack_factors<Format>(p, stride, *u.factors, u.to[panel].d[block]);
-                                          if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, q);
-                                          if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, q);
+                                          if (part == 0) unpack_factors<Format>(p, stride, *u.factors, to.d);
+                                          if (part == 1) unpack_columns<Format, 0>(p, stride, *u.factors, to.q[0]);
+                                          if (part == 2) unpack_columns<Format, 1>(p, stride, *u.factors, to.q[0]);
                                           if constexpr (column_parts<Format> == 4) {
-                                            if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, q);
-                                            if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, q);
+                                            if (part == 3) unpack_columns<Format, 2>(p, stride, *u.factors, to.q[0]);
+                                            if (part == 4) unpack_columns<Format, 3>(p, stride, *u.factors, to.q[0]);
                                           }
                                         });
   if (part != 0) return;
   const std::size_t first = u.next_row + panel * lanes;
-  const std::uint8_t* ahead = u.w->data + (u.next_from + block) * Format::block_bytes;
+  const std::uint8_t* ahead = u.w->data + u.next_block * Format::block_bytes;
   for (std::size_t r = first; r < first + lanes && r < u.w->rows; ++r) {
     for (std::size_t at = 0; at < Format::block_bytes; at += 64)
       __builtin_prefetch(ahead + r * u.w->row_bytes + at, 0, 2);

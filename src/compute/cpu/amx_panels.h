@@ -54,18 +54,22 @@ inline std::size_t first_row(std::size_t tile, std::size_t n) {
 // Lanes of sums that are kept, not begun.
 inline __mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
 
-// Puts the sums [tile][row][16] of weight rows r to r + 15 where they belong.
-inline void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
-                const Output& out) {
+// Puts the sums of an activation row and weight rows r to r + 15 where they belong.
+inline void put_row(const float* sums, const WeightRows& w, std::size_t r, const Output& out, std::size_t a) {
   const std::size_t left = w.rows - r;
   const auto mask = static_cast<__mmask16>(left >= lanes ? 0xffffU : (1U << left) - 1U);
+  float* y = out.y + a * out.stride + r;
+  Float value = _mm512_load_ps(sums);
+  if (out.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
+  _mm512_mask_storeu_ps(y, mask, value);
+}
+
+// The same for n activation rows, of sums [tile][row][16].
+inline void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
+                const Output& out) {
   for (std::size_t a = 0; a < n; ++a) {
     const std::size_t tile = a / tile_rows;
-    const float* sum = sums + tile * tile_stride + (a - first_row(tile, n)) * lanes;
-    float* y = out.y + a * out.stride + r;
-    Float value = _mm512_load_ps(sum);
-    if (out.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
-    _mm512_mask_storeu_ps(y, mask, value);
+    put_row(sums + tile * tile_stride + (a - first_row(tile, n)) * lanes, w, r, out, a);
   }
 }
 

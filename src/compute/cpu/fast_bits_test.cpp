@@ -171,10 +171,15 @@ TEST_P(FastBits, AreThoseOfTheirDefinition) {
     SCOPED_TRACE(std::to_string(rows) + " rows of " + std::to_string(blocks) + " blocks, " + std::to_string(n));
     const test::Weight weight = test::random_weight(GetParam(), rows, blocks * 256, random);
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(weight.bytes.data());
-    std::vector<SuperRow> x(n * blocks);
-    for (SuperRow& row : x) {
-      for (std::int8_t& q : row.q) q = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
-      row.d = std::ldexp(1.0F + static_cast<float>(random() % 1000), -20);
+    const std::size_t tiles = (n + FastTile::rows - 1) / FastTile::rows;
+    std::vector<FastTile> x(tiles * blocks);
+    for (FastTile& tile : x) {
+      for (auto& columns : tile.q) {
+        for (auto& row : columns) {
+          for (std::int8_t& q : row) q = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+        }
+      }
+      for (float& d : tile.d) d = std::ldexp(1.0F + static_cast<float>(random() % 1000), -20);
     }
     std::vector<Requantised> requantised;
     for (std::size_t k = 0; k < rows * blocks; ++k) {
@@ -184,16 +189,15 @@ TEST_P(FastBits, AreThoseOfTheirDefinition) {
     amx_kernels().fast_product(GetParam())({bytes, blocks * block_bytes, rows, blocks * 256}, x.data(), n,
                                            {y.data(), rows, false}, scratch.data());
     for (std::size_t a = 0; a < n; ++a) {
-      const std::size_t first = a / block_rows * block_rows;  // of the block of activation rows
-      const std::size_t together = std::min(block_rows, n - first);
       for (std::size_t r = 0; r < rows; ++r) {
         float sum = 0;
         for (std::size_t b = 0; b < blocks; ++b) {
-          const SuperRow& row = x[first * blocks + b * together + a - first];
+          const FastTile& tile = x[b * tiles + a / FastTile::rows];
+          const std::size_t row = a % FastTile::rows;
           const Requantised& w = requantised[r * blocks + b];
           int product = 0;
-          for (std::size_t i = 0; i < 256; ++i) product += w.q[i] * row.q[i];
-          sum = std::fma(w.d * row.d, static_cast<float>(product), sum);
+          for (std::size_t i = 0; i < 256; ++i) product += w.q[i] * tile.q[i / 64][row][i % 64];
+          sum = std::fma(w.d * tile.d[row], static_cast<float>(product), sum);
         }
         ASSERT_EQ(y[a * rows + r], sum) << "row " << r << " of activations " << a;
       }
