@@ -58,7 +58,7 @@ void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t
   if (form == Form::Fast) {
     const std::size_t block = row / fast_rows;
     const std::size_t tile = row % fast_rows / FastTile::rows;
-    FastTile* tiles = fast_.data() + block * (fast_rows / FastTile::rows) * (cols_ / 256);
+    FastTile* tiles = fast_.data() + block * (fast_rows / FastTile::rows) * fast_groups(cols_);
     return kernels.quantise_fast(values(row), cols_, tiles + tile, tiles_of(fast_rows_in(block)), row % FastTile::rows);
   }
   const std::size_t block = row / block_rows;
@@ -78,7 +78,7 @@ void CpuActivations::make(Form form, const Kernels& kernels, base::ThreadPool& p
   if (form == Form::Super && super_.size() == 0) super_ = base::AlignedBuffer<SuperRow>(max_rows_ * (max_cols_ / 256));
   if (form == Form::Small && small_.size() == 0) small_ = base::AlignedBuffer<SmallRow>(max_rows_ * (max_cols_ / 32));
   if (form == Form::Fast && fast_.size() == 0)
-    fast_ = base::AlignedBuffer<FastTile>(tiles_of(max_rows_) * (max_cols_ / 256));
+    fast_ = base::AlignedBuffer<FastTile>(tiles_of(max_rows_) * fast_groups(max_cols_));
   pool.run(static_cast<int>(rows_), [&](int row, int) { quantise_row(form, kernels, static_cast<std::size_t>(row)); });
   made = true;
 }

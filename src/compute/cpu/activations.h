@@ -42,10 +42,11 @@ class CpuActivations : public Activations {
   std::size_t fast_blocks() const { return (rows_ + fast_rows - 1) / fast_rows; }
   std::size_t fast_rows_in(std::size_t block) const;
   const FastTile* fast(std::size_t block) const {
-    return fast_.data() + block * (fast_rows / FastTile::rows) * (cols_ / 256);
+    return fast_.data() + block * (fast_rows / FastTile::rows) * fast_groups(cols_);
   }
 
  private:
+  static std::size_t fast_groups(std::size_t cols) { return (cols + fast_columns - 1) / fast_columns; }
   void quantise_row(Form form, const Kernels& kernels, std::size_t row);
 
   std::size_t max_rows_;

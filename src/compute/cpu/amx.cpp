@@ -4,16 +4,22 @@
 #include "compute/cpu/amx_exact_products.h"
 #include "compute/cpu/amx_fast_products.h"
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/vector_products.h"
 
 namespace compute::cpu {
 namespace {
 
 void quantise_fast(const float* x, std::size_t cols, FastTile* out, std::size_t stride, std::size_t row) {
-  SuperRow whole;
-  for (std::size_t b = 0; b < cols / 256; ++b, out += stride) {
-    avx512_kernels().quantise_super(x + b * 256, 256, &whole, 1);
-    for (std::size_t i = 0; i < 4; ++i) __builtin_memcpy(out->q[i][row], whole.q + i * 64, 64);
-    out->d[row] = whole.d;
+  for (std::size_t first = 0; first < cols; first += fast_columns, out += stride) {
+    const std::size_t count = cols - first < fast_columns ? cols - first : fast_columns;
+    float inverse;
+    out->d[row] = quantising_scale(I::largest_magnitude(x + first, count), inverse);
+    for (std::size_t i = 0; i < fast_columns; i += 256) {
+      alignas(64) std::int8_t q[256] = {};
+      std::int16_t sums[16];
+      if (i < count) I::quantise256(x + first + i, inverse, q, sums);
+      for (std::size_t t = 0; t < 4; ++t) __builtin_memcpy(out->q[i / 64 + t][row], q + t * 64, 64);
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 // What exact and fast products on AMX tiles share: panels of weight rows, tiles of activation rows, and where sums lie.
 //
 // The lanes of a panel are 16 weight rows, as in vector_products.h: its vectors of four columns of each row are the
-// rows of a tile b, so the same formats unpack them. Tiles of activations are read where they lie, 16 rows of 64
-// columns.
+// rows of a tile b, so the same formats unpack them. Exact products read tiles of activations where the rows lie, fast
+// ones find them packed.
 //
 // Everything is in an anonymous namespace and calls no library function: each file that includes it gets its own copy.
 #pragma once
@@ -44,11 +44,11 @@ inline Int merge(Int even, Int odd) {
   return _mm512_ternarylogic_epi32(I::ints(0x00ff00ff), even, odd, choose);
 }
 
-// Where tiles of activation rows begin: every 16 rows, the last one so that it ends with the last row. Fewer than 16
-// rows are one tile of as many.
+// Where tiles of activation rows begin for exact products: every 16 rows, the last one so that it ends with the last
+// row.
 inline std::size_t tiles_of(std::size_t n) { return (n + tile_rows - 1) / tile_rows; }
 inline std::size_t first_row(std::size_t tile, std::size_t n) {
-  return tile * tile_rows + tile_rows <= n || n < tile_rows ? tile * tile_rows : n - tile_rows;
+  return tile * tile_rows + tile_rows <= n ? tile * tile_rows : n - tile_rows;
 }
 
 // Lanes of sums that are kept, not begun.

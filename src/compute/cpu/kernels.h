@@ -27,14 +27,15 @@ struct SmallRow {
 };
 static_assert(sizeof(SmallRow) == 40);
 
-// 16 activation rows of 256 columns as fast products take them: x ≈ d * q, as in a SuperRow. 64 columns of all rows lie
-// together, as a tile is loaded.
+inline constexpr std::size_t fast_columns = 512;  // that share a scale in the fast mode
+
+// 16 activation rows of fast_columns columns as fast products take them: x ≈ d * q. 64 columns of all rows lie
+// together, as a tile is loaded. Columns that the rows have not are zero.
 struct alignas(64) FastTile {
   static constexpr std::size_t rows = 16;
-  std::int8_t q[4][rows][64];
+  std::int8_t q[fast_columns / 64][rows][64];
   float d[rows];
 };
-static_assert(sizeof(FastTile) == 4160);
 
 inline constexpr std::size_t block_rows = 256;  // activation rows that one call of a product takes at most
 
@@ -60,7 +61,7 @@ using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n,
 using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
 // Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows.
-// x[b * tiles + t]: block b of rows 16t to 16t + 15, of which those from n on are of no account. scratch:
+// x[g * tiles + t]: group g of columns of rows 16t to 16t + 15, of which those from n on are of no account. scratch:
 // fast_scratch_bytes on a cache line.
 using FastProduct = void(const WeightRows& w, const FastTile* x, std::size_t n, const Output& out, std::byte* scratch);
 inline constexpr std::size_t fast_rows = 512;
@@ -109,7 +110,7 @@ struct Kernels {
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
 
-  // cols / 256 blocks of row `row` (below 16) of FastTiles, `stride` apart; none where Fast is Exact.
+  // All columns of row `row` (below 16) of FastTiles that are `stride` apart; none where Fast is Exact.
   void (*quantise_fast)(const float* x, std::size_t cols, FastTile* out, std::size_t stride, std::size_t row) = nullptr;
 
   // The product for a type with blocks of 256; none where Fast is Exact.
