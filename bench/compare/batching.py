@@ -10,13 +10,13 @@
 
 A part may also be one of its tests (--parts a3,b). smollm3 is asked over HTTP, and measured from the client: from
 sending a request to the arrival of each piece of its answer. llama.cpp is the prebuilt library of the npm package
-node-llama-cpp (tests/peers/peer.py tells where it is looked for), driven by llama_batching.cpp as llama.cpp's own server
-drives it, and measured without HTTP. Both draw with the defaults of that server (top-k 40, top-p 0.95, min-p 0.05,
+node-llama-cpp (tests/peers/peer.py tells where it is looked for), driven by llama_batching.cpp as its own server drives
+it, and measured without HTTP. Both draw with the defaults of that server (top-k 40, top-p 0.95, min-p 0.05,
 temperature 0.8), and never an end. Weights repacked, flash attention on, keys and values in F16.
 
 Both run alternately, part after part, each started anew and warmed up; the machine should have nothing else to do. A
-file of the real shape: `smollm3 synth --shape 3b --out 3b.gguf`. Everything takes about ten minutes where llama.cpp
-reads 65 tokens a second, and fourteen where it reads 45; --prompt 256 --generate 64 halves that.
+file of the real shape: `smollm3 synth --shape 3b --out 3b.gguf`. By the speeds of compare.py everything takes 13 minutes
+where llama.cpp reads 65 tokens a second and 17 where it reads 45; with --prompt 256 --generate 64 it takes 8 and 10.
 """
 import argparse
 import dataclasses
@@ -39,15 +39,17 @@ from timeline import Answer, Ask, crowd, joined  # noqa: E402
 # What is wanted of a measure: so many times llama.cpp, or at most so many seconds (a step of the engine).
 WANTED = {("a3", "tokens_per_second_of_all"): ("times", 4), ("b2", "stall"): ("most", 0.25)}
 
-UNITS = {"total": "s", "tokens_per_second": "tokens/s", "tokens_per_second_of_all": "tokens/s", "wait": "s",
-         "longest_wait": "s", "longest_gap": "s", "stall": "s", "usual_gap": "s",
-         "tokens_per_second_meanwhile": "tokens/s"}
-
-NAMES = {"total": "first request to last token", "tokens_per_second": "tokens written, in all that time",
-         "tokens_per_second_of_all": "tokens written while everybody writes", "wait": "first token, median",
-         "longest_wait": "first token, longest", "longest_gap": "longest gap within an answer",
-         "stall": "longest gap of who writes", "usual_gap": "their gaps before, median",
-         "tokens_per_second_meanwhile": "tokens they write meanwhile"}
+# Their names and units, in the order of the table.
+MEASURES = {"total": ("first request to last token", "s"),
+            "tokens_per_second": ("tokens written, in all that time", "tokens/s"),
+            "tokens_per_second_of_all": ("tokens written while everybody writes", "tokens/s"),
+            "wait": ("first token, median", "s"),
+            "longest_wait": ("first token, longest", "s"),
+            "longest_gap": ("longest gap within an answer", "s"),
+            "prompt_tokens_per_second": ("tokens of the prompt, until then", "tokens/s"),
+            "stall": ("longest gap of who writes", "s"),
+            "usual_gap": ("their gaps before, median", "s"),
+            "tokens_per_second_meanwhile": ("tokens they write meanwhile", "tokens/s")}
 
 COMMON = 16  # tokens with which all prompts may begin, and which no cache need forget
 
@@ -100,10 +102,8 @@ class Peer:
         return self
 
     def __exit__(self, *_):
-        self._process.stdin.close()
         self._process.terminate()
-        self._process.wait()
-        self._process.stdout.close()
+        self._process.communicate()
 
     def test(self, asks: list[Ask]) -> list[Answer]:
         lines = [f"{a.at} {a.after} {a.ended:d} {a.background:d} {a.prompt} {a.most}" for a in asks]
@@ -164,12 +164,14 @@ def table(runs: list[dict], options) -> str:
         rows.append(f"| **{title(name, options)}** | | | |")
         sides = {side: [run[name][side]["measures"] for run in runs if side in run[name]]
                  for side in ("ours", "theirs")}
-        for key in next(measures[0] for measures in sides.values() if measures):
+        measured = {key for measures in sides.values() for one in measures for key in one}
+        for key in (key for key in MEASURES if key in measured):
             values = {side: [measures[key] for measures in sides[side]] for side in sides}
-            ours, theirs = (shown(values[side], UNITS[key]) for side in ("ours", "theirs"))
-            rows.append(f"| {NAMES[key]} | {wanted((name, key), values['theirs'])} | {ours} | {theirs} |")
-    rows += ["", f"{machine()}; {options.threads} threads; {options.repeat} alternating runs; llama.cpp with "
-             f"{options.slots} slots, keys and values {options.cache}, and without HTTP."]
+            label, unit = MEASURES[key]
+            ours, theirs = (shown(values[side], unit) for side in ("ours", "theirs"))
+            rows.append(f"| {label} | {wanted((name, key), values['theirs'])} | {ours} | {theirs} |")
+    rows += ["", f"{machine()}; {options.threads} threads; medians (and range) of {options.repeat} alternating runs; "
+             f"llama.cpp with {options.slots} slots, keys and values {options.cache}, and without HTTP."]
     return "\n".join(rows) + "\n"
 
 
@@ -182,7 +184,7 @@ def parse_arguments():
     add = arguments.add_argument
     add("--model", required=True)
     add("--smollm3", default=ROOT / "build/release/smollm3", help="the program (default: build/release/smollm3)")
-    add("--smollm3-options", default="", help="further options of it before its command, as in '--exact'")
+    add("--smollm3-options", default="", help="further options of it before its command: --smollm3-options=--exact")
     add("--sides", default="ours,theirs", help="'ours' or 'theirs' measures only one")
     add("--threads", type=int, default=2)
     add("--parts", default="a,b,c")
@@ -210,15 +212,21 @@ def parse_arguments():
     return options
 
 
-def report(name: str, side: str, took: float, measures: dict) -> None:
+def one_test(name: str, side: str, asks: list[Ask], program) -> dict:
+    began = time.monotonic()
+    answers = program.test(asks)
+    warn(f"{name} {side}", asks, answers)
+    measures = measure(name, asks, answers)
     figures = {key: None if v is None else round(v, 3) for key, v in measures.items()}
-    print(f"{name} {side} {took:.1f} s: {json.dumps(figures)}", file=sys.stderr, flush=True)
+    print(f"{name} {side} {time.monotonic() - began:.1f} s: {json.dumps(figures)}", file=sys.stderr, flush=True)
+    return {"measures": measures, "answers": [dataclasses.asdict(a) for a in answers]}
 
 
 def main():
     options = parse_arguments()
     chosen = tests(options)
     runs: list[dict] = []
+    failed = False
     with tempfile.TemporaryDirectory() as folder:
         start = {}
         if "ours" in options.sides:
@@ -233,18 +241,17 @@ def main():
             for part in sorted({name[0] for name in chosen}):
                 for side in start:
                     time.sleep(options.pause)
-                    with start[side](f"{options.seed} {repetition} {part}") as program_of_side:
-                        for name, asks in chosen.items():
-                            if name[0] != part:
-                                continue
-                            began = time.monotonic()
-                            answers = program_of_side.test(asks)
-                            warn(f"{name} {side}", asks, answers)
-                            run[name][side] = {"measures": measure(name, asks, answers),
-                                               "answers": [dataclasses.asdict(a) for a in answers]}
-                            report(name, side, time.monotonic() - began, run[name][side]["measures"])
+                    of_part = {name: asks for name, asks in chosen.items() if name[0] == part}
+                    try:
+                        with start[side](f"{options.seed} {repetition} {part}") as program_of_side:
+                            for name, asks in of_part.items():
+                                run[name][side] = one_test(name, side, asks, program_of_side)
+                    except (served.Failed, OSError) as error:  # what else can be measured is
+                        failed = True
+                        print(f"batching.py: {part} {side}: {error}", file=sys.stderr)
                     save(runs, options)
     print(table(runs, options))
+    sys.exit(1 if failed else 0)
 
 
 def save(runs: list[dict], options) -> None:
@@ -255,7 +262,4 @@ def save(runs: list[dict], options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (served.Failed, OSError) as error:
-        sys.exit(f"batching.py: {error}")
+    main()

@@ -114,8 +114,10 @@ class Server:
         self._random = random.Random(seed)
         self._never = never(program, model)
         self._errors = tempfile.TemporaryFile("w+")
-        command = [program, "--model", model, "--threads", threads, "--ctx", context, *options, "serve", "--port", 0]
-        self._process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=self._errors, text=True)
+        command = [program, "--quiet", "--model", model, "--threads", threads, "--ctx", context, *options, "serve",
+                   "--port", 0]
+        self._process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=self._errors,
+                                         text=True)
         try:
             line = self._process.stdout.readline()
             if " is at http://" not in line:
@@ -203,7 +205,8 @@ class Server:
     def _learn_to_count(self) -> None:
         """How many tokens a prompt has besides its letters, by asking; this warms the server up, too."""
         self._overhead = 0
-        for self._between in (" ", ""):  # "a b c" has three tokens with merges; without, "abc" has three
+        # With merges "a b c" has three tokens; without, "abc" has.
+        for self._between in (" ", ""):
             short, long = (self._counted(letters) for letters in (8, 40))
             if long - short == 32:
                 self._overhead = short - 8
@@ -235,8 +238,10 @@ class Server:
 
 def never(program, model) -> dict[str, float]:
     """The logit bias that keeps answers from ending."""
-    header = json.loads(subprocess.run([str(program), "inspect", "--json", str(model)], check=True, capture_output=True,
-                                       text=True).stdout)["metadata"]
+    shown = subprocess.run([str(program), "inspect", "--json", str(model)], capture_output=True, text=True)
+    if shown.returncode != 0:
+        raise Failed(shown.stderr.strip())
+    header = json.loads(shown.stdout)["metadata"]
     ids = {id for id, token in enumerate(header["tokenizer.ggml.tokens"]) if token in NEVER}
     ids |= {header[key] for key in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if key in header}
     return {str(id): -100 for id in sorted(ids)}

@@ -76,6 +76,8 @@ def joined(answers: list[Answer], asks: list[Ask]) -> dict[str, float | None]:
     measures: dict[str, float | None] = {"wait": statistics.median(a.wait for a in others)}
     if len(others) > 1:
         measures["longest_wait"] = max(a.wait for a in others)
+    else:
+        measures["prompt_tokens_per_second"] = next(ask.prompt for ask in asks if not ask.background) / others[0].wait
     if writers:
         stalls = [gap for w in writers for o in others for gap in w.gaps(o.asked, o.first)]
         usual = [gap for w in writers for gap in w.gaps(max(a.first for a in writers), others[0].asked)]
