@@ -15,8 +15,8 @@ it, and measured without HTTP. Both draw with the defaults of that server (top-k
 temperature 0.8), and never an end. Weights repacked, flash attention on, keys and values in F16.
 
 Both run alternately, part after part, each started anew and warmed up; the machine should have nothing else to do. A
-file of the real shape: `smollm3 synth --shape 3b --out 3b.gguf`. By the speeds of compare.py everything takes 13 minutes
-where llama.cpp reads 65 tokens a second and 17 where it reads 45; with --prompt 256 --generate 64 it takes 8 and 10.
+file of the real shape: `smollm3 synth --shape 3b --out 3b.gguf`. By the speeds of compare.py it all takes 13 minutes
+where llama.cpp reads 65 tokens a second and 17 where it reads 45; with --prompt 256 --generate 64, 8 and 10.
 """
 import argparse
 import dataclasses
