@@ -7,8 +7,8 @@
 #include <limits>
 #include <numeric>
 
-#include "base/processor.h"
 #include "base/error.h"
+#include "base/processor.h"
 #include "base/thread_pool.h"
 #include "compute/cpu/candidates_test_support.h"
 #include "compute/cpu/isa.h"
