@@ -21,16 +21,18 @@ struct Options {
 };
 
 int serve(const Options& options, const Globals& globals) {
-  const auto engine = load_engine(globals, std::chrono::milliseconds(options.step_ms));
+  const std::chrono::milliseconds step(options.step_ms);
+  server::EngineSlot engines([&globals, step] { return load_engine(globals, step); });
+  const auto model = engines.facts();
   server::Server server(
-      *engine, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
+      engines, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
   Output& out = standard_output();
-  out.write(fmt::format("{} is at {}\n", printable(engine->model_name()), server.url()));
+  out.write(fmt::format("{} is at {}\n", printable(model->name), server.url()));
   out.flush();
   if (!globals.quiet) {
-    write_error(dim(STDERR_FILENO, fmt::format("{}, {} threads, {}, {} positions; the API is at {}/v1; Ctrl-C stops",
-                                               engine->device_name(), engine->threads(), engine->mode(),
-                                               grouped(engine->context()), server.url())) +
+    write_error(dim(STDERR_FILENO,
+                    fmt::format("{}, {} threads, {}, {} positions; the API is at {}/v1; Ctrl-C stops", model->device,
+                                model->threads, model->mode, grouped(model->context), server.url())) +
                 "\n");
   }
   server.run();

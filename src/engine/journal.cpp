@@ -25,17 +25,21 @@ Journal::Watch::~Watch() {
   if (journal_ != nullptr) journal_->forget(id_);
 }
 
-Journal::Reading Journal::read(Place from) const {
+Journal::Reading Journal::read(Place from, std::uint64_t last_wanted) const {
   const std::lock_guard lock(mutex_);
-  Reading reading{.events = {}, .progress = progress_, .next = {entries_.size(), version_}, .over = done_.has_value()};
-  for (std::size_t i = from.event; i < entries_.size();) {
+  const std::size_t end = std::min<std::size_t>(entries_.size(), last_wanted);
+  Reading reading{.events = {},
+                  .progress = progress_,
+                  .next = {std::max<std::size_t>(end, from.event), version_},
+                  .over = done_ && end == entries_.size()};
+  for (std::size_t i = from.event; i < end;) {
     const Entry::Kind kind = entries_[i].kind;
     const std::size_t begin = i == 0 ? 0 : entries_[i - 1].end;
     std::size_t last = i;
     switch (kind) {
       case Entry::Kind::Thinking:
       case Entry::Kind::Answer: {
-        while (last + 1 < entries_.size() && entries_[last + 1].kind == kind) ++last;
+        while (last + 1 < end && entries_[last + 1].kind == kind) ++last;
         std::string text = text_.substr(begin, entries_[last].end - begin);
         reading.events.push_back({last + 1, kind == Entry::Kind::Thinking ? What(Thinking{std::move(text)})
                                                                           : What(Answer{std::move(text)})});
@@ -64,6 +68,18 @@ Progress Journal::progress() const {
 bool Journal::over() const {
   const std::lock_guard lock(mutex_);
   return done_.has_value();
+}
+
+std::uint64_t Journal::last_event() const {
+  const std::lock_guard lock(mutex_);
+  return entries_.size();
+}
+
+std::size_t Journal::bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::size_t sum = sizeof(Journal) + text_.capacity() + entries_.capacity() * sizeof(Entry);
+  for (const smollm3::ToolCall& call : calls_) sum += sizeof(call) + 2 * call.raw.size();  // its JSON takes as much
+  return sum;
 }
 
 Journal::Watch Journal::when_more(Place from, std::function<void()> wake) {

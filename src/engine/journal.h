@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -54,6 +55,7 @@ struct Progress {
   std::uint32_t prompt_tokens = 0;  // 0 until the conversation has been rendered and tokenised
   std::uint32_t prompt_done = 0;    // of them, computed
   std::uint32_t generated_tokens = 0;
+  double thinking_seconds = 0;  // so far
 
   bool operator==(const Progress&) const = default;
 };
@@ -88,7 +90,7 @@ class Journal {
     std::vector<Event> events;  // in order; neighbouring texts of one kind are joined
     Progress progress;
     Place next;         // where to read on
-    bool over = false;  // Done is among the events, or was read before
+    bool over = false;  // Done is among the events, or before them
   };
 
   // A wish to be woken. When it goes, so does the wish; a call that is just being made may still come.
@@ -105,10 +107,12 @@ class Journal {
     std::uint64_t id_ = 0;
   };
 
-  // Safe from any thread.
-  Reading read(Place from) const;
+  // Safe from any thread. `last`: the number of the last event to read.
+  Reading read(Place from, std::uint64_t last = std::numeric_limits<std::uint64_t>::max()) const;
   Progress progress() const;
   bool over() const;
+  std::uint64_t last_event() const;  // its number; 0 if there is none yet
+  std::size_t bytes() const;         // of memory that the events take
   // Calls `wake` once there is more than `from` has: at once, or later on the thread that writes. It must be quick and
   // must neither throw nor use this journal, and owns what it touches.
   [[nodiscard]] Watch when_more(Place from, std::function<void()> wake);

@@ -118,7 +118,8 @@ Progress Running::progress() const {
           .ahead = 0,
           .prompt_tokens = usage_.prompt_tokens,
           .prompt_done = static_cast<std::uint32_t>(std::min<std::size_t>(sequence.length(), usage_.prompt_tokens)),
-          .generated_tokens = usage_.generated_tokens};
+          .generated_tokens = usage_.generated_tokens,
+          .thinking_seconds = usage_.thinking_seconds};
 }
 
 void Running::report(std::uint32_t ahead) {

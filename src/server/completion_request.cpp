@@ -204,9 +204,9 @@ CompletionRequest parse_completion_request(std::string_view body) {
   request.turn.input.tools = read_tools(object);
   read_thinking(object, request.turn.input);
   request.turn.sampling = read_sampling(object);
-  read_count(object, "max_tokens", 1, request.turn.max_tokens);
-  read_count(object, "max_completion_tokens", 1, request.turn.max_tokens);
-  request.turn.stop = read_stop(object);
+  read_count(object, "max_tokens", 1, request.turn.limits.max_tokens);
+  read_count(object, "max_completion_tokens", 1, request.turn.limits.max_tokens);
+  request.turn.limits.stop = read_stop(object);
   request.stream = read_bool(object, "stream", false);
   if (const ordered_json* options = find(object, "stream_options")) {
     if (!options->is_object()) wrong("stream_options", "an object");

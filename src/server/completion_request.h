@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/assistant.h"
+#include "engine/turn.h"
 
 namespace server {
 

@@ -30,7 +30,7 @@ TEST(CompletionRequest, HasTheAuthorsDefaults) {
   EXPECT_FLOAT_EQ(request.turn.sampling.temperature, 0.6f);
   EXPECT_FLOAT_EQ(request.turn.sampling.top_p, 0.95f);
   EXPECT_TRUE(request.turn.input.enable_thinking);
-  EXPECT_EQ(request.turn.max_tokens, 0u);
+  EXPECT_EQ(request.turn.limits.max_tokens, 0u);
   EXPECT_FALSE(request.stream);
   EXPECT_TRUE(request.turn.input.tools.is_null());
 }
@@ -45,21 +45,21 @@ TEST(CompletionRequest, ReadsEveryField) {
   EXPECT_EQ(request.turn.sampling.temperature, 0);
   EXPECT_EQ(request.turn.sampling.top_p, 0.5f);
   EXPECT_EQ(request.turn.sampling.seed, static_cast<std::uint64_t>(-7));
-  EXPECT_EQ(request.turn.stop, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(request.turn.max_tokens, 9u);
+  EXPECT_EQ(request.turn.limits.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(request.turn.limits.max_tokens, 9u);
   EXPECT_EQ(request.turn.sampling.presence_penalty, 1);
   EXPECT_EQ(request.turn.sampling.frequency_penalty, -1);
   EXPECT_EQ(request.turn.sampling.logit_bias.at(17), -100);
   EXPECT_TRUE(request.stream && request.include_usage);
   EXPECT_EQ(request.turn.input.tools.size(), 1u);
-  EXPECT_EQ(parse(R"("stop": "x")").turn.stop, std::vector<std::string>{"x"});
+  EXPECT_EQ(parse(R"("stop": "x")").turn.limits.stop, std::vector<std::string>{"x"});
 }
 
 TEST(CompletionRequest, NullIsAbsent) {
   const CompletionRequest request = parse(
       R"("temperature": null, "stop": null, "seed": null, "tools": null, "max_tokens": null, "stream": null, "logit_bias": null)");
   EXPECT_FLOAT_EQ(request.turn.sampling.temperature, 0.6f);
-  EXPECT_TRUE(request.turn.stop.empty());
+  EXPECT_TRUE(request.turn.limits.stop.empty());
 }
 
 TEST(CompletionRequest, SeedsDifferWithoutOne) {

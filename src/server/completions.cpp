@@ -1,26 +1,26 @@
 #include "server/completions.h"
 
 #include <chrono>
+#include <exception>
 #include <memory>
+#include <stdexcept>
+#include <utility>
+#include <vector>
 
-#include "base/error.h"
 #include "server/api_error.h"
 #include "server/completion_request.h"
-#include "server/generation.h"
 #include "server/http_text.h"
+#include "server/journal_reader.h"
+#include "server/log.h"
 
 namespace server {
 namespace {
 
 using nlohmann::ordered_json;
-using smollm3::OutputEvent;
 using namespace std::chrono_literals;
 
 // Nothing to say for so long: a comment keeps the connection open through proxies, and shows when the client is gone.
 constexpr auto keep_alive_interval = 5s;
-
-// What waits takes memory, and its users patience.
-constexpr std::uint32_t longest_queue = 256;
 
 ordered_json usage_json(const engine::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
@@ -29,9 +29,9 @@ ordered_json usage_json(const engine::Usage& usage) {
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
-ordered_json timings_json(const engine::Usage& usage, const engine::Engine& engine) {
-  return {{"mode", engine.mode()},
-          {"device", engine.device_name()},
+ordered_json timings_json(const engine::Usage& usage, const ModelFacts& facts) {
+  return {{"mode", facts.mode},
+          {"device", facts.device},
           {"queue_seconds", usage.queue_seconds},
           {"prompt_seconds", usage.prompt_seconds},
           {"prompt_tokens_per_second", usage.prompt_speed()},
@@ -45,44 +45,42 @@ ordered_json call_json(const smollm3::ToolCall& call) {
           {"function", {{"name", call.name}, {"arguments", json_text(call.arguments)}}}};
 }
 
+// Of an answer that came to a proper end.
 const char* finish_reason(const engine::Done& done) {
-  if (done.finish == engine::Finish::Length) return "length";
-  return done.called_tools ? "tool_calls" : "stop";
-}
-
-// Of an answer that came to no proper end.
-ApiError failure_of(const engine::Done& done) {
-  if (done.finish == engine::Finish::Cancelled) return {503, "the server is shutting down", {}, "shutting_down"};
-  return {500, done.error, {}, "generation_failed"};
-}
-
-bool ended_well(const engine::Done& done) {
-  return done.finish == engine::Finish::Stop || done.finish == engine::Finish::Length;
-}
-
-std::unique_ptr<Generation> start(engine::Engine& engine, const engine::Turn& turn, Exchange& exchange) {
-  if (engine.load().waiting >= longest_queue) {
-    throw ApiError(503, "too many requests are waiting; try again later", {}, "overloaded");
+  switch (done.finish) {
+    case engine::Finish::Length:
+      return "length";
+    case engine::Finish::ToolCalls:
+      return "tool_calls";
+    case engine::Finish::Stop:
+    case engine::Finish::Cancelled:
+    case engine::Finish::Failed:
+      return "stop";
   }
-  try {
-    return std::make_unique<Generation>(engine, turn, exchange.executor());
-  } catch (const base::Error& error) {
-    const bool too_long = error.subject() == "conversation";
-    throw ApiError(400, error.what(), too_long ? "messages" : "", too_long ? "context_length_exceeded" : "");
+  return "stop";
+}
+
+// Why an answer came to no proper end; nothing if it did.
+std::exception_ptr failure_of(const engine::Done& done) {
+  if (done.finish == engine::Finish::Cancelled) {
+    // By the server: a client that does not want its answer any more does not read its end either.
+    return std::make_exception_ptr(ApiError(503, "the server is shutting down", {}, "shutting_down"));
   }
+  if (done.finish != engine::Finish::Failed) return nullptr;
+  return done.error ? std::make_exception_ptr(*done.error) : std::make_exception_ptr(std::runtime_error("no reason"));
 }
 
 // What every object of one answer has in common.
 class Envelope {
  public:
-  Envelope(const engine::Engine& engine, const char* object)
+  Envelope(const ModelFacts& facts, const char* object)
       : head_{{"id", "chatcmpl-" + random_hex(12)},
               {"object", object},
               {"created",
                std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
                    .count()},
-              {"model", engine.model_name()},
-              {"system_fingerprint", "smollm3-" + engine.mode()}} {}
+              {"model", facts.name},
+              {"system_fingerprint", "smollm3-" + facts.mode}} {}
 
   ordered_json with(ordered_json choices) const {
     ordered_json object = head_;
@@ -94,81 +92,94 @@ class Envelope {
   ordered_json head_;
 };
 
-ordered_json whole_answer(const engine::Engine& engine, const engine::Done& done, const std::string& thinking,
-                          const std::string& text, const ordered_json& calls) {
-  ordered_json message{{"role", "assistant"}, {"content", nullptr}, {"refusal", nullptr}};
-  if (calls.empty() || !text.empty()) message["content"] = text;
-  if (!thinking.empty()) message["reasoning_content"] = thinking;
-  if (!calls.empty()) message["tool_calls"] = calls;
-  ordered_json choice{
-      {"index", 0}, {"message", std::move(message)}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done)}};
-  ordered_json answer = Envelope(engine, "chat.completion").with(ordered_json::array({std::move(choice)}));
-  answer["usage"] = usage_json(done.usage);
-  answer["timings"] = timings_json(done.usage, engine);
-  return answer;
-}
-
-Awaitable<void> answer_whole(engine::Engine& engine, Exchange& exchange, Generation& generation) {
-  std::string thinking, text;
-  ordered_json calls = ordered_json::array();
-  while (true) {
-    co_await generation.wait(1s);
-    if (!exchange.serving()) generation.cancel();
-    for (engine::TurnEvent& event : generation.take()) {
-      if (auto* output = std::get_if<OutputEvent>(&event)) {
-        if (output->kind == OutputEvent::Kind::ToolCall) {
-          calls.push_back(call_json(output->call));
-        } else {
-          (output->kind == OutputEvent::Kind::Thinking ? thinking : text) += output->text;
-        }
-        continue;
+class WholeAnswer {
+ public:
+  void add(std::vector<engine::Event> events) {
+    for (engine::Event& event : events) {
+      if (const auto* thought = std::get_if<engine::Thinking>(&event.what)) {
+        thinking_ += thought->text;
+      } else if (const auto* part = std::get_if<engine::Answer>(&event.what)) {
+        text_ += part->text;
+      } else if (const auto* call = std::get_if<smollm3::ToolCall>(&event.what)) {
+        calls_.push_back(call_json(*call));
+      } else {
+        done_ = std::get<engine::Done>(std::move(event.what));
       }
-      const auto* done = std::get_if<engine::Done>(&event);
-      if (done == nullptr) continue;
-      if (!ended_well(*done)) throw failure_of(*done);
-      Response response = json_response(200, whole_answer(engine, *done, thinking, text, calls));
-      co_await exchange.respond(std::move(response));
-      co_return;
     }
   }
-}
 
-class DeltaStream {
- public:
-  DeltaStream(const engine::Engine& engine, bool include_usage)
-      : engine_(engine), envelope_(engine, "chat.completion.chunk"), include_usage_(include_usage) {}
-
-  std::string begin() const { return delta({{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}); }
-
-  // The events that tell of it.
-  std::string tell(const engine::TurnEvent& event) {
-    if (const auto* output = std::get_if<OutputEvent>(&event)) {
-      if (output->kind == OutputEvent::Kind::Thinking) return delta({{"reasoning_content", output->text}});
-      if (output->kind == OutputEvent::Kind::Answer) return delta({{"content", output->text}});
-      ordered_json call{{"index", calls_++}};
-      call.update(call_json(output->call));
-      return delta({{"tool_calls", ordered_json::array({call})}});
-    }
-    const auto* done = std::get_if<engine::Done>(&event);
-    return done == nullptr ? std::string{} : end(*done);
+  // Once Done was added. Throws what the answer failed of.
+  ordered_json json(const ModelFacts& facts) const {
+    if (const std::exception_ptr failure = failure_of(done_)) std::rethrow_exception(failure);
+    ordered_json message{{"role", "assistant"}, {"content", nullptr}, {"refusal", nullptr}};
+    if (calls_.empty() || !text_.empty()) message["content"] = text_;
+    if (!thinking_.empty()) message["reasoning_content"] = thinking_;
+    if (!calls_.empty()) message["tool_calls"] = calls_;
+    ordered_json choice{
+        {"index", 0}, {"message", std::move(message)}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done_)}};
+    ordered_json answer = Envelope(facts, "chat.completion").with(ordered_json::array({std::move(choice)}));
+    answer["usage"] = usage_json(done_.usage);
+    answer["timings"] = timings_json(done_.usage, facts);
+    return answer;
   }
 
  private:
-  std::string delta(ordered_json content, const char* finish = nullptr) const {
+  std::string thinking_, text_;
+  ordered_json calls_ = ordered_json::array();
+  engine::Done done_;
+};
+
+class DeltaStream {
+ public:
+  DeltaStream(const ModelFacts& facts, bool include_usage)
+      : facts_(facts), envelope_(facts, "chat.completion.chunk"), include_usage_(include_usage) {}
+
+  std::string begin() const { return delta({{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}); }
+
+  // The pieces of the stream that say the same.
+  std::string pieces(const std::vector<engine::Event>& events) {
+    std::string text;
+    for (const engine::Event& event : events) {
+      if (const auto* thought = std::get_if<engine::Thinking>(&event.what)) {
+        text += delta({{"reasoning_content", thought->text}});
+      } else if (const auto* part = std::get_if<engine::Answer>(&event.what)) {
+        text += delta({{"content", part->text}});
+      } else if (const auto* made = std::get_if<smollm3::ToolCall>(&event.what)) {
+        ordered_json call{{"index", calls_++}};
+        call.update(call_json(*made));
+        text += delta({{"tool_calls", ordered_json::array({call})}});
+      } else {
+        text += end(std::get<engine::Done>(event.what));
+      }
+    }
+    return text;
+  }
+
+ private:
+  std::string delta(ordered_json content) const {
     ordered_json choice{{"index", 0}, {"delta", std::move(content)}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
-    if (finish != nullptr) choice["finish_reason"] = finish;
     ordered_json chunk = envelope_.with(ordered_json::array({choice}));
     if (include_usage_) chunk["usage"] = nullptr;
     return sse_event(json_text(chunk));
   }
 
+  // The status was sent long ago, so a failure is an event too.
+  static std::string failure_event(const std::exception_ptr& failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      if (belongs_into_log(error)) log_error(error.what());
+      return sse_event(json_text(error_json(told_to_client(error))));
+    }
+  }
+
   std::string end(const engine::Done& done) const {
-    if (!ended_well(done)) return sse_event(json_text(error_json(failure_of(done))));
+    if (const std::exception_ptr failure = failure_of(done)) return failure_event(failure);
     ordered_json choice{
         {"index", 0}, {"delta", ordered_json::object()}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done)}};
     ordered_json last = envelope_.with(ordered_json::array({choice}));
     if (include_usage_) last["usage"] = nullptr;
-    last["timings"] = timings_json(done.usage, engine_);
+    last["timings"] = timings_json(done.usage, facts_);
     std::string text = sse_event(json_text(last));
     if (include_usage_) {
       ordered_json usage = envelope_.with(ordered_json::array());
@@ -178,45 +189,82 @@ class DeltaStream {
     return text + sse_event("[DONE]");
   }
 
-  const engine::Engine& engine_;
+  const ModelFacts& facts_;
   Envelope envelope_;
   bool include_usage_;
   int calls_ = 0;
 };
 
-Awaitable<void> answer_stream(engine::Engine& engine, Exchange& exchange, Generation& generation, bool include_usage) {
-  DeltaStream stream(engine, include_usage);
+// A generation that nobody wants once this goes, as when the client left.
+class Wanted {
+ public:
+  explicit Wanted(std::shared_ptr<engine::Generation> generation) : generation_(std::move(generation)) {}
+  ~Wanted() {
+    if (!generation_->journal().over()) generation_->cancel();
+  }
+  Wanted(const Wanted&) = delete;
+  Wanted& operator=(const Wanted&) = delete;
+
+  const std::shared_ptr<engine::Generation>& generation() const { return generation_; }
+
+ private:
+  std::shared_ptr<engine::Generation> generation_;
+};
+
+// Returns when it is known whether the request can be answered: that takes rendering and tokenising it.
+Awaitable<engine::Journal::Reading> first_reading(JournalReader& reader) {
+  while (true) {
+    engine::Journal::Reading reading = reader.read();
+    if (reading.over || !reading.events.empty() || reading.progress.prompt_tokens > 0) co_return reading;
+    co_await reader.wait(keep_alive_interval);
+  }
+}
+
+Awaitable<void> answer_whole(Exchange& exchange, JournalReader& reader, const ModelFacts& facts) {
+  WholeAnswer whole;
+  engine::Journal::Reading reading = reader.read();
+  while (true) {
+    whole.add(std::move(reading.events));
+    if (reading.over) break;
+    co_await reader.wait(keep_alive_interval);
+    reading = reader.read();
+  }
+  Response response = json_response(200, whole.json(facts));
+  co_await exchange.respond(std::move(response));
+}
+
+Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const ModelFacts& facts, bool include_usage) {
+  engine::Journal::Reading reading = co_await first_reading(reader);
+  if (reading.over && reading.events.size() == 1) {  // nothing but Done: the status can still tell of a failure
+    const std::exception_ptr failure = failure_of(std::get<engine::Done>(reading.events.front().what));
+    if (failure) std::rethrow_exception(failure);
+  }
+  DeltaStream stream(facts, include_usage);
   co_await exchange.begin_stream();
-  co_await exchange.send(stream.begin());
-  auto last_sent = std::chrono::steady_clock::now();
-  for (bool over = false; !over;) {
-    co_await generation.wait(1s);
-    if (!exchange.serving()) generation.cancel();
-    std::string text;
-    for (const engine::TurnEvent& event : generation.take()) {
-      text += stream.tell(event);
-      over = over || std::holds_alternative<engine::Done>(event);
-    }
-    const auto now = std::chrono::steady_clock::now();
-    if (text.empty() && now - last_sent >= keep_alive_interval) text = ": waiting\n\n";
-    if (text.empty()) continue;
-    last_sent = now;
-    co_await exchange.send(std::move(text));
+  std::string text = stream.begin();
+  while (true) {
+    text += stream.pieces(reading.events);
+    if (!text.empty()) co_await exchange.send(std::move(text));
+    if (reading.over) co_return;
+    const bool more = co_await reader.wait(keep_alive_interval);
+    text = more ? "" : ": waiting\n\n";
+    reading = reader.read();
   }
 }
 
 }  // namespace
 
-Awaitable<void> answer_completion(engine::Engine& engine, Exchange& exchange) {
+Awaitable<void> answer_completion(EngineSlot& engines, Exchange& exchange) {
   std::string body = exchange.take_body();
   CompletionRequest request = parse_completion_request(body);
   std::string().swap(body);
-  const std::unique_ptr<Generation> generation = start(engine, request.turn, exchange);
-  request.turn = {};  // it may be large, and the answer far off
+  const std::shared_ptr<const ModelFacts> facts = engines.facts();
+  const Wanted wanted(engines.start(std::move(request.turn)));
+  JournalReader reader(wanted.generation(), exchange.executor());
   if (request.stream) {
-    co_await answer_stream(engine, exchange, *generation, request.include_usage);
+    co_await answer_stream(exchange, reader, *facts, request.include_usage);
   } else {
-    co_await answer_whole(engine, exchange, *generation);
+    co_await answer_whole(exchange, reader, *facts);
   }
 }
 

@@ -1,14 +1,13 @@
 // POST /v1/chat/completions: one answer, whole or as a stream of events.
 #pragma once
 
-#include <string>
-
-#include "engine/engine.h"
+#include "server/engine_slot.h"
 #include "server/exchange.h"
 
 namespace server {
 
-// Throws ApiError if the request is refused and nothing was sent yet.
-Awaitable<void> answer_completion(engine::Engine& engine, Exchange& exchange);
+// A client that leaves ends its answer. Throws ApiError or base::Error if the request is refused, or the answer failed,
+// and nothing was sent yet.
+Awaitable<void> answer_completion(EngineSlot& engines, Exchange& exchange);
 
 }  // namespace server

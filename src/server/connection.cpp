@@ -59,7 +59,6 @@ struct Connection::State : Exchange {
   const Request& request() const override { return current; }
   std::string take_body() override { return std::exchange(current.body, {}); }
   asio::any_io_executor executor() const override { return const_cast<beast::tcp_stream&>(stream).get_executor(); }
-  bool serving() const override { return rules->serving; }
   Awaitable<void> respond(Response response) override;
   Awaitable<void> begin_stream() override;
   Awaitable<void> send(std::string piece) override;
@@ -159,6 +158,7 @@ void Connection::State::take_head(const http::request<http::string_body>& messag
   current.fetch_mode = text_of(message["Sec-Fetch-Mode"]);
   current.content_type = text_of(message[http::field::content_type]);
   current.if_none_match = text_of(message[http::field::if_none_match]);
+  current.last_event_id = text_of(message["Last-Event-ID"]);
   version = message.version();
 }
 

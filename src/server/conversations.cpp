@@ -8,20 +8,19 @@ namespace server {
 
 std::size_t Conversation::bytes() const {
   std::size_t sum = sizeof(Conversation);
-  for (const Round& round : rounds) {
-    sum += sizeof(Round) + round.prompt.size() + round.answer.thinking.size() + round.answer.text.size();
-  }
+  for (const Round& round : rounds) sum += sizeof(Round) + round.prompt.size() + round.journal().bytes();
   return sum;
 }
 
-nlohmann::ordered_json Conversation::messages(std::size_t round) const {
+nlohmann::ordered_json Conversation::messages(const std::string& prompt) const {
   auto list = nlohmann::ordered_json::array();
-  for (std::size_t i = 0; i < round; ++i) {
-    if (rounds[i].answer.state == Answer::State::Failed) continue;
-    list.push_back({{"role", "user"}, {"content", rounds[i].prompt}});
-    list.push_back({{"role", "assistant"}, {"content", rounds[i].answer.text}});
+  for (const Round& round : rounds) {
+    Answer answer = answer_of(round.journal());
+    if (answer.failed()) continue;
+    list.push_back({{"role", "user"}, {"content", round.prompt}});
+    list.push_back({{"role", "assistant"}, {"content", std::move(answer.text)}});
   }
-  list.push_back({{"role", "user"}, {"content", rounds[round].prompt}});
+  list.push_back({{"role", "user"}, {"content", prompt}});
   return list;
 }
 
@@ -35,7 +34,7 @@ std::shared_ptr<Conversation> Conversations::find(const std::string& id) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return nullptr;
   const auto entry = found->second;
-  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->live()) {
+  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->answering()) {
     recent_.erase(entry);
     by_id_.erase(found);
     return nullptr;
@@ -69,7 +68,7 @@ void Conversations::make_room(std::size_t coming) {
     const Conversation& conversation = **entry;
     const bool too_much = recent_.size() + coming > limits_.count || bytes > limits_.bytes;
     if (!too_much && conversation.used >= oldest_kept) break;  // those before it were used later
-    if (conversation.live()) continue;                         // one whose answer nobody fetches may go
+    if (conversation.answering()) continue;
     bytes -= std::min(bytes, conversation.bytes());
     by_id_.erase(conversation.id);
     entry = recent_.erase(entry);

@@ -1,48 +1,31 @@
-// The web chat's conversations, kept in memory: bounded in number, size and age, the longest unused going first.
+// The web chat's conversations, kept in memory: bounded in number, size and age, the longest unused going first; those
+// that are being answered stay. For one thread.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <list>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "engine/assistant.h"
+#include "engine/generation.h"
+#include "server/answer.h"
+#include "server/model_facts.h"
 
 namespace server {
 
-struct Answer {
-  enum class State {
-    Pending,   // asked for, its stream has not begun
-    Live,      // being written
-    Finished,  // by the model, or at its limit (see `finish`)
-    Stopped,   // by the user, or because the browser left
-    Failed,    // `error` says why
-  };
-
-  State state = State::Pending;
-  std::string thinking{};
-  std::string text{};
-  std::string error{};
-  engine::Finish finish = engine::Finish::Stop;
-  engine::Usage usage{};
-  std::uint32_t ahead = 0;  // requests served before this one
-  engine::Progress progress{0, 0};
-  std::chrono::milliseconds thinking_time{0};
-  bool stop_asked = false;
-
-  bool open() const { return state == State::Pending || state == State::Live; }
-  bool started() const { return !thinking.empty() || !text.empty(); }
-};
-
-// What the user said and what came of it.
+// What the user said and what comes of it.
 struct Round {
-  std::string prompt;
+  std::string prompt{};
   bool think = true;
-  Answer answer{};
+  std::shared_ptr<engine::Generation> generation{};  // its journal is the answer; never null
+  std::shared_ptr<const ModelFacts> facts{};         // of the model that was asked; never null
+
+  const engine::Journal& journal() const { return generation->journal(); }
+  bool open() const { return !journal().over(); }
 };
 
 struct Conversation {
@@ -51,17 +34,16 @@ struct Conversation {
   std::chrono::steady_clock::time_point used;
 
   std::size_t bytes() const;
-  bool answering() const { return !rounds.empty() && rounds.back().answer.open(); }
-  bool live() const { return !rounds.empty() && rounds.back().answer.state == Answer::State::Live; }
-  // What the model is to answer in the given round: all before it that did not fail, in the OpenAI form.
-  nlohmann::ordered_json messages(std::size_t round) const;
+  bool answering() const { return !rounds.empty() && rounds.back().open(); }
+  // What the model is to answer: all rounds that did not fail, and then `prompt`, in the OpenAI form.
+  nlohmann::ordered_json messages(const std::string& prompt) const;
 };
 
 class Conversations {
  public:
   struct Limits {
     std::size_t count = 500;
-    std::size_t bytes = 64 << 20;  // of text, of all together
+    std::size_t bytes = 64 << 20;  // of all together
     std::chrono::hours age{24};    // since last used
   };
 

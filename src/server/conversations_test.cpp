@@ -5,6 +5,17 @@
 namespace server {
 namespace {
 
+Round round_of(std::string prompt) {
+  return {.prompt = std::move(prompt), .generation = std::make_shared<engine::Generation>(nullptr)};
+}
+
+Round answered(std::string prompt, std::string text, engine::Finish finish = engine::Finish::Stop) {
+  Round round = round_of(std::move(prompt));
+  if (!text.empty()) round.generation->journal().append(engine::Answer{std::move(text)});
+  round.generation->journal().append(engine::Done{.finish = finish});
+  return round;
+}
+
 std::string id_of(int i) {
   std::string digits = std::to_string(i);
   return std::string(32 - digits.size(), '0') + digits;
@@ -34,23 +45,19 @@ TEST(Conversations, DropsTheLongestUnused) {
 TEST(Conversations, ANeverEndingStreamOfThemStaysBounded) {
   Conversations kept({.count = 10, .bytes = 10'000, .age = std::chrono::hours(1)});
   for (int i = 0; i < 200; ++i) {
-    kept.open(id_of(i))->rounds.push_back(
-        {.prompt = std::string(5'000, 'x'), .answer = {.state = Answer::State::Finished}});
+    kept.open(id_of(i))->rounds.push_back(answered(std::string(2'500, 'x'), std::string(1'500, 'y')));
     EXPECT_LE(kept.size(), 3u);
   }
 }
 
 TEST(Conversations, KeepsOneThatIsBeingAnswered) {
   Conversations kept({.count = 1, .bytes = 1 << 20, .age = std::chrono::hours(1)});
-  kept.open(id_of(0))->rounds.push_back({.prompt = "hi", .answer = {.state = Answer::State::Live}});
+  const Round& round = kept.open(id_of(0))->rounds.emplace_back(round_of("hi"));
   kept.open(id_of(1));
-  EXPECT_TRUE(kept.find(id_of(0)));
-}
-
-TEST(Conversations, QuestionsWhoseAnswersNobodyFetchesStayBounded) {
-  Conversations kept({.count = 10, .bytes = 10'000, .age = std::chrono::hours(1)});
-  for (int i = 0; i < 200; ++i) kept.open(id_of(i))->rounds.push_back({.prompt = std::string(5'000, 'x')});
-  EXPECT_LE(kept.size(), 3u);
+  ASSERT_TRUE(kept.find(id_of(0)));
+  round.generation->journal().append(engine::Done{});
+  kept.open(id_of(2));
+  EXPECT_FALSE(kept.find(id_of(0)));
 }
 
 TEST(Conversations, ForgetsOldOnes) {
@@ -61,11 +68,9 @@ TEST(Conversations, ForgetsOldOnes) {
 
 TEST(Conversation, MessagesLeaveOutWhatFailed) {
   Conversation conversation;
-  conversation.rounds = {{.prompt = "a", .answer = {.state = Answer::State::Finished, .thinking = "hm", .text = "A"}},
-                         {.prompt = "b", .answer = {.state = Answer::State::Failed, .error = "full"}},
-                         {.prompt = "c", .answer = {.state = Answer::State::Stopped, .text = "C"}},
-                         {.prompt = "d"}};
-  EXPECT_EQ(conversation.messages(3).dump(),
+  conversation.rounds = {answered("a", "A"), answered("b", "", engine::Finish::Failed),
+                         answered("c", "C", engine::Finish::Cancelled)};
+  EXPECT_EQ(conversation.messages("d").dump(),
             R"([{"role":"user","content":"a"},{"role":"assistant","content":"A"},)"
             R"({"role":"user","content":"c"},{"role":"assistant","content":"C"},{"role":"user","content":"d"}])");
 }

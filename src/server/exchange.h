@@ -24,6 +24,7 @@ struct Request {
   std::string fetch_mode{};  // Sec-Fetch-Mode
   std::string content_type{};
   std::string if_none_match{};
+  std::string last_event_id{};
   std::string body{};
 };
 
@@ -45,8 +46,6 @@ class Exchange {
   // The request's body, which request() has no more after this.
   virtual std::string take_body() = 0;
   virtual boost::asio::any_io_executor executor() const = 0;
-  // False once the server is to stop: what takes long should come to an end.
-  virtual bool serving() const = 0;
 
   // Each throws boost::system::system_error if the client is gone.
   virtual Awaitable<void> respond(Response response) = 0;

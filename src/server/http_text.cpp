@@ -89,6 +89,10 @@ std::string sse_event(std::string_view data, std::string_view name) {
   return event += '\n';
 }
 
+std::string sse_message(std::string_view data, std::string_view id) {
+  return "id: " + std::string(id) + '\n' + sse_event(data);
+}
+
 std::string random_hex(std::size_t bytes) {
   std::vector<std::uint8_t> random(bytes);
   for (std::size_t filled = 0; filled < bytes;) {

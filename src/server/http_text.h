@@ -20,6 +20,8 @@ std::string clean_text(std::string_view text);
 
 // A server-sent event: `data` may have several lines. No name makes it a plain message.
 std::string sse_event(std::string_view data, std::string_view name = {});
+// A plain message with an id, by which the reader names it when it comes back.
+std::string sse_message(std::string_view data, std::string_view id);
 
 // Lower-case hexadecimal digits of `bytes` random bytes.
 std::string random_hex(std::size_t bytes);

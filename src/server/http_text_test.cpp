@@ -33,6 +33,7 @@ TEST(HttpText, EventsKeepTheirLines) {
   EXPECT_EQ(sse_event("a"), "data: a\n\n");
   EXPECT_EQ(sse_event("a\nb\n"), "data: a\ndata: b\ndata: \n\n");
   EXPECT_EQ(sse_event("", "done"), "event: done\ndata: \n\n");
+  EXPECT_EQ(sse_message("a\nb", "17"), "id: 17\ndata: a\ndata: b\n\n");
 }
 
 // Text of a model or a user must not be able to end an event and begin another.

@@ -64,32 +64,33 @@ Response asset_response(const Request& request, const std::string& name) {
   return response;
 }
 
-ordered_json model_json(const engine::Engine& engine) {
+ordered_json model_json(const ModelFacts& facts) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   static const auto started = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  return {{"id", engine.model_name()},
+  return {{"id", facts.name},
           {"object", "model"},
           {"created", started},
           {"owned_by", "smollm3"},
-          {"context_length", engine.context()}};
+          {"context_length", facts.context}};
 }
 
-Response models_response(const Request& request, const engine::Engine& engine) {
+Response models_response(const Request& request, const ModelFacts& facts) {
   if (request.path == "/v1/models")
-    return json_response(200, {{"object", "list"}, {"data", ordered_json::array({model_json(engine)})}});
-  if (request.path == "/v1/models/" + engine.model_name()) return json_response(200, model_json(engine));
+    return json_response(200, {{"object", "list"}, {"data", ordered_json::array({model_json(facts)})}});
+  if (request.path == "/v1/models/" + facts.name) return json_response(200, model_json(facts));
   return json_response(404, error_json({404, "there is no such model here; /v1/models lists what there is", "model",
                                         "model_not_found"}));
 }
 
-Response health_response(const engine::Engine& engine) {
-  const engine::Engine::Load load = engine.load();
+Response health_response(const EngineSlot& engines) {
+  const engine::Engine::Load load = engines.load();
+  const std::shared_ptr<const ModelFacts> facts = engines.facts();
   return json_response(200, {{"status", "ok"},
-                             {"model", engine.model_name()},
-                             {"context", engine.context()},
-                             {"mode", engine.mode()},
-                             {"device", engine.device_name()},
-                             {"threads", engine.threads()},
+                             {"model", facts->name},
+                             {"context", facts->context},
+                             {"mode", facts->mode},
+                             {"device", facts->device},
+                             {"threads", facts->threads},
                              {"running", load.running},
                              {"waiting", load.waiting},
                              {"version", SMOLLM3_VERSION}});
@@ -103,8 +104,8 @@ Response not_allowed(const Request& request, const std::string& allowed) {
 
 }  // namespace
 
-Routes::Routes(engine::Engine& engine, AccessRules access)
-    : engine_(engine), access_(std::move(access)), chat_(engine) {}
+Routes::Routes(EngineSlot& engines, AccessRules access)
+    : engines_(engines), access_(std::move(access)), chat_(engines) {}
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
@@ -153,7 +154,7 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
   Response response;
   if (path == "/v1/chat/completions") {
     if (request.method == "POST") {
-      co_await answer_completion(engine_, exchange);
+      co_await answer_completion(engines_, exchange);
       co_return;
     }
     response = not_allowed(request, "POST");
@@ -170,9 +171,9 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
       co_await chat_.new_page(exchange);
       co_return;
     } else if (path == "/health") {
-      response = health_response(engine_);
+      response = health_response(engines_);
     } else if (is_api(path)) {
-      response = models_response(request, engine_);
+      response = models_response(request, *engines_.facts());
     } else {
       response = asset_response(request, path.substr(8));
     }

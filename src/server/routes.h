@@ -1,19 +1,18 @@
 // Which handler answers which request, and what errors and headers look like.
 #pragma once
 
-#include <memory>
-
-#include "engine/engine.h"
 #include "server/access.h"
 #include "server/api_error.h"
 #include "server/chat.h"
 #include "server/connection.h"
+#include "server/engine_slot.h"
 
 namespace server {
 
 class Routes {
  public:
-  Routes(engine::Engine& engine, AccessRules access);
+  // `engines` must outlive the routes.
+  Routes(EngineSlot& engines, AccessRules access);
 
   // Answers the request. Throws what told_to_client() (api_error.h) makes an answer of, and system_error if the client
   // left.
@@ -31,7 +30,7 @@ class Routes {
   Awaitable<void> dispatch(Exchange& exchange);
   Awaitable<void> dispatch_chat(Exchange& exchange);
 
-  engine::Engine& engine_;
+  EngineSlot& engines_;
   AccessRules access_;
   Chat chat_;
 };

@@ -74,12 +74,13 @@ void raise_open_file_limit() {
 }  // namespace
 
 struct Server::State {
-  State(engine::Engine& engine, ServerOptions its_options)
+  State(EngineSlot& its_engines, ServerOptions its_options)
       : options(std::move(its_options)),
+        engines(its_engines),
         acceptor(bind_to(io, options)),
         signals(io),
         deadline(io),
-        routes(engine, AccessRules(options.host, options.names)),
+        routes(engines, AccessRules(options.host, options.names)),
         rules(std::make_shared<ConnectionRules>()) {
     rules->handler = [this](Exchange& exchange) { return routes.handle(exchange); };
     rules->error_page = [](const Request& request, const ApiError& error) { return Routes::error(request, error); };
@@ -93,6 +94,7 @@ struct Server::State {
   void begin_stop();
 
   ServerOptions options;
+  EngineSlot& engines;
   asio::io_context io{1};
   tcp::acceptor acceptor;
   asio::signal_set signals;
@@ -150,6 +152,7 @@ void Server::State::begin_stop() {
   error_code ignored;
   acceptor.close(ignored);
   for (Connection* connection : connections) connection->close_if_idle();
+  engines.stop();  // whoever reads an answer hears of its end
   deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : grace);
   deadline.async_wait([this](const error_code&) {
     for (Connection* connection : connections) connection->close();
@@ -158,8 +161,8 @@ void Server::State::begin_stop() {
   });
 }
 
-Server::Server(engine::Engine& engine, ServerOptions options)
-    : state_(std::make_unique<State>(engine, std::move(options))) {}
+Server::Server(EngineSlot& engines, ServerOptions options)
+    : state_(std::make_unique<State>(engines, std::move(options))) {}
 
 Server::~Server() = default;
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/engine.h"
+#include "server/engine_slot.h"
 
 namespace server {
 
@@ -21,8 +21,8 @@ struct ServerOptions {
 
 class Server {
  public:
-  // Binds. Throws base::Error if it cannot. `engine` must outlive the server.
-  Server(engine::Engine& engine, ServerOptions options = {});
+  // Binds. Throws base::Error if it cannot. `engines` must outlive the server.
+  Server(EngineSlot& engines, ServerOptions options = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

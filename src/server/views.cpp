@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
@@ -28,8 +29,10 @@ const jinja::Template* find_template(std::string_view name) {
   return found == all.end() ? nullptr : &found->second;
 }
 
-std::string thought_for(std::chrono::milliseconds time) {
-  const auto seconds = std::max<std::int64_t>(1, (time.count() + 500) / 1000);
+constexpr const char* waiting_dots = "…";  // of a page that shows nothing of the answer yet
+
+std::string thought_for(double time) {
+  const auto seconds = std::max<std::int64_t>(1, std::llround(time));
   return seconds < 60 ? fmt::format("Thought for {} s", seconds)
                       : fmt::format("Thought for {} min {} s", seconds / 60, seconds % 60);
 }
@@ -38,15 +41,19 @@ std::string speed(double tokens_per_second) {
   return tokens_per_second >= 100 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.1f}", tokens_per_second);
 }
 
-std::string figures(const Answer& answer) {
-  const engine::Usage& usage = answer.usage;
+std::string grouped(std::uint32_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
+
+std::string figures(const engine::Usage& usage) {
   if (usage.generated_tokens == 0) return {};
   const std::string tokens = usage.generated_tokens == 1 ? "1 token" : fmt::format("{} tokens", usage.generated_tokens);
   return usage.generate_speed() > 0 ? fmt::format("{} · {} tokens/s", tokens, speed(usage.generate_speed())) : tokens;
 }
 
-std::string details(const Answer& answer, const ModelFacts& facts) {
-  const engine::Usage& usage = answer.usage;
+std::string details(const engine::Usage& usage, const ModelFacts& facts) {
   std::string text =
       fmt::format("Prompt: {} tokens, {} of them known from before", usage.prompt_tokens, usage.cached_tokens);
   if (usage.prompt_speed() > 0) text += fmt::format(", {} tokens/s", speed(usage.prompt_speed()));
@@ -55,41 +62,58 @@ std::string details(const Answer& answer, const ModelFacts& facts) {
 }
 
 std::string note(const Answer& answer) {
-  if (answer.state == Answer::State::Stopped) return "Stopped.";
-  if (answer.state == Answer::State::Finished && answer.finish == engine::Finish::Length) {
-    return "The context is full: the answer ends here. Start a new chat to go on.";
+  switch (answer.done->finish) {
+    case engine::Finish::Cancelled:
+      return "Stopped.";
+    case engine::Finish::Length:
+      return "The context is full: the answer ends here. Start a new chat to go on.";
+    case engine::Finish::Stop:
+    case engine::Finish::ToolCalls:
+      return answer.text.empty() ? "The model ended without an answer." : "";
+    case engine::Finish::Failed:
+      return {};
   }
-  if (answer.state == Answer::State::Finished && answer.text.empty()) return "The model ended without an answer.";
   return {};
 }
 
-ordered_json round_context(const Round& round, std::size_t n, const ModelFacts& facts) {
-  const Answer& answer = round.answer;
-  ordered_json context{{"n", n}, {"prompt", round.prompt}, {"open", answer.open()}, {"error", answer.error}};
-  context["blocks"] = ordered_json::array();
+// What comes below an answer that is over.
+ordered_json outcome_context(const Answer& answer, const ModelFacts& facts) {
+  return {{"error", answer.failure()},
+          {"note", note(answer)},
+          {"figures", figures(answer.done->usage)},
+          {"details", details(answer.done->usage, facts)},
+          {"text_length", answer.text.size()}};
+}
+
+// An answer that is still open is left to its stream, from the first word.
+ordered_json round_context(const Round& round, std::size_t n) {
+  const Answer answer = answer_of(round.journal());
+  ordered_json context{{"n", n}, {"prompt", round.prompt}, {"open", answer.open()}};
   context["thinking"] = "";
-  context["note"] = note(answer);
-  context["figures"] = figures(answer);
-  context["details"] = details(answer, facts);
-  context["text_length"] = answer.text.size();
-  // An answer that is still open is left to its stream, from the first word.
+  context["blocks"] = ordered_json::array();
   if (answer.open()) return context;
+  context.update(outcome_context(answer, *round.facts));
   context["thinking"] = answer.thinking;
-  context["thought"] = thought_for(answer.thinking_time);
+  context["thought"] = thought_for(answer.thinking_seconds());
   context["blocks"] = markdown_blocks(answer.text);
   return context;
 }
 
+std::string place_in_queue(std::uint32_t ahead) {
+  if (ahead == 0) return "Waiting: this answer is the next.";
+  return ahead == 1 ? "Waiting: one answer comes first." : fmt::format("Waiting: {} answers come first.", ahead);
+}
+
 std::string status_of(const Answer& answer) {
-  if (answer.started()) return {};
-  if (answer.ahead == 1) return "Waiting: one answer comes first.";
-  if (answer.ahead > 1) return fmt::format("Waiting: {} answers come first.", answer.ahead);
+  const engine::Progress& progress = answer.progress;
+  // Also in mid-answer: one that others had to be given room by is begun again.
+  if (progress.state == engine::State::Queued && progress.prompt_tokens > 0) return place_in_queue(progress.ahead);
   // A short prompt is read before anyone could read this.
-  if (answer.progress.prompt_tokens >= 256 && answer.progress.prompt_done > 0) {
-    return fmt::format("Reading… {} %",
-                       100 * std::uint64_t{answer.progress.prompt_done} / answer.progress.prompt_tokens);
+  if (progress.state == engine::State::Reading && progress.prompt_tokens >= 256 && progress.prompt_done > 0) {
+    return fmt::format("Reading… {} % of {} tokens", 100 * std::uint64_t{progress.prompt_done} / progress.prompt_tokens,
+                       grouped(progress.prompt_tokens));
   }
-  return "…";
+  return answer.started() ? "" : waiting_dots;
 }
 
 bool is_demo(const ModelFacts& facts) {
@@ -141,30 +165,46 @@ std::string chat_page(const Conversation& conversation, const ModelFacts& facts)
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
   for (std::size_t n = 0; n < conversation.rounds.size(); ++n) {
-    context["rounds"].push_back(round_context(conversation.rounds[n], n, facts));
+    context["rounds"].push_back(round_context(conversation.rounds[n], n));
   }
   greet(context, facts);
   return render_template("page.jinja", context);
 }
 
-std::string sent_fragment(const Conversation& conversation, const ModelFacts& facts) {
+std::string sent_fragment(const Conversation& conversation) {
   const std::size_t n = conversation.rounds.size() - 1;
-  return render_template("sent.jinja",
-                         {{"id", conversation.id}, {"round", round_context(conversation.rounds[n], n, facts)}});
+  return render_template("sent.jinja", {{"id", conversation.id}, {"round", round_context(conversation.rounds[n], n)}});
 }
 
 std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {
   return render_template("notice.jinja", {{"message", message}, {"link", link}, {"link_text", link_text}});
 }
 
+std::string lost_answer_fragment(std::size_t round) {
+  return fmt::format(
+      "<hx-partial hx-target=\"#a{}-status\" hx-swap=\"outerHTML\">{}</hx-partial>", round,
+      notice_fragment("The server was restarted and has forgotten this conversation.", "/", "Start a new chat."));
+}
+
 std::string error_page(unsigned status, std::string_view message) {
   return render_template("error.jinja", {{"status", status}, {"message", message}, {"assets", asset_urls()}});
 }
 
-std::string AnswerView::update(const Round& round) {
-  const Answer& answer = round.answer;
-  ordered_json context{{"n", round_}};
-  bool changes = false;
+AnswerView::AnswerView(std::size_t round, const ModelFacts& facts, Page page, const Answer& shown)
+    : round_(round), facts_(facts), unknown_(page == Page::Unknown) {
+  if (page == Page::Fresh) status_ = waiting_dots;
+  if (page != Page::Back) return;
+  thinking_shown_ = shown.thinking.size();
+  thinking_open_ = thinking_shown_ > 0;
+  thought_ = thinking_open_ && (!shown.text.empty() || !shown.open());
+  text_shown_ = shown.text.size();
+  blocks_ = markdown_blocks(shown.text);
+  over_ = !shown.open();
+}
+
+std::string AnswerView::update(const Answer& answer) {
+  ordered_json context{{"n", round_}, {"replaces", unknown_}};
+  bool changes = std::exchange(unknown_, false);
   const auto set = [&](const char* name, ordered_json value) {
     context[name] = std::move(value);
     changes = true;
@@ -179,11 +219,11 @@ std::string AnswerView::update(const Round& round) {
   }
   if (thinking_open_ && !thought_ && (!answer.text.empty() || !answer.open())) {
     thought_ = just_thought_ = true;
-    set("thought", thought_for(answer.thinking_time));
+    set("thought", thought_for(answer.thinking_seconds()));
   }
 
   context["changed"] = context["added"] = context["removed"] = ordered_json::array();
-  if (answer.text != text_shown_) {
+  if (answer.text.size() > text_shown_) {
     std::vector<std::string> blocks = markdown_blocks(answer.text);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       if (i < blocks_.size() && blocks[i] == blocks_[i]) continue;
@@ -195,11 +235,11 @@ std::string AnswerView::update(const Round& round) {
       changes = true;
     }
     blocks_ = std::move(blocks);
-    text_shown_ = answer.text;
+    text_shown_ = answer.text.size();
   }
 
   if (!answer.open()) {
-    if (!over_) set("round", round_context(round, round_, facts_));
+    if (!over_) set("round", outcome_context(answer, facts_));
     over_ = true;
   } else if (std::string status = status_of(answer); status != status_) {
     set("status", status);

@@ -3,55 +3,62 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "server/answer.h"
 #include "server/conversations.h"
+#include "server/model_facts.h"
 
 namespace server {
-
-// Facts about the program that pages mention.
-struct ModelFacts {
-  std::string name;
-  std::string device;
-  std::string mode;
-  std::uint32_t context = 0;
-};
 
 std::string render_template(std::string_view name, const nlohmann::ordered_json& context);
 
 // The whole page. `conversation` may have no rounds yet: then it greets.
 std::string chat_page(const Conversation& conversation, const ModelFacts& facts);
 // What is added to the page when a message was sent: the question, and the place of the answer.
-std::string sent_fragment(const Conversation& conversation, const ModelFacts& facts);
+std::string sent_fragment(const Conversation& conversation);
 std::string notice_fragment(std::string_view message, std::string_view link = {}, std::string_view link_text = {});
+// Of an answer that a page waits for, and that there is not any more.
+std::string lost_answer_fragment(std::size_t round);
 std::string error_page(unsigned status, std::string_view message);
 
 // Longest message the composer takes, in characters.
 inline constexpr std::size_t most_text = 200'000;
 
-// What a page that follows an answer was shown of it so far.
+// What a page that follows an answer is shown of it. What update() makes of an answer depends on nothing but the answer
+// before and the answer now, so a page that comes back with the number of the last event it has goes on where it was.
 class AnswerView {
  public:
-  AnswerView(std::size_t round, const ModelFacts& facts) : round_(round), facts_(facts) {}
+  enum class Page {
+    Fresh,    // as chat_page() and sent_fragment() made it: nothing of the answer is shown
+    Back,     // shows `shown`, and whatever the status was then
+    Unknown,  // nobody knows what it shows: the first update replaces it all
+  };
 
-  // The fragment that brings the page up to date; empty if nothing changed.
-  std::string update(const Round& round);
+  // `facts` must outlive the view.
+  AnswerView(std::size_t round, const ModelFacts& facts, Page page = Page::Fresh, const Answer& shown = {});
+
+  // The fragment that brings the page up to date; empty if nothing changed. `answer` must be a continuation of the one
+  // before.
+  std::string update(const Answer& answer);
   // Whether the last update() closed the thinking.
   bool just_thought() const { return just_thought_; }
 
  private:
   std::size_t round_;
   const ModelFacts& facts_;
+  bool unknown_ = false;
   std::size_t thinking_shown_ = 0;  // bytes
   bool thinking_open_ = false;
   bool thought_ = false;
   bool just_thought_ = false;
   bool over_ = false;
-  std::string text_shown_;
+  std::size_t text_shown_ = 0;  // bytes
   std::vector<std::string> blocks_;
-  std::string status_ = "…";  // of the fragment that sent_fragment() made: three dots
+  std::optional<std::string> status_;  // none: not known
 };
 
 }  // namespace server

@@ -14,6 +14,14 @@ using testing::Not;
 
 const ModelFacts facts{.name = "<b>Model</b>", .device = "cpu", .mode = "exact", .context = 4096};
 
+Round round_of(std::string prompt, const std::vector<engine::What>& events = {}) {
+  Round round{.prompt = std::move(prompt),
+              .generation = std::make_shared<engine::Generation>(nullptr),
+              .facts = std::make_shared<const ModelFacts>(facts)};
+  for (const engine::What& event : events) round.generation->journal().append(event);
+  return round;
+}
+
 Conversation conversation_with(Round round) {
   Conversation conversation;
   conversation.id = "0123456789abcdef0123456789abcdef";
@@ -34,9 +42,9 @@ TEST(Views, AnEmptyConversationGreets) {
 // The policy allows neither, and the page must not lean on either.
 TEST(Views, PagesHaveNoInlineScriptOrStyle) {
   const std::string attack = "<script>x</script> style=\"x\" onclick=\"x\"";
-  const Conversation conversation = conversation_with(
-      {.prompt = attack,
-       .answer = {.state = Answer::State::Finished, .thinking = attack, .text = attack, .error = attack}});
+  const engine::Done failed{.finish = engine::Finish::Failed, .error = base::Error(attack, attack)};
+  const Conversation conversation =
+      conversation_with(round_of(attack, {engine::Thinking{attack}, engine::Answer{attack}, failed}));
   const std::string page = chat_page(conversation, facts);
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<script(?![^>]* src="/assets/))")));
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<style)")));
@@ -45,60 +53,61 @@ TEST(Views, PagesHaveNoInlineScriptOrStyle) {
 }
 
 TEST(Views, AnOpenAnswerIsLeftToItsStream) {
-  const std::string fragment = sent_fragment(conversation_with({.prompt = "hi"}), facts);
+  const std::string fragment = sent_fragment(conversation_with(round_of("hi")));
   EXPECT_THAT(fragment, HasSubstr("hx-sse:connect=\"/c/0123456789abcdef0123456789abcdef/stream/0\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-thinking\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-status\""));
-  const std::string over =
-      chat_page(conversation_with({.prompt = "hi", .answer = {.state = Answer::State::Stopped, .text = "Hel"}}), facts);
+  const engine::Done stopped{.finish = engine::Finish::Cancelled};
+  const std::string over = chat_page(conversation_with(round_of("hi", {engine::Answer{"Hel"}, stopped})), facts);
   EXPECT_THAT(over, Not(HasSubstr("hx-sse:connect")));
   EXPECT_THAT(over, HasSubstr("Stopped."));
 }
 
 TEST(AnswerView, TellsOnlyWhatIsNew) {
-  Round round{.prompt = "hi", .answer = {.state = Answer::State::Live}};
+  Answer answer;
   AnswerView view(0, facts);
-  EXPECT_EQ(view.update(round), "");
-  round.answer.thinking = "First <i>";
-  std::string update = view.update(round);
-  EXPECT_THAT(update, HasSubstr("<details class=\"thinking\" open>"));
+  EXPECT_EQ(view.update(answer), "");
+  answer.thinking = "First <i>";
+  std::string update = view.update(answer);
+  EXPECT_THAT(update, HasSubstr("<details class=\"thinking\" id=\"a0-thinking\" open>"));
   EXPECT_THAT(update, HasSubstr("First &lt;i&gt;"));
   EXPECT_THAT(update, HasSubstr("Thinking…"));
-  round.answer.thinking += ", then";
-  update = view.update(round);
+  answer.thinking += ", then";
+  update = view.update(answer);
   EXPECT_THAT(update, HasSubstr(">, then<"));
   EXPECT_THAT(update, Not(HasSubstr("First")));
   EXPECT_FALSE(view.just_thought());
 
-  round.answer.text = "One.\n\nTwo";
-  round.answer.thinking_time = std::chrono::milliseconds(2600);
-  update = view.update(round);
+  answer.text = "One.\n\nTwo";
+  answer.progress.thinking_seconds = 2.6;
+  update = view.update(answer);
   EXPECT_TRUE(view.just_thought());
   EXPECT_THAT(update, HasSubstr("Thought for 3 s"));
   EXPECT_THAT(update, HasSubstr("id=\"a0-b1\"><p>Two</p>"));
-  round.answer.text += " more";
-  update = view.update(round);
+  answer.text += " more";
+  update = view.update(answer);
   EXPECT_FALSE(view.just_thought());
   EXPECT_THAT(update, HasSubstr("hx-target=\"#a0-b1\" hx-swap=\"innerMorph\"><p>Two more</p>"));
   EXPECT_THAT(update, Not(HasSubstr("One.")));
-  EXPECT_EQ(view.update(round), "");
+  EXPECT_EQ(view.update(answer), "");
 
-  round.answer.state = Answer::State::Finished;
-  round.answer.usage = {.prompt_tokens = 10, .generated_tokens = 21, .generate_seconds = 2};
-  update = view.update(round);
+  answer.done = engine::Done{.usage = {.prompt_tokens = 10, .generated_tokens = 21, .generate_seconds = 2}};
+  update = view.update(answer);
   EXPECT_THAT(update, HasSubstr("21 tokens"));
-  EXPECT_EQ(view.update(round), "");
+  EXPECT_EQ(view.update(answer), "");
 }
 
 TEST(AnswerView, SaysWhatIsWaitedFor) {
-  Round round{.prompt = "hi", .answer = {.state = Answer::State::Live, .ahead = 2}};
+  Answer answer;
   AnswerView view(0, facts);
-  EXPECT_THAT(view.update(round), HasSubstr("Waiting: 2 answers come first."));
-  round.answer.ahead = 0;
-  round.answer.progress = {500, 1000};
-  EXPECT_THAT(view.update(round), HasSubstr("Reading… 50 %"));
-  round.answer.text = "x";
-  EXPECT_THAT(view.update(round), HasSubstr("hx-target=\"#a0-status\""));
+  EXPECT_EQ(view.update(answer), "") << "the dots are there";
+  answer.progress = {.state = engine::State::Queued, .ahead = 2, .prompt_tokens = 1000};
+  EXPECT_THAT(view.update(answer), HasSubstr("Waiting: 2 answers come first."));
+  answer.progress = {.state = engine::State::Reading, .prompt_tokens = 1000, .prompt_done = 500};
+  EXPECT_THAT(view.update(answer), HasSubstr("Reading… 50 % of 1,000 tokens"));
+  answer.progress.state = engine::State::Writing;
+  answer.text = "x";
+  EXPECT_THAT(view.update(answer), HasSubstr("hx-target=\"#a0-status\""));
 }
 
 // The oracle: a page that follows every update shows the same blocks as one that is loaded at the end.
@@ -112,12 +121,12 @@ TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
   const std::regex wrapper(R"re(^<div class="block" id="a0-(b\d+)">([\s\S]*)</div>$)re");
   std::mt19937 random(7);
   for (int trial = 0; trial < 300; ++trial) {
-    Round round{.prompt = "hi", .answer = {.state = Answer::State::Live}};
+    Answer answer;
     AnswerView view(0, facts);
     std::map<std::string, std::string> shown;
     for (int step = 0; step < 12; ++step) {
-      for (std::size_t i = random() % 3; i > 0; --i) round.answer.text += parts[random() % parts.size()];
-      const std::string update = view.update(round);
+      for (std::size_t i = random() % 3; i > 0; --i) answer.text += parts[random() % parts.size()];
+      const std::string update = view.update(answer);
       for (std::sregex_iterator it(update.begin(), update.end(), partial), end; it != end; ++it) {
         const std::string target = (*it)[1], how = (*it)[2], html = (*it)[3];
         std::smatch block;
@@ -130,13 +139,13 @@ TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
         }
       }
     }
-    round.answer.state = Answer::State::Finished;
-    const std::string page = chat_page(conversation_with(round), facts);
+    const std::string page =
+        chat_page(conversation_with(round_of("hi", {engine::Answer{answer.text}, engine::Done{}})), facts);
     for (const auto& [id, html] : shown)
-      EXPECT_THAT(page, HasSubstr("<div class=\"block\">" + html + "</div>")) << round.answer.text;
+      EXPECT_THAT(page, HasSubstr("<div class=\"block\">" + html + "</div>")) << answer.text;
     std::size_t blocks = 0;
     for (std::size_t at = 0; (at = page.find("<div class=\"block\">", at)) != std::string::npos; ++at) ++blocks;
-    EXPECT_EQ(shown.size(), blocks) << round.answer.text;
+    EXPECT_EQ(shown.size(), blocks) << answer.text;
   }
 }
 

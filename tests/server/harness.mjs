@@ -1,6 +1,7 @@
 // Starts the program for a test, and says why a test is left out where something is missing (exit code 77).
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { connect, createServer } from "node:net";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,6 +35,10 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 // A model that never says anything sensible, but a lot and for as long as it is let: no token ends its answers or begins
 // something else in them, and with a context of `endless` they outlast any test.
 export const endless = ["--ctx", "65536"];
+// With this context a text of `half_of_crowded` has more than half of all memory, so that a second one has to wait; an
+// answer to it is long, and not endless.
+export const crowded = ["--ctx", "16384"];
+export const half_of_crowded = "word ".repeat(1800);
 export function random_model() {
   const file = join(folder, "random.gguf");
   if (!existsSync(file)) {
@@ -56,11 +61,11 @@ after(() => { for (const server of running) server.child.kill("SIGKILL"); });  /
 
 export class Server {
   // `model` is a file, or null for the demo model that is built in.
-  static async start(model, { args = [] } = {}) {
+  static async start(model, { args = [], port = 0 } = {}) {
     const server = new Server();
     const which = model === null ? [] : ["--model", model];
     server.log = "";
-    server.child = spawn(program, [...which, ...args, "serve", "--port", "0"], {
+    server.child = spawn(program, [...which, ...args, "serve", "--port", String(port)], {
       env: { ...process.env, XDG_DATA_HOME: folder, SMOLLM3_MODEL: "", HOME: folder },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -103,6 +108,12 @@ export class Server {
     }
   }
 
+  async until_waiting(count) {
+    for (const began = Date.now(); (await this.health()).waiting !== count; await sleep(20)) {
+      assert.ok(Date.now() - began < hangs_after, `not ${count} waiting`);
+    }
+  }
+
   processor_seconds() {
     const [user, system] = readFileSync(`/proc/${this.child.pid}/stat`, "utf8").replace(/.*\) /, "").split(" ").slice(11, 13).map(Number);
     return (user + system) / 100;
@@ -112,6 +123,39 @@ export class Server {
   async stop() {
     this.child.kill("SIGTERM");
     assert.deepEqual(await this.exited, { code: 0, signal: null }, this.log);
+  }
+}
+
+// A way to the server that breaks when it is told to.
+export class Wire {
+  static async to(server) {
+    const wire = new Wire();
+    wire.sockets = new Set();
+    wire.open = true;
+    const { hostname, port } = new URL(server.url);
+    wire.listener = createServer((near) => {
+      if (!wire.open) return near.destroy();
+      const far = connect(Number(port), hostname);
+      for (const [one, other] of [[near, far], [far, near]]) {
+        wire.sockets.add(one);
+        one.pipe(other);
+        one.on("error", () => other.destroy());
+        one.on("close", () => { wire.sockets.delete(one); other.destroy(); });
+      }
+    });
+    await new Promise((resolve) => wire.listener.listen(0, "127.0.0.1", resolve));
+    wire.url = `http://127.0.0.1:${wire.listener.address().port}`;
+    return wire;
+  }
+
+  // Every connection breaks, in the middle of whatever it carries.
+  drop() {
+    for (const socket of this.sockets) socket.resetAndDestroy();
+  }
+
+  close() {
+    this.drop();
+    this.listener.close();
   }
 }
 

@@ -4,7 +4,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { chromium as chromium_path, endless, folder, has_demo_model, load, random_model, Server } from "./harness.mjs";
+import {
+  chromium as chromium_path, crowded, endless, half_of_crowded, has_demo_model, load, random_model, sanitized, Server, Wire,
+} from "./harness.mjs";
 
 const { chromium } = await load("playwright-core");
 const executable = chromium_path();
@@ -157,36 +159,135 @@ for (const size of Object.keys(sizes)) {
   });
 }
 
-test("a browser that leaves frees the engine, and what came is kept", async () => {
+// What is shown of an answer that is over.
+const shown = (page, n = 0) => page.evaluate((id) => {
+  const answer = document.getElementById(id);
+  return {
+    thinking: answer.querySelector(".thoughts")?.textContent ?? "",
+    blocks: [...answer.querySelectorAll(".block")].map((block) => block.innerHTML),
+    footer: answer.querySelector("footer").innerText,
+  };
+}, `a${n}`);
+const has_text = (page, length, n = 0) =>
+  page.waitForFunction(([id, least]) => document.querySelector(`#${id} .text`)?.innerText.length > least, [`a${n}`, length]);
+
+test("a browser that leaves and comes back finds the whole answer", async () => {
   const page = await open("wide");
   await page.uncheck("#think");
   await send(page, "Say something.");
-  await page.waitForFunction(() => document.querySelector("#a0 .text")?.innerText.length > 20);
+  await has_text(page, 20);
   const url = page.url();
-  await page.goto("about:blank");
-  console.log(`free ${await babbler.until_idle()} ms after the browser left`);
-  page.complaints = [];
+  const before = await page.innerText("#a0 .text");
+  await page.click("#new");
+  await page.waitForSelector("#greeting");
+  await sleep(300);
+  assert.equal((await babbler.health()).running, 1, "the answer goes on");
   await page.goto(url);
-  assert.ok((await page.innerText("#a0 .text")).length > 10);
-  assert.match(await page.innerText("#a0 footer"), /Stopped/);
+  await has_text(page, before.length);
+  assert.ok((await page.innerText("#a0 .text")).startsWith(before.slice(0, 20)));
+  const clicked = Date.now();
+  await page.click("#stop");
+  await over(page);
+  console.log(`stopped ${Date.now() - clicked} ms after the click`);
+  assert.ok(sanitized || Date.now() - clicked < 1000);
+  const live = await shown(page);
+  await page.reload();
+  assert.deepEqual(await shown(page), live);
+  await close(page);
+  await babbler.until_idle();
+});
+
+// Each is interrupted in its own way in the middle of the same answer, which ends when the context is full.
+test("reloaded, hidden, cut off or in a second tab: all show the same as one that was left alone", async () => {
+  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "512" : "3072"] });
+  const wire = await Wire.to(server);
+  const alone = await open("wide", { server });
+  await alone.uncheck("#think");
+  await send(alone, "Say something.");
+  await has_text(alone, 20);
+  const path = new URL(alone.url()).pathname;
+  const [reloaded, hidden, second] = await Promise.all([1, 2, 3].map(() => open("wide", { server, path })));
+  const cut_off = await open("wide", { server: wire, path });
+  await Promise.all([reloaded, hidden, second, cut_off].map((page) => has_text(page, 20)));
+
+  await hidden.evaluate(() => {
+    window.hide = (hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    };
+    hide(true);
+  });
+  await sleep(100);
+  const while_hidden = await hidden.innerText("#a0 .text");
+  wire.drop();
+  await reloaded.reload();
+  await has_text(reloaded, 20);
+  await sleep(200);
+  assert.equal(await hidden.innerText("#a0 .text"), while_hidden, "a hidden tab follows nothing");
+  wire.drop();
+  await reloaded.reload();
+  await hidden.evaluate(() => hide(false));
+  assert.equal((await server.health()).running, 1, "the answer was too short for this test");
+
+  const pages = { alone, reloaded, hidden, second, cut_off };
+  const results = {};
+  for (const [name, page] of Object.entries(pages)) {
+    await over(page);
+    results[name] = await shown(page);
+  }
+  assert.ok(results.alone.blocks.join("").length > 300);
+  assert.match(results.alone.footer, /context is full/);
+  for (const name of Object.keys(pages)) assert.deepEqual(results[name], results.alone, name);
+  cut_off.complaints = cut_off.complaints.filter((text) => !/sse:error|Failed to load resource|ERR_/.test(text));
+  await Promise.all(Object.values(pages).map(close));
+  wire.close();
+  await server.stop();
+});
+
+test("an answer comes in at most thirty messages a second", async () => {
+  const page = await open("wide");
+  await page.evaluate(() => {
+    window.messages = [];
+    document.addEventListener("htmx:sse:after:message", () => messages.push(performance.now()));
+  });
+  await send(page, "Say something.");
+  await page.waitForFunction(() => messages.length > 60);
+  const a_second = await page.evaluate(() => (1000 * (messages.length - 1)) / (messages.at(-1) - messages[0]));
+  console.log(`${a_second.toFixed(1)} messages a second`);
+  assert.ok(a_second < 30);
+  await page.click("#stop");
+  await over(page);
   await close(page);
 });
 
-test("who waits is told so, and may give up", async () => {
-  const first = await open("wide");
-  await send(first, "Say something.");
-  await babbler.until_running();
-  const second = await open("wide");
-  await send(second, "Me too.");
-  await second.waitForFunction(() => document.querySelector("#a0-status")?.innerText.includes("one answer comes first"));
+test("who waits is told so, who is read too, and may give up", async () => {
+  const server = await Server.start(random_model(), { args: crowded });
+  const [first, second, third] = [await open("wide", { server }), await open("narrow", { server }), await open("wide", { server })];
+  const status_of = (page, pattern) =>
+    page.waitForFunction((source) => new RegExp(source).test(document.querySelector("#a0-status")?.innerText), pattern.source);
+  await send(first, half_of_crowded);
+  await status_of(first, /Reading… \d+ % of \d+,\d+ tokens/);
+  await picture(first, "reading-wide");
+  const percent = await first.innerText("#a0-status");
+  await first.waitForFunction((before) => document.querySelector("#a0-status")?.innerText !== before, percent);
+  await send(second, half_of_crowded);
+  await status_of(second, /this answer is the next/);
+  await picture(second, "waiting-narrow");
+  await send(third, half_of_crowded);
+  await status_of(third, /one answer comes first/);
+  await picture(third, "waiting-wide");
   await second.click("#stop");
   await over(second);
-  assert.equal((await babbler.health()).waiting, 0);
+  assert.match(await second.innerText("#a0 footer"), /Stopped/);
+  await status_of(third, /this answer is the next/);
   await first.click("#stop");
   await over(first);
-  await babbler.until_idle();
-  await close(first);
-  await close(second);
+  await status_of(third, /Reading/);
+  await third.click("#stop");
+  await over(third);
+  await server.until_idle();
+  await Promise.all([first, second, third].map(close));
+  await server.stop();
 });
 
 test("Shift+Enter makes a line, Enter sends, and nothing is sent twice or empty", async () => {
@@ -246,14 +347,18 @@ test("a message that cannot be answered is given back", async () => {
   await close(page);
 });
 
-test("the server's end is told in the conversation, and the message kept", async () => {
-  const server = await Server.start(random_model(), { args: endless });
+test("the server's end is told in the conversation, and the message given back once it is there again", async () => {
+  let server = await Server.start(random_model(), { args: endless });
   const page = await open("wide", { server });
   await send(page, "Say something.");
   await page.waitForFunction(() => document.querySelector("#a0")?.innerText.length > 20);
   server.child.kill("SIGKILL");
+  await server.exited;
   await page.waitForSelector("#a0 .notice");
   assert.match(await page.innerText("#a0 .notice"), /connection to the server was lost/);
+  server = await Server.start(random_model(), { args: endless, port: new URL(server.url).port });
+  await page.waitForFunction(() => /forgotten/.test(document.querySelector("#a0 .notice")?.innerText));
+  assert.equal(await page.locator("#a0 .notice").count(), 1);
   assert.equal(await page.inputValue("#text"), "Say something.");
   await page.keyboard.press("Enter");
   await page.waitForSelector("#conversation > .notice");
@@ -261,6 +366,7 @@ test("the server's end is told in the conversation, and the message kept", async
   assert.equal(await page.inputValue("#text"), "Say something.");
   assert.deepEqual(await page.evaluate(() => window.violations), []);
   await page.context().close();
+  await server.stop();
 });
 
 test("a conversation that the server has forgotten says so", async () => {

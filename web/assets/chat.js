@@ -84,17 +84,27 @@
     if (fold && fold.dataset.touched === undefined) fold.open = false;
   });
   document.addEventListener("failed", (event) => give_back(event.target));
+  // The answer goes on whoever follows it. A stream that breaks is taken up again where it was; the page says so if that
+  // does not work at once.
+  const lost = (answer) => answer.querySelector(":scope > .notice");
+  document.addEventListener("htmx:sse:error", (event) => {
+    const answer = event.target;
+    if (!leaving && event.detail.connection?.attempt > 0 && !lost(answer)) show(document.getElementById("lost"), answer);
+  });
+  document.addEventListener("htmx:sse:after:connection", (event) => lost(event.target)?.remove());
+  // The first request of a stream is htmx's own, which does not try again.
+  document.addEventListener("htmx:error", (event) => {
+    const answer = event.detail.ctx?.sourceElement;
+    if (leaving || !answer?.matches(".answer[aria-busy]")) return;
+    if (!lost(answer)) show(document.getElementById("lost"), answer);
+    setTimeout(() => htmx.process(answer), 2000);
+  });
   document.addEventListener("htmx:sse:close", (event) => {
     const answer = event.target;
-    if (!answer.matches?.(".answer")) return;
+    if (!answer.matches?.(".answer") || event.detail.reason !== "message") return;
     answer.removeAttribute("aria-busy");
     // The stop button, if it was pressed, is gone now and has left the focus nowhere.
     if (!touch && (document.activeElement === document.body || document.activeElement?.id === "stop")) text.focus();
-    const status = answer.querySelector(":scope > .status");
-    if (!status || event.detail.reason === "message" || leaving) return;
-    status.remove();
-    show(document.getElementById("lost"), answer);
-    give_back(answer);
   });
   let leaving = false;
   addEventListener("pagehide", () => { leaving = true; });

@@ -1,0 +1,126 @@
+#include "server/engine_slot.h"
+
+#include <algorithm>
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+
+namespace server {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+
+ModelFacts facts_of(const engine::Engine& engine) {
+  return {.name = engine.model_name(),
+          .device = engine.device_name(),
+          .mode = engine.mode(),
+          .context = engine.context(),
+          .threads = engine.threads()};
+}
+
+// Waits until nobody else holds the engine, so that its memory is free when this returns.
+void let_go(std::shared_ptr<engine::Engine> engine) {
+  while (engine.use_count() > 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+void fail(const std::vector<engine::Unbegun>& turns, const Error& error) {
+  for (const engine::Unbegun& turn : turns) {
+    turn.generation->journal().append(engine::Done{.finish = engine::Finish::Failed, .error = error, .usage = {}});
+  }
+}
+
+}  // namespace
+
+EngineSlot::EngineSlot(Factory factory) : factory_(std::move(factory)) { serve(factory_(), {}); }
+
+std::shared_ptr<engine::Engine> EngineSlot::engine() const {
+  const std::lock_guard lock(mutex_);
+  if (stopped_) throw Error(ErrorKind::Busy, "server", "it is shutting down", "try again in a moment");
+  if (engine_) return engine_;
+  if (loading_) throw Error(ErrorKind::Busy, "model", "it is being replaced by another", "try again in a moment");
+  throw Error(ErrorKind::Resource, "model", "none could be loaded; the server's log says why");
+}
+
+std::shared_ptr<const ModelFacts> EngineSlot::facts() const {
+  const std::lock_guard lock(mutex_);
+  return facts_;
+}
+
+engine::Engine::Load EngineSlot::load() const {
+  std::shared_ptr<engine::Engine> engine;
+  {
+    const std::lock_guard lock(mutex_);
+    engine = engine_;
+  }
+  return engine ? engine->load() : engine::Engine::Load{};
+}
+
+std::shared_ptr<engine::Generation> EngineSlot::start(engine::Turn turn) {
+  std::shared_ptr<engine::Generation> generation = engine()->start(std::move(turn));
+  const std::lock_guard lock(mutex_);
+  std::erase_if(under_way_, [](const std::weak_ptr<engine::Generation>& one) {
+    const auto held = one.lock();
+    return !held || held->journal().over();
+  });
+  under_way_.push_back(generation);
+  if (stopped_) generation->cancel();
+  return generation;
+}
+
+void EngineSlot::replace(Factory factory) {
+  const std::lock_guard one_at_a_time(replacing_);
+  std::shared_ptr<engine::Engine> old;
+  {
+    const std::lock_guard lock(mutex_);
+    old = engine_;
+  }
+  std::vector<engine::Unbegun> turns;
+  if (old) turns = old->retire();
+  {
+    const std::lock_guard lock(mutex_);
+    engine_.reset();
+    loading_ = true;
+  }
+  if (old) let_go(std::move(old));
+
+  std::exception_ptr failure;
+  try {
+    serve(factory(), turns);
+    factory_ = std::move(factory);
+    return;
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  try {
+    serve(factory_(), turns);
+  } catch (const std::exception& again) {
+    const std::lock_guard lock(mutex_);
+    loading_ = false;
+    const auto* error = dynamic_cast<const Error*>(&again);
+    fail(turns, error != nullptr ? *error : Error(ErrorKind::Internal, "model", again.what()));
+  }
+  std::rethrow_exception(failure);
+}
+
+// All that can throw comes before the turns are handed over.
+void EngineSlot::serve(std::shared_ptr<engine::Engine> engine, std::vector<engine::Unbegun> turns) {
+  auto facts = std::make_shared<const ModelFacts>(facts_of(*engine));
+  engine->adopt(std::move(turns));
+  const std::lock_guard lock(mutex_);
+  engine_ = std::move(engine);
+  facts_ = std::move(facts);
+  loading_ = false;
+}
+
+void EngineSlot::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  for (const auto& one : under_way_) {
+    if (const auto generation = one.lock()) generation->cancel();
+  }
+}
+
+}  // namespace server

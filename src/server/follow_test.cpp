@@ -1,0 +1,133 @@
+#include "server/follow.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "server/fake_exchange.h"
+#include "server/fake_page.h"
+#include "server/test_models.h"
+#include "server/views.h"
+
+namespace server {
+namespace {
+
+using engine::State;
+using testing::Contains;
+using testing::HasSubstr;
+
+const ModelFacts facts{.name = "model", .device = "cpu", .mode = "exact", .context = 4096, .threads = 2};
+
+std::shared_ptr<Conversation> conversation_with(std::shared_ptr<engine::Generation> generation) {
+  auto conversation = std::make_shared<Conversation>();
+  conversation->rounds.push_back(
+      {.prompt = "hi", .generation = std::move(generation), .facts = std::make_shared<const ModelFacts>(facts)});
+  return conversation;
+}
+
+class Following : public testing::Test {
+ protected:
+  Site::Asked follow(const std::shared_ptr<Conversation>& conversation, const std::string& last_event_id = {}) {
+    return site.call({.method = "GET", .last_event_id = last_event_id},
+                     [&](FakeExchange& exchange) { return follow_answer(exchange, conversation, 0); });
+  }
+  FakePage followed(const std::shared_ptr<Conversation>& conversation) {
+    const auto stream = follow(conversation);
+    site.until_over(stream);
+    FakePage page;
+    page.take(stream->sent);
+    return page;
+  }
+  // As a page is that has followed up to an event.
+  static FakePage page_at(const engine::Journal& journal, std::uint64_t number) {
+    FakePage page;
+    AnswerView view(0, facts);
+    page.take_fragment(view.update(answer_until(journal, number)));
+    return page;
+  }
+
+  Site site{[] { return make_engine(demo_model()); }};
+};
+
+// Whatever a page was shown when its connection broke, it ends as one that never lost it.
+TEST_F(Following, FromAnyEventEndsWithTheSamePage) {
+  engine::Turn turn;
+  turn.input.messages = {{{"role", "user"}, {"content", "Make a table: Fruit and Amount: apple 3, pear 5, plum 8"}}};
+  turn.sampling = {.temperature = 0};
+  const auto conversation = conversation_with(site.engines.start(turn));
+  const FakePage whole = followed(conversation);
+  EXPECT_THAT(whole.shown(), HasSubstr("<table>"));
+  EXPECT_THAT(whole.shown(), HasSubstr("Thought for"));
+  const engine::Journal& journal = conversation->rounds[0].journal();
+  ASSERT_GT(journal.last_event(), 20u);
+  EXPECT_EQ(whole.last_id, std::to_string(journal.last_event()));
+  for (std::uint64_t number = 0; number <= journal.last_event(); ++number) {
+    FakePage page = page_at(journal, number);
+    const auto back = follow(conversation, std::to_string(number));
+    site.until_over(back);
+    page.take(back->sent);
+    EXPECT_EQ(page.shown(), whole.shown()) << "from " << number;
+    EXPECT_EQ(page.events.back(), "done");
+    EXPECT_LE(page.messages, 1u);
+  }
+}
+
+TEST_F(Following, ShowsTheQueueAndTheReadingOfThePrompt) {
+  const auto generation = std::make_shared<engine::Generation>(nullptr);
+  const auto stream = follow(conversation_with(generation));
+  const auto report_and_wait = [&](const engine::Progress& progress) {
+    generation->journal().report(progress);
+    const std::size_t before = stream->pieces;
+    site.until([&] { return stream->pieces > before; });
+  };
+  report_and_wait({.state = State::Queued, .ahead = 2, .prompt_tokens = 12000});
+  report_and_wait({.state = State::Queued, .ahead = 1, .prompt_tokens = 12000});
+  report_and_wait({.state = State::Queued, .ahead = 0, .prompt_tokens = 12000});
+  report_and_wait({.state = State::Reading, .prompt_tokens = 12000, .prompt_done = 3000});
+  report_and_wait({.state = State::Reading, .prompt_tokens = 12000, .prompt_done = 6000});
+  generation->journal().append(engine::Answer{"Hello"});
+  report_and_wait({.state = State::Writing, .prompt_tokens = 12000, .prompt_done = 12000, .generated_tokens = 1});
+  // Others were given its room; it comes back.
+  report_and_wait({.state = State::Queued, .ahead = 1, .prompt_tokens = 12000, .generated_tokens = 1});
+  generation->journal().append(engine::Done{.usage = {.prompt_tokens = 12000, .generated_tokens = 1}});
+  site.until_over(stream);
+  FakePage page;
+  page.take(stream->sent);
+  for (const char* status : {"2 answers come first", "one answer comes first", "this answer is the next",
+                             "25 % of 12,000 tokens", "50 % of 12,000 tokens"}) {
+    EXPECT_THAT(page.statuses, Contains(HasSubstr(status)));
+  }
+  EXPECT_THAT(page.statuses.back(), HasSubstr("one answer comes first"));
+  EXPECT_THAT(page.shown(), HasSubstr("Hello"));
+}
+
+// The status has no number: a page that comes back is told it anew.
+TEST_F(Following, TellsWhoComesBackTheStatus) {
+  const auto generation = std::make_shared<engine::Generation>(nullptr);
+  generation->journal().report({.state = State::Reading, .prompt_tokens = 1000, .prompt_done = 500});
+  const auto conversation = conversation_with(generation);
+  const auto back = follow(conversation, "0");
+  site.until([&] { return back->pieces > 0; });
+  EXPECT_THAT(back->sent, HasSubstr("50 %"));
+  generation->journal().append(engine::Answer{"Hello"});
+  const auto later = follow(conversation, "1");
+  site.until([&] { return later->pieces > 0; });
+  generation->journal().append(engine::Done{});
+  site.until_over(later);
+}
+
+TEST_F(Following, DoesNotTellTheDetailsOfItsOwnMistakes) {
+  const auto generation = std::make_shared<engine::Generation>(nullptr);
+  generation->journal().append(engine::Answer{"Hel"});
+  generation->journal().append(engine::Done{
+      .finish = engine::Finish::Failed, .error = base::Error(base::ErrorKind::Internal, "/srv/secret", "is wrong")});
+  const FakePage page = followed(conversation_with(generation));
+  EXPECT_THAT(page.outcome, HasSubstr("role=\"alert\""));
+  EXPECT_EQ(page.outcome.find("secret"), std::string::npos);
+  EXPECT_THAT(page.shown(), HasSubstr("Hel"));
+  EXPECT_THAT(page.events, Contains("failed"));
+}
+
+}  // namespace
+}  // namespace server

@@ -1,0 +1,17 @@
+// What the server tells of the model that it serves. A copy, so that nobody has to hold the engine for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace server {
+
+struct ModelFacts {
+  std::string name{};
+  std::string device{};
+  std::string mode{};  // "exact" or "fast", as of engine::Engine::mode
+  std::uint32_t context = 0;
+  int threads = 0;
+};
+
+}  // namespace server
