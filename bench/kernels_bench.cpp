@@ -110,8 +110,10 @@ void count(benchmark::State& state, std::size_t bytes, std::size_t products) {
       benchmark::Counter(static_cast<double>(products), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void matmul(benchmark::State& state, quant::Type type, std::size_t rows, std::size_t cols) {
+void matmul(benchmark::State& state, quant::Type type, std::size_t rows, std::size_t cols,
+            compute::Precision precision) {
   const auto device = compute::make_cpu_device(thread_count());
+  device->set_precision(precision);
   const auto n = static_cast<std::size_t>(state.range(0));
   Weights weights(type, rows, cols);
   const auto input = device->make_activations(n, cols);
@@ -126,8 +128,9 @@ void matmul(benchmark::State& state, quant::Type type, std::size_t rows, std::si
 }
 
 // The feed-forward part of a layer, from norm to residual: gate and up, SwiGLU, down.
-void feed_forward(benchmark::State& state) {
+void feed_forward(benchmark::State& state, compute::Precision precision) {
   const auto device = compute::make_cpu_device(thread_count());
+  device->set_precision(precision);
   const auto n = static_cast<std::size_t>(state.range(0));
   Weights gate(quant::Type::Q4_K, 11008, 2048);
   Weights down(quant::Type::Q4_K, 2048, 11008);
@@ -241,6 +244,7 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   benchmark::RegisterBenchmark("read_memory", read_memory)->UseRealTime();
   benchmark::RegisterBenchmark("empty_phase", empty_phase)->UseRealTime();
+  const bool has_fast_mode = compute::make_cpu_device(1)->has_fast_mode();
   struct Shape {
     std::size_t rows, cols;
   };
@@ -254,14 +258,27 @@ int main(int argc, char** argv) {
       if (rows * cols / info.block * info.block_bytes > ring_bytes) continue;
       const std::string name =
           "matmul/" + std::string(info.name) + "/" + std::to_string(rows) + "x" + std::to_string(cols);
-      auto* b = benchmark::RegisterBenchmark(
-          name.c_str(), [type, rows, cols](benchmark::State& state) { matmul(state, type, rows, cols); });
+      const auto in = [type, rows, cols](compute::Precision precision) {
+        return [=](benchmark::State& state) { matmul(state, type, rows, cols, precision); };
+      };
+      auto* b = benchmark::RegisterBenchmark(name.c_str(), in(compute::Precision::Exact));
       b->ArgName("n")->Arg(1)->Arg(2)->Arg(4)->Arg(16)->UseRealTime()->Unit(benchmark::kMicrosecond);
       if (rows <= 11008) b->Arg(128)->Arg(512);
+      if (has_fast_mode && info.block == 256 && rows <= 11008)
+        benchmark::RegisterBenchmark(("fast_" + name).c_str(), in(compute::Precision::Fast))
+            ->ArgName("n")
+            ->Arg(16)
+            ->Arg(128)
+            ->Arg(512)
+            ->UseRealTime()
+            ->Unit(benchmark::kMicrosecond);
     }
   }
-  if (ring_bytes >= std::size_t{16} << 20)
-    benchmark::RegisterBenchmark("feed_forward", feed_forward)
+  if (ring_bytes >= std::size_t{16} << 20) {
+    const auto in = [](compute::Precision precision) {
+      return [precision](benchmark::State& state) { feed_forward(state, precision); };
+    };
+    benchmark::RegisterBenchmark("feed_forward", in(compute::Precision::Exact))
         ->ArgName("n")
         ->Arg(1)
         ->Arg(4)
@@ -270,6 +287,15 @@ int main(int argc, char** argv) {
         ->Arg(512)
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
+    if (has_fast_mode)
+      benchmark::RegisterBenchmark("fast_feed_forward", in(compute::Precision::Fast))
+          ->ArgName("n")
+          ->Arg(16)
+          ->Arg(128)
+          ->Arg(512)
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
+  }
   for (const quant::Type type : {quant::Type::F16, quant::Type::F32}) {
     const std::string name = "attention/" + std::string(quant::type_info(type)->name);
     const auto exact = [type](benchmark::State& state) { attention(state, type, compute::Precision::Exact); };
@@ -284,7 +310,7 @@ int main(int argc, char** argv) {
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
   }
-  if (compute::make_cpu_device(1)->has_fast_mode()) {
+  if (has_fast_mode) {
     const auto fast = [](benchmark::State& state) { attention(state, quant::Type::F16, compute::Precision::Fast); };
     benchmark::RegisterBenchmark("attention/fast", fast)
         ->ArgNames({"n", "depth"})

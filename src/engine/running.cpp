@@ -45,13 +45,13 @@ void Running::give_up() {
   under_way_ = false;
 }
 
-Runnable Running::runnable(compute::Precision prompts) const {
+Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
   const std::size_t computed = sequence.length();
   const bool mixed = prompts != compute::Precision::Exact;
   const std::size_t unread = transcript_.size() - computed;
   return {.computed = computed,
           .unread = unread,
-          .run = mixed ? transcript_.run_length(computed) : unread,
+          .run = mixed ? transcript_.run_length(computed, rows) : unread,
           .precision = transcript_.generated(computed) ? compute::Precision::Exact : prompts,
           .writing = !catching_up(),
           .sat_out = sat_out};

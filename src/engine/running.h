@@ -44,8 +44,8 @@ class Running {
   void begin(smollm3::Sequence sequence, Clock::time_point now);
   // Its keys and values are given up; the transcript stays.
   void give_up();
-  // As the scheduler sees it. `prompts`: the precision that prompts are computed in.
-  Runnable runnable(compute::Precision prompts) const;
+  // As the scheduler sees it. `prompts`: the precision that prompts are computed in; `rows`: the most of a step.
+  Runnable runnable(compute::Precision prompts, std::size_t rows) const;
   std::span<const Token> next_tokens(std::size_t count) const {
     return transcript_.tokens().subspan(sequence.length(), count);
   }

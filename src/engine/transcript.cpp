@@ -21,9 +21,10 @@ void Transcript::truncate(std::size_t size) {
   if (size % 64 != 0) generated_.back() &= (std::uint64_t{1} << (size % 64)) - 1;
 }
 
-std::size_t Transcript::run_length(std::size_t begin) const {
+std::size_t Transcript::run_length(std::size_t begin, std::size_t most) const {
+  const std::size_t last = begin + std::min(most, size() - begin);
   std::size_t end = begin + 1;
-  while (end < size() && generated(end) == generated(begin)) ++end;
+  while (end < last && generated(end) == generated(begin)) ++end;
   return end - begin;
 }
 

@@ -24,8 +24,8 @@ class Transcript {
   std::span<const Token> tokens() const { return tokens_; }
   bool generated(std::size_t i) const { return (generated_[i / 64] >> (i % 64) & 1) != 0; }
 
-  // How many tokens from `begin` on have the bit that the one at `begin` has, which must exist.
-  std::size_t run_length(std::size_t begin) const;
+  // How many tokens from `begin` on, up to `most`, have the bit that the one at `begin` has, which must exist.
+  std::size_t run_length(std::size_t begin, std::size_t most) const;
   // How many tokens both begin with; with `provenance` their bits must be equal too.
   std::size_t common_prefix(const Transcript& other, bool provenance) const;
 

@@ -93,8 +93,9 @@ Step Worker::plan() {
   std::vector<Runnable> runnable;
   do {
     runnable.clear();
-    for (const auto& running : running_) runnable.push_back(running->runnable(options_.prompts));
-    step = scheduler_.plan(runnable, budget(), cost_);
+    const Budget now = budget();
+    for (const auto& running : running_) runnable.push_back(running->runnable(options_.prompts, now.rows));
+    step = scheduler_.plan(runnable, now, cost_);
     std::ranges::stable_partition(step.shares, [&](const Share& share) {
       return runnable[share.runnable].precision == compute::Precision::Exact;  // these chunks come first
     });
@@ -162,7 +163,7 @@ std::optional<Worker::Drawn> Worker::run(const Step& step) {
     chunks.push_back({.sequence = &running.sequence,
                       .tokens = running.next_tokens(share.rows),
                       .logits = draws ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None,
-                      .precision = running.runnable(options_.prompts).precision});
+                      .precision = running.runnable(options_.prompts, 1).precision});
     if (draws) rules.push_back(running.rules());
   }
   const Clock::time_point start = last_report_ = options_.now();

@@ -37,8 +37,9 @@ constexpr std::uint32_t generated = 24;  // tokens of each answer
 // Shorter than a tile, of several tiles and pages, and longer than a batch.
 constexpr std::size_t prompt_lengths[] = {1, 19, 150, 600};
 
-// So hot that the order of the logits decides: an error of a hundredth makes nearly every token another.
-Sampling sampling(std::uint64_t seed) { return {.temperature = 50, .top_p = 1, .seed = seed}; }
+// So hot that all tokens are about as likely, of which the likelier half is kept: an error of a hundredth moves some of
+// them from one half to the other, and what is drawn with them.
+Sampling sampling(std::uint64_t seed) { return {.temperature = 50, .top_p = 0.5f, .seed = seed}; }
 
 // A model on a device of one instruction set.
 struct Computer {

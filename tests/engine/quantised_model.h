@@ -25,11 +25,10 @@ inline void add_tokenizer(gguf::Writer& out) {
 }
 
 // All columns are whole blocks of 256, so that every product has a fast form.
-inline reference::RandomModel quantised_model() {
-  constexpr std::uint32_t layers = 5;
+inline reference::RandomModel quantised_model(std::uint32_t layers = 5) {
   return {.layers = layers,
           .vocab = vocab,
-          .type = [](std::string_view tensor) { return reference::q4_k_m(tensor, layers); },
+          .type = [layers](std::string_view tensor) { return reference::q4_k_m(tensor, layers); },
           .tokenizer = add_tokenizer};
 }
 

@@ -100,7 +100,7 @@ class Schedules : public testing::Test {
     return said(*generation);
   }
 
-  reference::TemporaryModel file_{quantised_model()};
+  reference::TemporaryModel file_{quantised_model(/*layers=*/4)};
   std::unique_ptr<LoadedModel> loaded_;
   Precision prompts_ = Precision::Exact;
 };
@@ -115,36 +115,28 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   std::vector<Request> requests;
   std::vector<std::shared_ptr<Generation>> generations;
   int cancelled_queued = 0, cancelled_reading = 0, cancelled_writing = 0;
-  const auto cancel_one = [&] {
-    const std::size_t among = std::min<std::size_t>(generations.size(), 24);
-    if (among == 0) return;
-    Generation& one = *generations[generations.size() - 1 - random() % among];
-    switch (one.state()) {
-      case State::Queued:
-        ++cancelled_queued;
-        break;
-      case State::Reading:
-        ++cancelled_reading;
-        break;
-      case State::Writing:
-        ++cancelled_writing;
-        break;
-      case State::Done:
-        return;
+  const auto cancel_one = [&](State state, int& count) {
+    for (std::size_t i = generations.size(), tried = 0; i-- > 0 && tried < 24; ++tried) {
+      if (generations[i]->state() != state) continue;
+      generations[i]->cancel();
+      ++count;
+      return;
     }
-    one.cancel();
   };
   const Counts& counts = bench.worker().counts();
   const auto enough = [&] {
-    return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.preempted >= 100 && counts.begun >= 400 &&
-           cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 && counts.steps >= 2000;
+    return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.preempted >= 100 && counts.begun >= 300 &&
+           cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 && counts.steps >= 1000;
   };
   for (bool over = false; !over;) {
     if (!enough() && random() % 3 == 0) {
       requests.push_back(random_request(random, requests));
       generations.push_back(bench.start(requests.back()));
     }
-    if (random() % 4 == 0) cancel_one();
+    // Until there were enough of a kind, its kind is looked for.
+    if (cancelled_queued < 100 && random() % 3 == 0) cancel_one(State::Queued, cancelled_queued);
+    if (cancelled_reading < 100 && random() % 8 == 0) cancel_one(State::Reading, cancelled_reading);
+    if (cancelled_writing < 100 && random() % 12 == 0) cancel_one(State::Writing, cancelled_writing);
     const bool busy = bench.worker().step();
     bench.worker().check();
     over = !busy && enough();
@@ -156,12 +148,13 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
 
   int whole = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const Said got = said(*generations[i]);
+    Said got = said(*generations[i]);
     const bool cancelled = got.done.finish == Finish::Cancelled;
     if (cancelled && got.text.empty()) continue;
     const Said expected = alone(requests[i]);
     ASSERT_NE(got.done.finish, Finish::Failed) << got.done.error->what();
     if (cancelled) {
+      while (got.text.ends_with("\uFFFD")) got.text.resize(got.text.size() - 3);  // half a character at its end
       ASSERT_TRUE(expected.text.starts_with(got.text)) << "request " << i << ": " << got.text;
       continue;
     }

@@ -42,17 +42,18 @@ def make_model(out, *options):
     return out
 
 
-def compile_peer(into):
-    """Path of the compiled llama_cpp program and the folder of its libraries."""
+def compile_peer(into, code=pathlib.Path(__file__).with_name("llama_cpp.cpp")):
+    """Path of the program compiled from a file and the folder of its libraries."""
     libraries = library_folder()
     source = MODULES / "node-llama-cpp/llama/llama.cpp"
     if not (source / "include/llama.h").is_file():
-        skip(f"{source} has no headers: node-llama-cpp was installed without them")
-    program = pathlib.Path(into) / "llama_cpp"
+        skip(f"{source} has no headers: node-llama-cpp was installed without them "
+             "(its install script fetches them; so does `git clone gitRelease.bundle llama.cpp` beside the bundle)")
+    program = pathlib.Path(into) / code.stem
     llama = sorted(libraries.glob("libllama.v*.so"))[0]
     ggml = sorted(libraries.glob("libggml.v*.so"))[0]
-    subprocess.run(["c++", "-std=c++20", "-O2", "-o", program, pathlib.Path(__file__).with_name("llama_cpp.cpp"),
-                    f"-I{source / 'include'}", f"-I{source / 'ggml/include'}", llama, ggml,
+    subprocess.run(["c++", "-std=c++20", "-O2", "-o", program, code, f"-I{source / 'include'}",
+                    f"-I{source / 'ggml/include'}", llama, ggml,
                     libraries / "libggml-base.so", f"-Wl,-rpath,{libraries}"], check=True)
     return program, libraries
 

@@ -39,7 +39,7 @@ class FastTypes : public testing::TestWithParam<TypeMix> {
 TEST_P(FastTypes, CostAboutTwiceWhatExactOnesDo) {
   for (const RandomModel& shape : models_of(GetParam(), 6)) {
     const TemporaryModel model(shape);
-    const std::uint64_t samples = shape.outliers ? 3 : 1;
+    const std::uint64_t samples = shape.outliers ? 12 : 1;
     Distance fast{};
     Distance exact{};
     for (std::uint64_t seed = 1; seed <= samples; ++seed) {
@@ -51,8 +51,8 @@ TEST_P(FastTypes, CostAboutTwiceWhatExactOnesDo) {
     const std::string kind = kind_of_numbers(shape);
     RecordProperty("fast_kl_" + kind, testing::PrintToString(fast.mean_kl));
     RecordProperty("exact_kl_" + kind, testing::PrintToString(exact.mean_kl));
-    // Rounding weights to int8 as activations are doubles the square of the error. Where channels stand out, few
-    // positions make most of it.
+    // Rounding weights to int8 as activations are doubles the square of the error, and a scale for twice as many
+    // columns adds a little. Where channels stand out, few positions make most of it.
     EXPECT_LT(fast.relative_error, (shape.outliers ? 2 : 1.5) * exact.relative_error) << kind;
     EXPECT_LT(fast.mean_kl, (shape.outliers ? 2.5 : 2.2) * exact.mean_kl) << kind;
   }

@@ -24,8 +24,8 @@ std::vector<float> run_ours(const gguf::File& file, std::span<const std::uint32_
     const std::size_t wanted = run.chunks.empty() ? model.max_batch() : run.chunks[step % run.chunks.size()];
     const std::size_t count = std::min(wanted, ids.size() - sequence.length());
     if (!sequence.reserve(count)) throw std::runtime_error("the pool is too small");
-    const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count),
-                               smollm3::Chunk::Logits::All, run.precision};
+    const smollm3::Chunk chunk{&sequence, std::span(ids).subspan(sequence.length(), count), smollm3::Chunk::Logits::All,
+                               run.precision};
     const std::span<const float> rows = model.logits({&chunk, 1});
     logits.insert(logits.end(), rows.begin(), rows.end());
   }

@@ -6,6 +6,11 @@
 #include "base/error.h"
 
 namespace compute::cpu {
+namespace {
+
+std::size_t tiles_of(std::size_t rows) { return (rows + FastTile::rows - 1) / FastTile::rows; }
+
+}  // namespace
 
 CpuActivations::CpuActivations(std::size_t max_rows, std::size_t max_cols)
     : max_rows_(max_rows), max_cols_(max_cols), values_(max_rows * max_cols) {}
@@ -18,14 +23,24 @@ void CpuActivations::reset(std::size_t rows, std::size_t cols) {
   }
   rows_ = rows;
   cols_ = cols;
-  super_made_ = small_made_ = false;
+  super_made_ = small_made_ = fast_made_ = false;
 }
 
 std::size_t CpuActivations::rows_in(std::size_t block) const {
   return std::min(block_rows, rows_ - block * block_rows);
 }
 
+std::size_t CpuActivations::fast_rows_in(std::size_t block) const {
+  return std::min(fast_rows, rows_ - block * fast_rows);
+}
+
 void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t row) {
+  if (form == Form::Fast) {
+    const std::size_t block = row / fast_rows;
+    const std::size_t tile = row % fast_rows / FastTile::rows;
+    FastTile* tiles = fast_.data() + block * (fast_rows / FastTile::rows) * fast_groups(cols_);
+    return kernels.quantise_fast(values(row), cols_, tiles + tile, tiles_of(fast_rows_in(block)), row % FastTile::rows);
+  }
   const std::size_t block = row / block_rows;
   const std::size_t first = block * block_rows;
   const std::size_t stride = rows_in(block);
@@ -38,10 +53,12 @@ void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t
 
 void CpuActivations::make(Form form, const Kernels& kernels, base::ThreadPool& pool) {
   if (form == Form::Floats) return;
-  bool& made = form == Form::Super ? super_made_ : small_made_;
+  bool& made = form == Form::Super ? super_made_ : form == Form::Small ? small_made_ : fast_made_;
   if (made) return;
   if (form == Form::Super && super_.size() == 0) super_ = base::AlignedBuffer<SuperRow>(max_rows_ * (max_cols_ / 256));
   if (form == Form::Small && small_.size() == 0) small_ = base::AlignedBuffer<SmallRow>(max_rows_ * (max_cols_ / 32));
+  if (form == Form::Fast && fast_.size() == 0)
+    fast_ = base::AlignedBuffer<FastTile>(tiles_of(max_rows_) * fast_groups(max_cols_));
   pool.run(static_cast<int>(rows_), [&](int row, int) { quantise_row(form, kernels, static_cast<std::size_t>(row)); });
   made = true;
 }

@@ -34,7 +34,15 @@ class CpuActivations : public Activations {
   const SuperRow* super(std::size_t block) const { return super_.data() + block * block_rows * (cols_ / 256); }
   const SmallRow* small(std::size_t block) const { return small_.data() + block * block_rows * (cols_ / 32); }
 
+  // Fast products take them in blocks of fast_rows, in which the tiles are ordered [group][tile].
+  std::size_t fast_blocks() const { return (rows_ + fast_rows - 1) / fast_rows; }
+  std::size_t fast_rows_in(std::size_t block) const;
+  const FastTile* fast(std::size_t block) const {
+    return fast_.data() + block * (fast_rows / FastTile::rows) * fast_groups(cols_);
+  }
+
  private:
+  static std::size_t fast_groups(std::size_t cols) { return (cols + fast_columns - 1) / fast_columns; }
   void quantise_row(Form form, const Kernels& kernels, std::size_t row);
 
   std::size_t max_rows_;
@@ -44,8 +52,10 @@ class CpuActivations : public Activations {
   base::AlignedBuffer<float> values_;
   base::AlignedBuffer<SuperRow> super_;  // allocated when first needed
   base::AlignedBuffer<SmallRow> small_;
+  base::AlignedBuffer<FastTile> fast_;
   bool super_made_ = false;
   bool small_made_ = false;
+  bool fast_made_ = false;
 };
 
 }  // namespace compute::cpu

@@ -4,9 +4,24 @@
 #include "compute/cpu/amx_exact_products.h"
 #include "compute/cpu/amx_fast_products.h"
 #include "compute/cpu/kernels.h"
+#include "compute/cpu/vector_products.h"
 
 namespace compute::cpu {
 namespace {
+
+void quantise_fast(const float* x, std::size_t cols, FastTile* out, std::size_t stride, std::size_t row) {
+  for (std::size_t first = 0; first < cols; first += fast_columns, out += stride) {
+    const std::size_t count = cols - first < fast_columns ? cols - first : fast_columns;
+    float inverse;
+    out->d[row] = quantising_scale(I::largest_magnitude(x + first, count), inverse);
+    for (std::size_t i = 0; i < fast_columns; i += 256) {
+      alignas(64) std::int8_t q[256] = {};
+      std::int16_t sums[16];
+      if (i < count) I::quantise256(x + first + i, inverse, q, sums);
+      for (std::size_t t = 0; t < 4; ++t) __builtin_memcpy(out->q[i / 64 + t][row], q + t * 64, 64);
+    }
+  }
+}
 
 FastProduct* fast_product(quant::Type type) {
   switch (type) {
@@ -35,6 +50,7 @@ const Kernels& amx_kernels() {
     k.name = "AMX (int8)";
     k.attend_prompt = amx_attend_prompt;
     k.prompt_scratch = amx_prompt_scratch;
+    k.quantise_fast = quantise_fast;
     k.fast_product = fast_product;
     k.product_q2_k = product_exact<Formats::Q2_K, &Kernels::product_q2_k>;
     k.product_q3_k = product_exact<Formats::Q3_K, &Kernels::product_q3_k>;

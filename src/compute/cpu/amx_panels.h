@@ -1,8 +1,8 @@
 // What exact and fast products on AMX tiles share: panels of weight rows, tiles of activation rows, and where sums lie.
 //
 // The lanes of a panel are 16 weight rows, as in vector_products.h: its vectors of four columns of each row are the
-// rows of a tile b, so the same formats unpack them. Tiles of activations are read where they lie, 16 rows of 64
-// columns.
+// rows of a tile b, so the same formats unpack them. Exact products read tiles of activations where the rows lie, fast
+// ones find them packed.
 //
 // Everything is in an anonymous namespace and calls no library function: each file that includes it gets its own copy.
 #pragma once
@@ -44,28 +44,32 @@ inline Int merge(Int even, Int odd) {
   return _mm512_ternarylogic_epi32(I::ints(0x00ff00ff), even, odd, choose);
 }
 
-// Where tiles of activation rows begin: every 16 rows, the last one so that it ends with the last row. Fewer than 16
-// rows are one tile of as many.
+// Where tiles of activation rows begin for exact products: every 16 rows, the last one so that it ends with the last
+// row.
 inline std::size_t tiles_of(std::size_t n) { return (n + tile_rows - 1) / tile_rows; }
 inline std::size_t first_row(std::size_t tile, std::size_t n) {
-  return tile * tile_rows + tile_rows <= n || n < tile_rows ? tile * tile_rows : n - tile_rows;
+  return tile * tile_rows + tile_rows <= n ? tile * tile_rows : n - tile_rows;
 }
 
 // Lanes of sums that are kept, not begun.
 inline __mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
 
-// Puts the sums [tile][row][16] of weight rows r to r + 15 where they belong.
-inline void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
-                const Output& out) {
+// Puts the sums of an activation row and weight rows r to r + 15 where they belong.
+inline void put_row(const float* sums, const WeightRows& w, std::size_t r, const Output& out, std::size_t a) {
   const std::size_t left = w.rows - r;
   const auto mask = static_cast<__mmask16>(left >= lanes ? 0xffffU : (1U << left) - 1U);
+  float* y = out.y + a * out.stride + r;
+  Float value = _mm512_load_ps(sums);
+  if (out.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
+  _mm512_mask_storeu_ps(y, mask, value);
+}
+
+// The same for n activation rows, of sums [tile][row][16].
+inline void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
+                const Output& out) {
   for (std::size_t a = 0; a < n; ++a) {
     const std::size_t tile = a / tile_rows;
-    const float* sum = sums + tile * tile_stride + (a - first_row(tile, n)) * lanes;
-    float* y = out.y + a * out.stride + r;
-    Float value = _mm512_load_ps(sum);
-    if (out.add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
-    _mm512_mask_storeu_ps(y, mask, value);
+    put_row(sums + tile * tile_stride + (a - first_row(tile, n)) * lanes, w, r, out, a);
   }
 }
 

@@ -8,8 +8,8 @@
 #include <limits>
 #include <numeric>
 
-#include "base/processor.h"
 #include "base/memory.h"
+#include "base/processor.h"
 #include "compute/cpu/selection.h"
 #include "compute/sampling.h"
 

@@ -190,7 +190,7 @@ class CpuDevice : public Device {
       row_bytes(product.weight);
       require(product.weight.cols == x.cols() && product.y.rows == x.rows() && product.y.cols == product.weight.rows,
               "matmul", "shapes differ");
-      x.make(form_for(product.weight.type), kernels_, pool_);
+      x.make(fast_product(product.weight) != nullptr ? Form::Fast : form_for(product.weight.type), kernels_, pool_);
       total_bytes += product.weight.data.size();
       total_rows += product.weight.rows;
     }
@@ -200,7 +200,7 @@ class CpuDevice : public Device {
     std::size_t parts = 0;
     for (const Product& product : products) {
       FastProduct* const fast = fast_product(product.weight);
-      const std::size_t blocks = fast != nullptr ? fast_blocks(x) : x.blocks();
+      const std::size_t blocks = fast != nullptr ? x.fast_blocks() : x.blocks();
       const std::size_t rows =
           fast != nullptr ? fast_rows_per_part(total_rows) : rows_per_part(product.weight, x, total_bytes);
       slices.push_back({parts, rows, blocks, fast});
@@ -230,12 +230,12 @@ class CpuDevice : public Device {
     row_bytes(up);
     require(gate.cols == x.cols() && up.cols == x.cols() && gate.rows == up.rows && gate.rows % 16 == 0, "swiglu",
             "shapes differ");
-    x.make(form_for(gate.type), kernels_, pool_);
-    x.make(form_for(up.type), kernels_, pool_);
     CpuActivations& to = reset(hidden, x.rows(), gate.rows);
     FastProduct* const fast_gate = fast_product(gate);
     FastProduct* const fast_up = fast_product(up);
     if (fast_gate != nullptr && fast_up != nullptr) return swiglu_fast(x, gate, fast_gate, up, fast_up, to);
+    x.make(form_for(gate.type), kernels_, pool_);
+    x.make(form_for(up.type), kernels_, pool_);
     const std::size_t rows = std::min(max_part_rows, rows_per_part(gate, x, gate.data.size() + up.data.size()));
     const std::size_t parts = (gate.rows + rows - 1) / rows * x.blocks();
     ranges_.run(parts, [&](std::size_t part, int thread) {
@@ -342,8 +342,6 @@ class CpuDevice : public Device {
     return precision_ == Precision::Fast && kernels_.fast_product != nullptr ? kernels_.fast_product(w.type) : nullptr;
   }
 
-  static std::size_t fast_blocks(const CpuActivations& x) { return (x.rows() + fast_rows - 1) / fast_rows; }
-
   // Weights are unpacked once for all activation rows: parts are as large as leaves each thread a few.
   std::size_t fast_rows_per_part(std::size_t total_rows) const {
     constexpr std::size_t unit = 2 * panel_rows;
@@ -355,14 +353,15 @@ class CpuDevice : public Device {
                      const CpuActivations& x, std::size_t block, const Output& out, int thread) {
     const std::size_t bytes = w.data.size() / w.rows;
     const WeightRows rows{reinterpret_cast<const std::uint8_t*>(w.data.data()) + first * bytes, bytes, count, w.cols};
-    product(rows, x.super(block * (fast_rows / block_rows)), std::min(fast_rows, x.rows() - block * fast_rows), out,
+    product(rows, x.fast(block), x.fast_rows_in(block), out,
             &fast_scratch_[static_cast<std::size_t>(thread) * fast_scratch_bytes]);
   }
 
-  void swiglu_fast(const CpuActivations& x, const Matrix& gate, FastProduct* fast_gate, const Matrix& up,
+  void swiglu_fast(CpuActivations& x, const Matrix& gate, FastProduct* fast_gate, const Matrix& up,
                    FastProduct* fast_up, CpuActivations& to) {
+    x.make(Form::Fast, kernels_, pool_);
     const std::size_t rows = std::min(max_part_rows, fast_rows_per_part(gate.rows));
-    const std::size_t blocks = fast_blocks(x);
+    const std::size_t blocks = x.fast_blocks();
     ranges_.run((gate.rows + rows - 1) / rows * blocks, [&](std::size_t part, int thread) {
       const std::size_t block = part % blocks;
       const std::size_t first = part / blocks * rows;
@@ -371,7 +370,7 @@ class CpuDevice : public Device {
       float* linear = gated + fast_rows * max_part_rows;
       multiply_fast(fast_gate, gate, first, count, x, block, {gated, max_part_rows, false}, thread);
       multiply_fast(fast_up, up, first, count, x, block, {linear, max_part_rows, false}, thread);
-      for (std::size_t a = 0; a < std::min(fast_rows, x.rows() - block * fast_rows); ++a) {
+      for (std::size_t a = 0; a < x.fast_rows_in(block); ++a) {
         kernels_.swiglu(gated + a * max_part_rows, linear + a * max_part_rows, count,
                         to.values() + (block * fast_rows + a) * gate.rows + first);
       }

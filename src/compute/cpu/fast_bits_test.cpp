@@ -24,6 +24,8 @@ namespace {
 using quant::Type;
 using test::Random;
 
+constexpr std::size_t group_blocks = fast_columns / 256;
+
 // A block of 256: w = d * scale * (u - zero) - dmin * min, the groups of equal size, 0 <= u <= largest.
 struct Block {
   int groups = 8;
@@ -127,13 +129,8 @@ Block unpack(Type type, const std::uint8_t* bytes) {
   return out;
 }
 
-struct Requantised {
-  std::array<int, 256> q{};
-  float d = 0;
-};
-
-Requantised requantise(Type type, const Block& b) {
-  Requantised out;
+// The largest magnitude that a block's factors allow.
+float largest_magnitude(Type type, const Block& b) {
   float most = 0;
   for (std::size_t g = 0; g < static_cast<std::size_t>(b.groups); ++g) {
     const float scale = b.d * static_cast<float>(b.scale[g]);
@@ -143,6 +140,17 @@ Requantised requantise(Type type, const Block& b) {
                                   : std::abs(scale) * static_cast<float>(reach);
     most = std::max(most, size);
   }
+  return most;
+}
+
+struct Requantised {
+  std::array<int, 256> q{};
+  float d = 0;
+};
+
+// most: the largest magnitude of all blocks that share a scale.
+Requantised requantise(const Block& b, float most) {
+  Requantised out;
   if (most < 0x1p-100F) return out;
   out.d = most * (1.0F / 127);
   const float inverse = 127.0F * 256 / most;
@@ -166,34 +174,45 @@ TEST_P(FastBits, AreThoseOfTheirDefinition) {
   Random random(7);
   for (int round = 0; round < 30; ++round) {
     const std::size_t rows = 1 + random() % 70;
-    const std::size_t blocks = 1 + random() % 3;
+    const std::size_t blocks = 1 + random() % 5;
+    const std::size_t groups = (blocks * 256 + fast_columns - 1) / fast_columns;
     const std::size_t n = round % 10 == 0 ? 250 + random() % 60 : 1 + random() % 50;
     SCOPED_TRACE(std::to_string(rows) + " rows of " + std::to_string(blocks) + " blocks, " + std::to_string(n));
     const test::Weight weight = test::random_weight(GetParam(), rows, blocks * 256, random);
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(weight.bytes.data());
-    std::vector<SuperRow> x(n * blocks);
-    for (SuperRow& row : x) {
-      for (std::int8_t& q : row.q) q = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
-      row.d = std::ldexp(1.0F + static_cast<float>(random() % 1000), -20);
+    const std::size_t tiles = (n + FastTile::rows - 1) / FastTile::rows;
+    std::vector<FastTile> x(tiles * groups);
+    for (FastTile& tile : x) {
+      for (auto& columns : tile.q) {
+        for (auto& row : columns) {
+          for (std::int8_t& q : row) q = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+        }
+      }
+      for (float& d : tile.d) d = std::ldexp(1.0F + static_cast<float>(random() % 1000), -20);
     }
     std::vector<Requantised> requantised;
     for (std::size_t k = 0; k < rows * blocks; ++k) {
-      requantised.push_back(requantise(GetParam(), unpack(GetParam(), bytes + k * block_bytes)));
+      const auto block = [&](std::size_t b) { return unpack(GetParam(), bytes + (k - k % blocks + b) * block_bytes); };
+      const std::size_t first = k % blocks / group_blocks * group_blocks;
+      float most = 0;
+      for (std::size_t b = first; b < std::min(first + group_blocks, blocks); ++b)
+        most = std::max(most, largest_magnitude(GetParam(), block(b)));
+      requantised.push_back(requantise(block(k % blocks), most));
     }
     std::vector<float> y(n * rows);
     amx_kernels().fast_product(GetParam())({bytes, blocks * block_bytes, rows, blocks * 256}, x.data(), n,
                                            {y.data(), rows, false}, scratch.data());
     for (std::size_t a = 0; a < n; ++a) {
-      const std::size_t first = a / block_rows * block_rows;  // of the block of activation rows
-      const std::size_t together = std::min(block_rows, n - first);
       for (std::size_t r = 0; r < rows; ++r) {
         float sum = 0;
-        for (std::size_t b = 0; b < blocks; ++b) {
-          const SuperRow& row = x[first * blocks + b * together + a - first];
-          const Requantised& w = requantised[r * blocks + b];
+        for (std::size_t g = 0; g < groups; ++g) {
+          const FastTile& tile = x[g * tiles + a / FastTile::rows];
+          const std::size_t row = a % FastTile::rows;
+          const std::size_t columns = std::min(fast_columns, blocks * 256 - g * fast_columns);
+          const Requantised* w = &requantised[r * blocks + g * group_blocks];
           int product = 0;
-          for (std::size_t i = 0; i < 256; ++i) product += w.q[i] * row.q[i];
-          sum = std::fma(w.d * row.d, static_cast<float>(product), sum);
+          for (std::size_t i = 0; i < columns; ++i) product += w[i / 256].q[i % 256] * tile.q[i / 64][row][i % 64];
+          sum = std::fma(w->d * tile.d[row], static_cast<float>(product), sum);
         }
         ASSERT_EQ(y[a * rows + r], sum) << "row " << r << " of activations " << a;
       }

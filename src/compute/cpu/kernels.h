@@ -27,6 +27,16 @@ struct SmallRow {
 };
 static_assert(sizeof(SmallRow) == 40);
 
+inline constexpr std::size_t fast_columns = 512;  // that share a scale in the fast mode
+
+// 16 activation rows of fast_columns columns as fast products take them: x ≈ d * q. 64 columns of all rows lie
+// together, as a tile is loaded. Columns that the rows have not are zero.
+struct alignas(64) FastTile {
+  static constexpr std::size_t rows = 16;
+  std::int8_t q[fast_columns / 64][rows][64];
+  float d[rows];
+};
+
 inline constexpr std::size_t block_rows = 256;  // activation rows that one call of a product takes at most
 
 // Consecutive rows of a weight.
@@ -50,9 +60,10 @@ using SuperProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n,
 using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
 using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
-// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows, given
-// as blocks of block_rows, the last with the rest, one after the other. scratch: fast_scratch_bytes on a cache line.
-using FastProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n, const Output& out, std::byte* scratch);
+// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows.
+// x[g * tiles + t]: group g of columns of rows 16t to 16t + 15, of which those from n on are of no account. scratch:
+// fast_scratch_bytes on a cache line.
+using FastProduct = void(const WeightRows& w, const FastTile* x, std::size_t n, const Output& out, std::byte* scratch);
 inline constexpr std::size_t fast_rows = 512;
 inline constexpr std::size_t fast_weight_rows = 128;
 inline constexpr std::size_t fast_scratch_bytes = std::size_t{384} << 10;
@@ -98,6 +109,9 @@ struct Kernels {
   // cols / 256 SuperRows, `stride` apart; cols / 32 SmallRows likewise.
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
+
+  // All columns of row `row` (below 16) of FastTiles that are `stride` apart; none where Fast is Exact.
+  void (*quantise_fast)(const float* x, std::size_t cols, FastTile* out, std::size_t stride, std::size_t row) = nullptr;
 
   // The product for a type with blocks of 256; none where Fast is Exact.
   FastProduct* (*fast_product)(quant::Type type) = nullptr;

@@ -25,23 +25,11 @@ inline constexpr std::size_t tile_bytes = tile_rows * tile_row_bytes;
 
 #if !defined(SMOLLM3_EMULATE_TILES)
 
-// All eight tiles may be used on the calling thread while it lives; tiles 0 to 5 have `rows` rows (1 to 16), 6 and 7
-// have 16: a and c may be the former, b the latter. The processor keeps more state until then, so it should live no
-// longer than a kernel.
+// All eight tiles, of 16 rows, may be used on the calling thread while it lives. The processor keeps more state until
+// then, so it should live no longer than a kernel.
 class Tiles {
  public:
-  explicit Tiles(std::size_t rows = tile_rows) { configure(rows); }
-  ~Tiles() { asm volatile("tilerelease"); }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-
-  // What the tiles held is lost if `rows` is another number than before.
-  void set_rows(std::size_t rows) {
-    if (rows != rows_) configure(rows);
-  }
-
- private:
-  void configure(std::size_t rows) {
+  Tiles() {
     struct alignas(64) Configuration {
       std::uint8_t palette = 1;
       std::uint8_t start_row = 0;
@@ -52,14 +40,14 @@ class Tiles {
     static_assert(sizeof(Configuration) == 64);
     for (std::size_t t = 0; t < 8; ++t) {
       configuration.row_bytes[t] = tile_row_bytes;
-      configuration.rows[t] = static_cast<std::uint8_t>(t < 6 ? rows : tile_rows);
+      configuration.rows[t] = tile_rows;
     }
     // The compiler must know that all of it is read: GCC 12's _tile_loadconfig does not tell it.
     asm volatile("ldtilecfg %0" : : "m"(configuration));
-    rows_ = rows;
   }
-
-  std::size_t rows_ = 0;
+  ~Tiles() { asm volatile("tilerelease"); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
 };
 
 template <int t>
@@ -75,6 +63,18 @@ template <int t>
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(t) : "memory");
 #else
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(t), "m"(*static_cast<const char(*)[]>(p)));
+#endif
+}
+
+// The same, of what is not needed again soon: it leaves the first-level cache to what is.
+template <int t>
+[[gnu::always_inline]] inline void tile_load_once(const void* p, std::size_t stride) {
+#if defined(__clang__)
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(t) : "memory");
+#else
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2"
+               :
+               : "r"(p), "r"(stride), "i"(t), "m"(*static_cast<const char(*)[]>(p)));
 #endif
 }
 
@@ -110,18 +110,15 @@ struct EmulatedTile {
   alignas(64) std::uint8_t bytes[tile_rows][tile_row_bytes];
 };
 inline thread_local EmulatedTile emulated_tiles[8];
-inline thread_local std::size_t emulated_rows = 0;
-inline std::size_t emulated_rows_of(int t) { return t < 6 ? emulated_rows : tile_rows; }
+inline thread_local std::size_t emulated_rows = 0;  // none while no tile may be used
 
 class Tiles {
  public:
-  explicit Tiles(std::size_t rows = tile_rows) { set_rows(rows); }
-  ~Tiles() { emulated_rows = 0; }
-  void set_rows(std::size_t rows) {
-    if (rows == emulated_rows) return;
+  Tiles() {
     std::memset(emulated_tiles, 0, sizeof emulated_tiles);
-    emulated_rows = rows;
+    emulated_rows = tile_rows;
   }
+  ~Tiles() { emulated_rows = 0; }
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
 };
@@ -133,13 +130,18 @@ void tile_zero() {
 
 template <int t>
 void tile_load(const void* p, std::size_t stride) {
-  for (std::size_t m = 0; m < emulated_rows_of(t); ++m)
+  for (std::size_t m = 0; m < emulated_rows; ++m)
     std::memcpy(emulated_tiles[t].bytes[m], static_cast<const char*>(p) + m * stride, tile_row_bytes);
 }
 
 template <int t>
+void tile_load_once(const void* p, std::size_t stride) {
+  tile_load<t>(p, stride);
+}
+
+template <int t>
 void tile_store(void* p, std::size_t stride) {
-  for (std::size_t m = 0; m < emulated_rows_of(t); ++m)
+  for (std::size_t m = 0; m < emulated_rows; ++m)
     std::memcpy(static_cast<char*>(p) + m * stride, emulated_tiles[t].bytes[m], tile_row_bytes);
 }
 
