@@ -32,7 +32,7 @@ after(() => browser?.close());
 async function open(size, { scheme = "light", path = "/", server = babbler } = {}) {
   const context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme, permissions: ["clipboard-read", "clipboard-write"] });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);  // the machine may have much else to do
+  page.setDefaultTimeout(60_000);  // the machine may have much else to do
   page.complaints = [];
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) page.complaints.push(message.text()); });
   page.on("pageerror", (error) => page.complaints.push(String(error)));
@@ -199,7 +199,7 @@ test("a browser that leaves and comes back finds the whole answer", async () => 
 
 // Each is interrupted in its own way in the middle of the same answer, which ends when the context is full.
 test("reloaded, hidden, cut off or in a second tab: all show the same as one that was left alone", async () => {
-  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "512" : "3072"] });
+  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "512" : "1280"] });
   const wire = await Wire.to(server);
   const alone = await open("wide", { server });
   await alone.uncheck("#think");
@@ -232,7 +232,7 @@ test("reloaded, hidden, cut off or in a second tab: all show the same as one tha
   const pages = { alone, reloaded, hidden, second, cut_off };
   const results = {};
   for (const [name, page] of Object.entries(pages)) {
-    await over(page);
+    await over(page).catch((error) => assert.fail(`${name}: ${error}`));
     results[name] = await shown(page);
   }
   assert.ok(results.alone.blocks.join("").length > 300);
@@ -265,15 +265,15 @@ test("who waits is told so, who is read too, and may give up", async () => {
   const [first, second, third] = [await open("wide", { server }), await open("narrow", { server }), await open("wide", { server })];
   const status_of = (page, pattern) =>
     page.waitForFunction((source) => new RegExp(source).test(document.querySelector("#a0-status")?.innerText), pattern.source);
-  await send(first, half_of_crowded);
+  await send(first, `1 ${half_of_crowded}`);
   await status_of(first, /Reading… \d+ % of \d+,\d+ tokens/);
   await picture(first, "reading-wide");
   const percent = await first.innerText("#a0-status");
   await first.waitForFunction((before) => document.querySelector("#a0-status")?.innerText !== before, percent);
-  await send(second, half_of_crowded);
+  await send(second, `2 ${half_of_crowded}`);
   await status_of(second, /this answer is the next/);
   await picture(second, "waiting-narrow");
-  await send(third, half_of_crowded);
+  await send(third, `3 ${half_of_crowded}`);
   await status_of(third, /one answer comes first/);
   await picture(third, "waiting-wide");
   await second.click("#stop");
