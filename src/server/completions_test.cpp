@@ -31,7 +31,7 @@ class Completions : public testing::Test {
 
 class CompletionsForEver : public testing::Test {
  protected:
-  Site site{[] { return make_engine(endless_model(), 8192, /*most_waiting=*/1); }};
+  Site site{[] { return make_engine(endless_model(), 8192, /*most_waiting=*/3); }};
 
   static json endless() {
     json request = question("Go on");
@@ -148,7 +148,7 @@ TEST_F(CompletionsForEver, AClientThatLeavesWhileItsPromptIsReadEndsIt) {
 }
 
 TEST_F(CompletionsForEver, TooManyAreRefusedWithATimeToComeAgain) {
-  // The first takes so much room that the next has to wait, and one may.
+  // The first takes so much room that the next have to wait, and three may.
   std::string text;
   for (int i = 0; i < 2500; ++i) text += std::to_string(i % 10) + "+";
   json large = question(text);

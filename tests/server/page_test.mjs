@@ -32,7 +32,7 @@ after(() => browser?.close());
 async function open(size, { scheme = "light", path = "/", server = babbler } = {}) {
   const context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme, permissions: ["clipboard-read", "clipboard-write"] });
   const page = await context.newPage();
-  page.setDefaultTimeout(600_000);  // the machine may have much else to do
+  page.setDefaultTimeout(20_000);  // the machine may have much else to do
   page.complaints = [];
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) page.complaints.push(message.text()); });
   page.on("pageerror", (error) => page.complaints.push(String(error)));
