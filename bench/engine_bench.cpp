@@ -21,17 +21,14 @@ void plan_256(benchmark::State& state) {
       running.push_back({.computed = 20 * i, .unread = 1, .run = 1, .writing = true});
     }
   }
-  engine::Scheduler scheduler;
   const engine::StepCost cost;
-  const engine::Budget budget{.seconds = 20, .two_modes = true, .least_prompt_rows = 32};
-  for (auto _ : state) benchmark::DoNotOptimize(scheduler.plan(running, budget, cost));
+  for (auto _ : state) benchmark::DoNotOptimize(engine::Scheduler::plan(running, {}, {}, cost));
 }
 
 void learn(benchmark::State& state) {
-  engine::StepCost cost;
-  engine::StepWork work;
-  work.add(compute::Precision::Exact, 16, 1000);
-  work.add(compute::Precision::Fast, 64, 1000);
+  engine::BatchCost cost;
+  engine::BatchWork work;
+  work.add(16, 1000);
   for (auto _ : state) cost.learn(work, 0.25);
 }
 

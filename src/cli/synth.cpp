@@ -248,6 +248,7 @@ int synth(const Options& options, const Globals& globals) {
 template <typename T>
 std::vector<std::string> names(const std::map<std::string, T>& map) {
   std::vector<std::string> keys;
+  keys.reserve(map.size());
   for (const auto& [key, value] : map) keys.push_back(key);
   return keys;
 }

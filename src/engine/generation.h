@@ -9,7 +9,7 @@
 //                       cancelled, failed, and: the model ended, a stop text, a limit
 //
 //   Queued → Reading    Worker::admit         pages for the prompt are free
-//   Reading → Writing   Worker::deliver       the prompt's last token was computed
+//   Reading → Writing   Worker::draw          the prompt's last token was computed
 //   … → Queued          Worker::preempt       its pages are given to older ones; it is read again later
 //   … → Done            Worker::end           the one place that writes Done
 //

@@ -137,6 +137,7 @@ void Running::report_part(std::size_t tokens) {
 void Running::end(Finish finish, std::optional<base::Error> error, Clock::time_point now) {
   if (!begun_) usage_.queue_seconds = seconds(now - arrival_.asked);
   if (finish != Finish::Failed) reply_.finish();
+  report();
   if (finish == Finish::Length && reply_.stopped()) finish = Finish::Stop;
   if (finish == Finish::Stop && reply_.called_tools()) finish = Finish::ToolCalls;
   generation().journal().append(Done{.finish = finish, .error = std::move(error), .usage = usage_});

@@ -1,26 +1,32 @@
-// Decides what the next step computes: continuous batching, in which requests join and leave at every step, and slices
-// of prompts share steps with rows that generate (chunked prefill). Pure: no thread, no model, no clock. The same
-// arguments give the same step.
+// Decides what the next step computes: continuous batching, in which requests join and leave at every step. Pure: no
+// thread, no model, no clock. The same arguments give the same step.
+//
+// A step has two parts. First everybody who writes gets a row of one batch, and so its next token. Then the time that
+// is left goes to prompts: a slice of up to 512 rows, of one prompt or several, which is taken through the layers as
+// far as the time allows, and on from there in the steps that follow (layered prefill). So a prompt is read at the
+// speed of full batches, whatever its share of the time, and nobody who writes waits for longer than a step. A slice
+// that is on its way is finished before another begins.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "compute/compute.h"
-#include "engine/step_cost.h"
+#include "engine/batch_cost.h"
 
 namespace engine {
 
-// A generation that is under way, as the scheduler sees it. They are listed in the order in which they were begun.
+// A generation that is under way, as the scheduler sees it. They are listed in the order in which they were asked for.
 struct Runnable {
   std::size_t computed = 0;  // positions whose keys and values are there
   std::size_t unread = 0;    // tokens that come after them; at least 1
-  std::size_t run = 0;       // of those, from the first on, that are computed in the same precision
+  std::size_t run = 0;       // of those, from the first on, that are computed in the same precision; a slice's at most
   compute::Precision precision = compute::Precision::Exact;  // that of the first unread token
   bool writing = false;       // somebody waits for its next token; else its prompt is read
-  std::uint64_t sat_out = 0;  // steps in a row in which it had no row
+  std::uint64_t sat_out = 0;  // steps in a row in which it wrote nothing
 };
 
 // A request that waits to be begun, or to be begun again.
@@ -30,12 +36,17 @@ struct Candidate {
 
 struct Budget {
   double seconds = 0.25;              // of a step in which somebody writes
-  std::size_t rows = 512;             // of one precision in a step: what the device takes at once
-  bool two_modes = false;             // exact and fast rows are batches of their own
-  std::size_t least_prompt_rows = 8;  // that a prompt gets even where the time does not suffice
+  std::size_t rows = 512;             // of a batch: what the device takes at once
+  std::uint32_t layers = 36;          // of the model
+  std::size_t least_prompt_rows = 8;  // of a slice, if the prompts have as many
   std::size_t deep = 16384;           // rows beyond this position may sit out steps
   std::size_t most_running = 256;
   std::size_t free_pages = 0;  // that no generation under way holds
+};
+
+// What batches cost: those of rows that write, and slices of prompts.
+struct StepCost {
+  BatchCost writing, reading;
 };
 
 struct Share {
@@ -43,9 +54,20 @@ struct Share {
   std::size_t rows;
 };
 
+// A slice that was begun.
+struct Slice {
+  BatchWork work;
+  std::uint32_t layers_left = 0;
+};
+
 struct Step {
-  std::vector<Share> shares;
-  StepWork work;
+  std::vector<Share> writers;
+  BatchWork writers_work;
+  std::vector<Share> slice;  // to be begun, all of one precision; empty if one is on its way, or nobody reads
+  BatchWork slice_work;      // of the slice, whichever it is
+  std::uint32_t layers = 0;  // that it is taken on
+
+  bool empty() const { return writers.empty() && layers == 0; }
 };
 
 class Scheduler {
@@ -54,12 +76,10 @@ class Scheduler {
   static std::size_t admit(std::span<const Candidate> waiting, std::size_t running, const Budget& budget);
 
   // What to compute. Everybody who writes gets a row, but those so deep that the step would become too long; these take
-  // turns. The time that is left is for prompts, as many rows as fit: half for the oldest prompt, and half for the one
-  // that is closest to its end, so that a short question does not wait for a long document, nor the document for ever.
-  Step plan(std::span<const Runnable> running, const Budget& budget, const StepCost& cost);
-
- private:
-  std::size_t last_prompt_rows_ = 0;  // beside rows that generate
+  // turns. Of a slice half goes to the oldest prompt, and half to those that are soonest done, so that a short question
+  // does not wait for a long document, nor the document for ever. `slice`: the one that is on its way.
+  static Step plan(std::span<const Runnable> running, const std::optional<Slice>& slice, const Budget& budget,
+                   const StepCost& cost);
 };
 
 }  // namespace engine

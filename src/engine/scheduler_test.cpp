@@ -1,119 +1,133 @@
-// The scheduler as pure code: invented devices, whose steps take the time that a formula says, and an invented clock.
+// The scheduler as pure code: invented devices, whose batches take the time that a formula says, and an invented clock.
 #include "engine/scheduler.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <random>
 
 namespace engine {
 namespace {
 
 using compute::Precision;
+using Rows = std::map<std::size_t, std::size_t>;
+
+constexpr std::uint32_t layers = 36;
 
 Runnable reads(std::size_t unread, std::size_t computed = 0, Precision precision = Precision::Exact) {
-  return {.computed = computed, .unread = unread, .run = unread, .precision = precision};
+  return {.computed = computed, .unread = unread, .run = std::min<std::size_t>(unread, 512), .precision = precision};
 }
 
 Runnable writes(std::size_t computed) { return {.computed = computed, .unread = 1, .run = 1, .writing = true}; }
 
-std::map<std::size_t, std::size_t> rows_of(const Step& step) {
-  std::map<std::size_t, std::size_t> rows;
-  for (const Share& share : step.shares) rows[share.runnable] += share.rows;
-  EXPECT_EQ(rows.size(), step.shares.size()) << "somebody has two shares";
+Rows rows_of(const std::vector<Share>& shares) {
+  Rows rows;
+  for (const Share& share : shares) rows[share.runnable] += share.rows;
+  EXPECT_EQ(rows.size(), shares.size()) << "somebody has two shares";
   return rows;
 }
 
-double true_seconds(const StepWork& work) {
-  const auto of = [](const StepWork::Batch& batch, double row) {
-    return batch.rows == 0 ? 0 : 0.06 + row * static_cast<double>(batch.rows) + 5e-6 * batch.positions;
-  };
-  return of(work.exact, 0.008) + of(work.fast, 0.003);
-}
+// A machine that takes `row` seconds for a row, and so on.
+struct Machine {
+  double batch = 0.06, row = 0.002, position = 1e-7;
 
-// A cost that has been learnt from the device above.
-StepCost learnt() {
+  double seconds(const BatchWork& work) const {
+    return work.rows == 0 ? 0 : batch + row * static_cast<double>(work.rows) + position * work.positions;
+  }
+  double seconds(const Step& step) const {
+    return seconds(step.writers_work) + seconds(step.slice_work) * step.layers / layers;
+  }
+};
+
+StepCost learnt(const Machine& machine) {
   StepCost cost;
   std::mt19937 random(1);
-  for (int i = 0; i < 300; ++i) {
-    StepWork work;
-    for (std::size_t w = random() % 6; w > 0; --w) work.add(Precision::Exact, 1, random() % 3000);
-    work.add(Precision::Exact, random() % 60, random() % 3000);
-    if (random() % 2 == 0) work.add(Precision::Fast, 1 + random() % 100, random() % 3000);
-    cost.learn(work, true_seconds(work));
+  for (int i = 0; i < 200; ++i) {
+    BatchWork few, many;
+    for (std::size_t w = 1 + random() % 20; w > 0; --w) few.add(1, random() % 3000);
+    many.add(16 + random() % 496, random() % 3000);
+    cost.writing.learn(few, machine.seconds(few));
+    cost.reading.learn(many, machine.seconds(many));
   }
   return cost;
 }
 
-TEST(Scheduler, GivesAPromptThatIsAloneAllRows) {
-  Scheduler scheduler;
-  const std::vector<Runnable> running = {reads(2000)};
-  EXPECT_EQ(rows_of(scheduler.plan(running, {}, {})), (std::map<std::size_t, std::size_t>{{0, 512}}));
+TEST(Scheduler, GivesPromptsThatAreAloneAllRowsAndAllLayers) {
+  const std::vector<Runnable> one = {reads(2000)};
+  const Step step = Scheduler::plan(one, {}, {}, {});
+  EXPECT_EQ(rows_of(step.slice), (Rows{{0, 512}}));
+  EXPECT_EQ(step.layers, layers);
   const std::vector<Runnable> shorter = {reads(100)};
-  EXPECT_EQ(rows_of(scheduler.plan(shorter, {}, {})), (std::map<std::size_t, std::size_t>{{0, 100}}));
-  EXPECT_TRUE(scheduler.plan({}, {}, {}).shares.empty());
+  EXPECT_EQ(rows_of(Scheduler::plan(shorter, {}, {}, {}).slice), (Rows{{0, 100}}));
+  EXPECT_TRUE(Scheduler::plan({}, {}, {}, {}).empty());
 }
 
-TEST(Scheduler, GivesHalfToTheOldestAndHalfToTheOneThatIsSoonestDone) {
-  Scheduler scheduler;
+TEST(Scheduler, GivesHalfToTheOldestAndHalfToThoseSoonestDone) {
   const std::vector<Runnable> running = {reads(5000), reads(2000), reads(60)};
-  EXPECT_EQ(rows_of(scheduler.plan(running, {}, {})),
-            (std::map<std::size_t, std::size_t>{{0, 256}, {1, 196}, {2, 60}}));
+  EXPECT_EQ(rows_of(Scheduler::plan(running, {}, {}, {}).slice), (Rows{{0, 256}, {1, 196}, {2, 60}}));
+  const std::vector<Runnable> many = {reads(100), reads(100), reads(100), reads(100), reads(100), reads(100)};
+  EXPECT_EQ(rows_of(Scheduler::plan(many, {}, {}, {}).slice),
+            (Rows{{0, 100}, {1, 100}, {2, 100}, {3, 100}, {4, 100}, {5, 12}}));
+}
+
+TEST(Scheduler, PutsOnlyOnePrecisionIntoASlice) {
+  const std::vector<Runnable> running = {reads(100, 0, Precision::Fast), reads(100, 0, Precision::Exact),
+                                         reads(100, 0, Precision::Fast)};
+  EXPECT_EQ(rows_of(Scheduler::plan(running, {}, {}, {}).slice), (Rows{{0, 100}, {2, 100}}));
 }
 
 TEST(Scheduler, LetsNobodyWhoWritesWait) {
-  Scheduler scheduler;
   std::vector<Runnable> running;
   for (std::size_t i = 0; i < 30; ++i) running.push_back(i % 3 == 0 ? reads(1000) : writes(100 + i));
-  const auto rows = rows_of(scheduler.plan(running, {}, learnt()));
-  for (std::size_t i = 0; i < running.size(); ++i) {
-    if (running[i].writing) {
-      EXPECT_EQ(rows.count(i), 1u) << i;
-    }
-  }
+  const Rows rows = rows_of(Scheduler::plan(running, {}, {}, learnt({})).writers);
+  EXPECT_EQ(rows.size(), 20u);
+  for (const auto& [i, count] : rows) EXPECT_TRUE(running[i].writing && count == 1) << i;
 }
 
-TEST(Scheduler, KeepsToTheTimeWhilePromptsAreReadBesideWriters) {
-  for (const bool two_modes : {false, true}) {
-    Scheduler scheduler;
-    const Budget budget{.two_modes = two_modes, .least_prompt_rows = 8};
-    const StepCost cost = learnt();
-    std::size_t most = 0;
-    for (int i = 0; i < 20; ++i) {
-      const std::vector<Runnable> running = {writes(500), writes(600), writes(700), writes(800),
-                                             reads(2000, 0, two_modes ? Precision::Fast : Precision::Exact)};
-      const Step step = scheduler.plan(running, budget, cost);
-      EXPECT_LE(true_seconds(step.work), budget.seconds) << i;
-      most = std::max(most, rows_of(step)[4]);
-      EXPECT_LE(rows_of(step)[4], std::max<std::size_t>(8, 2 * most));
+TEST(Scheduler, KeepsToTheTimeAndUsesItWhilePromptsAreReadBesideWriters) {
+  // With AMX, without, and a machine on which a layer of 512 rows takes longer than a step.
+  for (const Machine machine : {Machine{}, Machine{.row = 0.009}, Machine{.row = 0.02}}) {
+    SCOPED_TRACE(machine.row);
+    const StepCost cost = learnt(machine);
+    std::vector<Runnable> running = {writes(500), writes(600), writes(700), writes(800), reads(3000)};
+    std::optional<Slice> slice;
+    double reading = 0, all = 0;
+    for (int steps = 0; running.back().unread > 0; ++steps) {
+      ASSERT_LT(steps, 10'000);
+      const Step step = Scheduler::plan(running, slice, {}, cost);
+      const bool least = step.layers * step.slice_work.rows <= (8 + step.slice_work.rows / layers + 1) * layers;
+      EXPECT_TRUE(machine.seconds(step) <= 0.25 || least) << machine.seconds(step);
+      all += machine.seconds(step);
+      reading += machine.seconds(step.slice_work) * step.layers / layers;
+      if (!slice) slice = Slice{step.slice_work, layers};
+      slice->layers_left -= step.layers;
+      if (slice->layers_left > 0) continue;
+      running.back() = reads(running.back().unread - slice->work.rows, running.back().computed + slice->work.rows);
+      slice.reset();
     }
-    EXPECT_GE(most, two_modes ? 16u : 8u);
-    EXPECT_GT(true_seconds(scheduler.plan(std::vector<Runnable>{writes(1), reads(2000)}, budget, cost).work),
-              budget.seconds * 0.6)
-        << "time is left that a prompt could use";
+    EXPECT_GT(reading / all, 0.4) << "time is left that the prompt could use";
   }
 }
 
 TEST(Scheduler, APromptGetsSomethingHoweverManyWrite) {
-  Scheduler scheduler;
-  std::vector<Runnable> running(60, writes(3000));
+  std::vector<Runnable> running(200, writes(3000));
   running.push_back(reads(2000));
-  const Step step = scheduler.plan(running, {.least_prompt_rows = 8}, learnt());
-  EXPECT_EQ(rows_of(step)[60], 8u);
+  const Budget budget{.least_prompt_rows = 8};
+  const Step step = Scheduler::plan(running, {}, budget, learnt({}));
+  EXPECT_GE(rows_of(step.slice)[200] * step.layers, 8 * layers);
 }
 
 TEST(Scheduler, DeepRowsTakeTurns) {
-  Scheduler scheduler;
-  StepCost cost = learnt();
+  const Machine machine{.position = 5e-6};
+  const StepCost cost = learnt(machine);
   std::vector<Runnable> running = {writes(100), writes(40000), writes(50000), writes(60000)};
   std::vector<int> served(running.size());
   for (int i = 0; i < 40; ++i) {
-    const Step step = scheduler.plan(running, {}, cost);
-    EXPECT_LT(true_seconds(step.work), 0.06 + 0.032 + 5e-6 * 150100) << "all together";
+    const Step step = Scheduler::plan(running, {}, {}, cost);
+    EXPECT_LE(step.writers.size(), 2u);
     for (Runnable& one : running) ++one.sat_out;
-    for (const Share& share : step.shares) {
+    for (const Share& share : step.writers) {
       ++served[share.runnable];
       running[share.runnable].sat_out = 0;
     }
@@ -138,54 +152,58 @@ TEST(Scheduler, RandomLoadsKeepEveryPromise) {
   for (unsigned seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
-    const bool two_modes = seed % 2 == 0;
-    const Budget budget{.two_modes = two_modes, .least_prompt_rows = two_modes ? 32u : 8u};
+    const Machine machine{.row = seed % 2 == 0 ? 0.002 : 0.009};
+    const Budget budget{.least_prompt_rows = seed % 2 == 0 ? 32u : 8u};
     struct Asker {
       Runnable runnable;
+      std::size_t id;
       int to_write;
-      double asked;
-      std::size_t prompt;
     };
     std::vector<Asker> askers;
-    Scheduler scheduler;
     StepCost cost;
-    double now = 0;
-    int too_long = 0, steps = 0;
-    for (int arrivals = 0; arrivals < 150 || !askers.empty(); ++steps) {
-      ASSERT_LT(steps, 50'000) << "somebody never ends";
-      if (arrivals < 150 && random() % 4 == 0) {
-        ++arrivals;
+    std::optional<Slice> slice;
+    std::vector<std::pair<std::size_t, std::size_t>> parts;  // of the slice: who, and rows
+    std::size_t too_long = 0, steps = 0, arrived = 0;
+    for (; arrived < 150 || !askers.empty(); ++steps) {
+      ASSERT_LT(steps, 50'000u) << "somebody never ends";
+      if (arrived < 150 && random() % 4 == 0) {
         const std::size_t prompt = random() % 5 == 0 ? 1 + random() % 6000 : 1 + random() % 300;
-        askers.push_back({reads(prompt, 0, two_modes ? Precision::Fast : Precision::Exact),
-                          1 + static_cast<int>(random() % 100), now, prompt});
+        askers.push_back({reads(prompt), arrived++, 1 + static_cast<int>(random() % 100)});
       }
       std::vector<Runnable> running;
       for (const Asker& asker : askers) running.push_back(asker.runnable);
-      const Step step = scheduler.plan(running, budget, cost);
-      ASSERT_EQ(step.shares.empty(), running.empty());
-      ASSERT_LE(step.work.exact.rows, budget.rows);
-      ASSERT_LE(step.work.fast.rows, two_modes ? budget.rows : 0u);
-      bool somebody_writes = false;
-      for (const auto& [i, rows] : rows_of(step)) {
-        ASSERT_GT(rows, 0u);
-        ASSERT_LE(rows, running[i].unread);
-        somebody_writes |= running[i].writing;
+      const Step step = Scheduler::plan(running, slice, budget, cost);
+      ASSERT_EQ(step.empty(), running.empty());
+      ASSERT_LE(step.writers_work.rows, budget.rows);
+      ASSERT_LE(step.slice_work.rows, budget.rows);
+      ASSERT_TRUE(step.slice.empty() || !slice) << "a slice is on its way";
+      ASSERT_LE(step.layers, slice ? slice->layers_left : layers);
+      for (const Share& share : step.slice) ASSERT_FALSE(running[share.runnable].writing);
+
+      cost.writing.learn(step.writers_work, machine.seconds(step.writers_work));
+      cost.reading.learn(step.slice_work, machine.seconds(step.slice_work));
+      const bool more_than_least = step.layers * step.slice_work.rows > 2 * budget.least_prompt_rows * layers;
+      if (!step.writers.empty() && steps > 50 && more_than_least && machine.seconds(step) > 0.3) ++too_long;
+
+      if (!step.slice.empty()) {
+        slice = Slice{step.slice_work, layers};
+        parts.clear();
+        for (const Share& share : step.slice) parts.emplace_back(askers[share.runnable].id, share.rows);
       }
-      const double seconds = true_seconds(step.work);
-      now += seconds;
-      cost.learn(step.work, seconds);
-      std::size_t prompt_rows = 0;
-      for (const Share& share : step.shares) prompt_rows += running[share.runnable].writing ? 0 : share.rows;
-      if (somebody_writes && steps > 50 && prompt_rows > budget.least_prompt_rows && seconds > 0.3) ++too_long;
-      for (const Share& share : step.shares) {
-        Asker& asker = askers[share.runnable];
+      const auto compute = [&](Asker& asker, std::size_t rows) {
         Runnable& one = asker.runnable;
-        one.computed += share.rows;
-        one.unread -= share.rows;
-        one.run = one.unread;
-        if (one.unread > 0) continue;
-        one = writes(one.computed);
-        --asker.to_write;
+        ASSERT_LE(rows, one.unread);
+        if (one.unread > rows) {
+          one = reads(one.unread - rows, one.computed + rows);
+        } else {
+          one = writes(one.computed + rows);
+          --asker.to_write;
+        }
+      };
+      for (const Share& share : step.writers) compute(askers[share.runnable], share.rows);
+      if (slice && (slice->layers_left -= step.layers) == 0) {
+        slice.reset();
+        for (const auto& [id, rows] : parts) compute(*std::ranges::find(askers, id, &Asker::id), rows);
       }
       std::erase_if(askers, [](const Asker& asker) { return asker.to_write <= 0; });
     }

@@ -10,7 +10,7 @@ namespace engine {
 namespace {
 
 constexpr auto report_interval = std::chrono::milliseconds(200);
-// A prompt gets so many rows of every step, even where its time is over: fewer would not be faster.
+// A prompt gets the like of so many rows of every step, even where its time is over.
 constexpr std::size_t least_rows = 8, least_rows_of_tiles = 32;
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -27,18 +27,28 @@ base::Error as_error(const std::exception& failure) {
 }  // namespace
 
 Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context, Inbox& inbox, Options options)
-    : loaded_(loaded), pool_(pool), context_(context), inbox_(inbox), options_(std::move(options)), kept_(pool) {}
+    : loaded_(loaded),
+      pool_(pool),
+      context_(context),
+      inbox_(inbox),
+      options_(std::move(options)),
+      kept_(pool),
+      writing_(loaded.model()),
+      reading_(loaded.model()) {}
 
 Worker::~Worker() {
   take_arrivals();
-  while (!running_.empty()) end(take_out(0), Finish::Cancelled);
+  while (!running_.empty()) end(take_out(running_.back().get()), Finish::Cancelled);
   for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Cancelled);
 }
 
 bool Worker::step() {
   const Step step = plan();
-  if (step.shares.empty()) return false;
-  if (const std::optional<Drawn> drawn = run(step)) deliver(step, *drawn);
+  if (step.empty()) return false;
+  begin_slice(step);
+  write(step);
+  read(step);
+  ++counts_.steps;
   return true;
 }
 
@@ -48,14 +58,9 @@ void Worker::take_arrivals() {
   }
 }
 
-// Those that were begun end here between steps; those that wait also within one, by checkpoint().
 void Worker::end_cancelled() {
-  for (std::size_t i = 0; i < running_.size();) {
-    if (running_[i]->generation().cancel_asked()) {
-      end(take_out(i), Finish::Cancelled);
-    } else {
-      ++i;
-    }
+  for (std::size_t i = running_.size(); i-- > 0;) {
+    if (running_[i]->generation().cancel_asked()) end(take_out(running_[i].get()), Finish::Cancelled);
   }
   end_cancelled_waiting();
 }
@@ -71,7 +76,7 @@ Budget Worker::budget() const {
   const bool fast = options_.prompts == compute::Precision::Fast;
   return {.seconds = seconds(options_.step),
           .rows = loaded_.model().max_batch(),
-          .two_modes = fast,
+          .layers = loaded_.config().layers,
           .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
           .free_pages = pool_.pages() - held_pages()};
 }
@@ -90,21 +95,15 @@ Step Worker::plan() {
   admit();
   report_places();
   Step step;
-  std::vector<Runnable> runnable;
   do {
-    runnable.clear();
     const Budget now = budget();
+    std::vector<Runnable> runnable;
     for (const auto& running : running_) runnable.push_back(running->runnable(options_.prompts, now.rows));
-    step = scheduler_.plan(runnable, now, cost_);
-    std::ranges::stable_partition(step.shares, [&](const Share& share) {
-      return runnable[share.runnable].precision == compute::Precision::Exact;  // these chunks come first
-    });
+    step = Scheduler::plan(runnable, slice_ ? std::optional(slice_->slice) : std::nullopt, now, cost_);
   } while (!make_room(step));
-  bool writes = false, reads = false;
-  for (const Share& share : step.shares) (runnable[share.runnable].writing ? writes : reads) = true;
-  if (writes && reads) ++counts_.mixed_steps;
   for (const auto& running : running_) ++running->sat_out;
-  for (const Share& share : step.shares) running_[share.runnable]->sat_out = 0;
+  for (const Share& share : step.writers) running_[share.runnable]->sat_out = 0;
+  if (!step.writers.empty() && step.layers > 0) ++counts_.mixed_steps;
   return step;
 }
 
@@ -131,18 +130,21 @@ void Worker::report_places() {
 // Reserves pages for the step. Those of kept conversations go first, and then the youngest generation gives up its own;
 // the step has to be planned again then, which false says.
 bool Worker::make_room(const Step& step) {
-  for (const Share& share : step.shares) {
-    while (!running_[share.runnable]->sequence.reserve(share.rows)) {
-      if (kept_.evict()) continue;
-      preempt();
-      return false;
+  for (const auto* shares : {&step.writers, &step.slice}) {
+    for (const Share& share : *shares) {
+      while (!running_[share.runnable]->sequence.reserve(share.rows)) {
+        if (kept_.evict()) continue;
+        preempt();
+        return false;
+      }
     }
   }
   return true;
 }
 
 void Worker::preempt() {
-  std::unique_ptr<Running> youngest = take_out(running_.size() - 1);
+  drop_slice();  // it may be of the one that gives up its pages, or hold those of one that is gone
+  std::unique_ptr<Running> youngest = take_out(running_.back().get());
   if (running_.empty()) {
     end(std::move(youngest), Finish::Failed,
         base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
@@ -154,93 +156,163 @@ void Worker::preempt() {
   ++counts_.preempted;
 }
 
-std::optional<Worker::Drawn> Worker::run(const Step& step) {
+// Everybody who writes: one batch, and a token for each.
+void Worker::write(const Step& step) {
+  if (step.writers.empty()) return;
+  std::vector<Running*> who;
   std::vector<smollm3::Chunk> chunks;
-  std::vector<compute::SamplingRules> rules;
-  for (const Share& share : step.shares) {
+  for (const Share& share : step.writers) {
     Running& running = *running_[share.runnable];
-    const bool draws = running.completes(share.rows);
-    chunks.push_back({.sequence = &running.sequence,
-                      .tokens = running.next_tokens(share.rows),
-                      .logits = draws ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None,
-                      .precision = running.runnable(options_.prompts, 1).precision});
-    if (draws) rules.push_back(running.rules());
+    who.push_back(&running);
+    chunks.push_back({.sequence = &running.sequence, .tokens = running.next_tokens(share.rows)});
   }
-  const Clock::time_point start = last_report_ = options_.now();
+  const Clock::time_point start = options_.now();
   try {
-    const std::optional<compute::View> logits =
-        loaded_.model().forward(chunks, [&](double done) { return checkpoint(step, done); });
-    if (!logits) {
-      ++counts_.given_up;
-      return std::nullopt;
-    }
-    Drawn drawn(rules.size());
-    if (!rules.empty()) loaded_.device().candidates(*logits, rules, drawn);
-    cost_.learn(step.work, seconds(options_.now() - start));
-    ++counts_.steps;
-    return drawn;
+    writing_.begin(chunks);
+    writing_.advance(writing_.layers_left());
+    draw(who, writing_.finish());
+    cost_.writing.learn(step.writers_work, seconds(options_.now() - start));
   } catch (const std::exception& failure) {
-    fail(step, as_error(failure));
-    return std::nullopt;
+    drop_slice();  // the device has forgotten all that it had not begun
+    fail(who, failure);
   }
 }
 
-// Between layers of a step. Whoever gave up meanwhile need not wait for its end, and the others hear how far it is.
-bool Worker::checkpoint(const Step& step, double done) {
+void Worker::begin_slice(const Step& step) {
+  if (step.slice.empty()) return;
+  OnItsWay next{.slice = {.work = step.slice_work, .layers_left = loaded_.config().layers}, .parts = {}, .gone = {}};
+  std::vector<Running*> who;
+  std::vector<smollm3::Chunk> chunks;
+  for (const Share& share : step.slice) {
+    Running& running = *running_[share.runnable];
+    who.push_back(&running);
+    next.parts.push_back({&running, share.rows, running.completes(share.rows)});
+    chunks.push_back(
+        {.sequence = &running.sequence,
+         .tokens = running.next_tokens(share.rows),
+         .logits = running.completes(share.rows) ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None,
+         .precision = running.runnable(options_.prompts, 1).precision});
+  }
+  try {
+    reading_.begin(chunks);
+    slice_.emplace(std::move(next));
+  } catch (const std::exception& failure) {
+    fail(who, failure);
+  }
+}
+
+// Takes the slice on, layer by layer. Between them it looks up: whoever gave up meanwhile need not wait for its end.
+void Worker::read(const Step& step) {
+  const Clock::time_point start = last_report_ = options_.now();
+  std::uint32_t done = 0;
+  try {
+    for (; slice_ && done < step.layers; ++done) {
+      if (!look_up()) return;
+      reading_.advance(1);
+      --slice_->slice.layers_left;
+    }
+    if (!slice_ || done == 0) return;
+    const double share = static_cast<double>(done) / loaded_.config().layers;
+    cost_.reading.learn(slice_->slice.work, seconds(options_.now() - start) / share);
+    if (slice_->slice.layers_left == 0) {
+      finish_slice();
+    } else {
+      ++counts_.layered;
+    }
+  } catch (const std::exception& failure) {
+    std::vector<Running*> who;
+    for (const OnItsWay::Part& part : slice_->parts) {
+      if (!part.gone) who.push_back(part.running);
+    }
+    drop_slice();
+    fail(who, failure);
+  }
+}
+
+// False if the slice is not to be taken on.
+bool Worker::look_up() {
+  if (inbox_.closed()) return false;
   if (inbox_.rang()) {
     take_arrivals();
-    end_cancelled_waiting();
-    const auto cancelled = [&](const Share& share) { return running_[share.runnable]->generation().cancel_asked(); };
-    if (std::ranges::all_of(step.shares, cancelled)) return false;
+    end_cancelled();
+    if (!slice_) return false;
   }
-  if (inbox_.closed()) return false;
   const Clock::time_point now = options_.now();
   if (now - last_report_ < report_interval) return true;
   last_report_ = now;
-  for (const Share& share : step.shares) {
-    running_[share.runnable]->report_part(static_cast<std::size_t>(static_cast<double>(share.rows) * done));
+  const double done = 1 - static_cast<double>(slice_->slice.layers_left) / loaded_.config().layers;
+  for (const OnItsWay::Part& part : slice_->parts) {
+    if (!part.gone) part.running->report_part(static_cast<std::size_t>(static_cast<double>(part.rows) * done));
   }
   return true;
 }
 
-// Gives each generation whose transcript is computed its next token.
-void Worker::deliver(const Step& step, const Drawn& drawn) {
-  const Clock::time_point now = options_.now();
-  struct Ended {
-    std::size_t index;
-    Finish finish;
-    std::optional<base::Error> error = {};
-  };
-  std::vector<Ended> ended;
-  auto choice = drawn.begin();
-  for (const Share& share : step.shares) {
-    Running& running = *running_[share.runnable];
-    if (!running.completes(0)) {
-      ++counts_.sliced;
-    } else if (const compute::Choice& next = *choice++; !next.finite) {
-      ended.push_back({share.runnable, Finish::Failed,
-                       base::Error("logits", "are not finite: the model file is damaged or not a language model",
-                                   "download it again")});
-    } else if (const auto finish = running.advance(static_cast<Token>(next.token), now)) {
-      ended.push_back({share.runnable, *finish});
-    }
-    running.report();
+void Worker::finish_slice() {
+  std::vector<Running*> who;  // null for those that are gone, of whom there is a row of logits all the same
+  for (const OnItsWay::Part& part : slice_->parts) {
+    if (part.draws) who.push_back(part.gone ? nullptr : part.running);
   }
-  std::ranges::sort(ended, std::greater{}, &Ended::index);  // what is taken out moves those behind it
-  for (Ended& one : ended) end(take_out(one.index), one.finish, std::move(one.error));
+  const compute::View logits = reading_.finish();
+  const OnItsWay done = std::move(*slice_);
+  slice_.reset();
+  for (const auto& gone : done.gone) kept_.keep(std::move(gone->sequence), gone->transcript());
+  for (const OnItsWay::Part& part : done.parts) {
+    if (part.draws) continue;
+    ++counts_.sliced;
+    if (!part.gone) part.running->report();
+  }
+  if (!who.empty()) draw(who, logits);
 }
 
-void Worker::fail(const Step& step, const base::Error& error) {
-  std::vector<std::size_t> indices;
-  for (const Share& share : step.shares) indices.push_back(share.runnable);
-  std::ranges::sort(indices, std::greater{});
-  for (const std::size_t i : indices) end(take_out(i), Finish::Failed, error);
+void Worker::drop_slice() {
+  if (!slice_) return;
+  reading_.give_up();
+  const OnItsWay dropped = std::move(*slice_);
+  slice_.reset();
+  for (const auto& gone : dropped.gone) kept_.keep(std::move(gone->sequence), gone->transcript());
 }
 
-std::unique_ptr<Running> Worker::take_out(std::size_t index) {
-  std::unique_ptr<Running> running = std::move(running_[index]);
-  running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
-  return running;
+// Gives everybody the token that is drawn from his row of logits.
+void Worker::draw(std::span<Running* const> who, compute::View logits) {
+  std::vector<compute::SamplingRules> rules;
+  for (Running* running : who) {
+    rules.push_back(running != nullptr ? running->rules() : compute::SamplingRules{.temperature = 0});
+  }
+  std::vector<compute::Choice> choices(who.size());
+  try {
+    loaded_.device().candidates(logits, rules, choices);
+  } catch (const std::exception& failure) {
+    return fail(who, failure);
+  }
+  const Clock::time_point now = options_.now();
+  for (std::size_t i = 0; i < who.size(); ++i) {
+    if (who[i] == nullptr) continue;
+    if (!choices[i].finite) {
+      end(take_out(who[i]), Finish::Failed,
+          base::Error("logits", "are not finite: the model file is damaged or not a language model",
+                      "download it again"));
+    } else if (const auto finish = who[i]->advance(static_cast<Token>(choices[i].token), now)) {
+      end(take_out(who[i]), *finish);
+    } else {
+      who[i]->report();
+    }
+  }
+}
+
+void Worker::fail(std::span<Running* const> who, const std::exception& failure) {
+  const base::Error error = as_error(failure);
+  for (Running* running : who) {
+    if (auto failed = take_out(running)) end(std::move(failed), Finish::Failed, error);
+  }
+}
+
+// Null if it is not under way any more.
+std::unique_ptr<Running> Worker::take_out(const Running* running) {
+  const auto found = std::ranges::find(running_, running, &std::unique_ptr<Running>::get);
+  if (found == running_.end()) return nullptr;
+  std::unique_ptr<Running> taken = std::move(*found);
+  running_.erase(found);
+  return taken;
 }
 
 void Worker::count() {
@@ -252,9 +324,19 @@ void Worker::count() {
 void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error) {
   ++counts_.ended;
   if (finish == Finish::Cancelled) ++counts_.cancelled;
-  if (finish != Finish::Failed) kept_.keep(std::move(running->sequence), running->transcript());
   count();  // whoever reads the end finds it counted
   running->end(finish, std::move(error), options_.now());
+
+  const auto is_its = [&](const OnItsWay::Part& part) { return part.running == running.get(); };
+  if (slice_ && std::ranges::any_of(slice_->parts, is_its)) {
+    std::ranges::find_if(slice_->parts, is_its)->gone = true;
+    slice_->gone.push_back(std::move(running));
+    if (!std::ranges::all_of(slice_->parts, &OnItsWay::Part::gone)) return;
+    ++counts_.given_up;
+    drop_slice();
+  } else if (finish != Finish::Failed) {
+    kept_.keep(std::move(running->sequence), running->transcript());
+  }
 }
 
 std::vector<Arrival> Worker::hand_back() {
@@ -271,6 +353,9 @@ std::vector<Arrival> Worker::hand_back() {
 std::size_t Worker::held_pages() const {
   std::size_t pages = 0;  // shared ones count more than once
   for (const auto& running : running_) pages += running->sequence.pages().size();
+  if (slice_) {
+    for (const auto& gone : slice_->gone) pages += gone->sequence.pages().size();
+  }
   return std::min(pages, pool_.pages());
 }
 
@@ -281,6 +366,9 @@ void Worker::check() const {
   };
   for (const auto& running : running_) count(running->sequence);
   for (const auto& waiting : waiting_) count(waiting->sequence);
+  if (slice_) {
+    for (const auto& gone : slice_->gone) count(gone->sequence);
+  }
   kept_.each_sequence(count);
   pool_.check(owners);
 }

@@ -1,5 +1,5 @@
-// What the worker's thread does: step after step, for all generations at once (continuous batching). A step is planned
-// by the scheduler, run by the model, and delivered: each generation that a step completes gets its next token.
+// What the worker's thread does: step after step, for all generations at once (continuous batching). The scheduler
+// plans a step; then everybody who writes gets a token, and prompts are read for the rest of the step's time.
 //
 // Not itself a thread, so that tests can take it through steps of their own choosing; engine.h has the thread.
 #pragma once
@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -26,13 +27,14 @@ namespace engine {
 // What happened so far, for tests, logs and metrics.
 struct Counts {
   std::uint64_t steps = 0;
-  std::uint64_t mixed_steps = 0;  // in which prompts and generated tokens were computed together
+  std::uint64_t mixed_steps = 0;  // in which some wrote and others' prompts were read
   std::uint64_t begun = 0;
   std::uint64_t ended = 0;
   std::uint64_t cancelled = 0;
   std::uint64_t preempted = 0;
-  std::uint64_t sliced = 0;    // slices of prompts that were not their last
-  std::uint64_t given_up = 0;  // steps whose generations were all cancelled while they were computed
+  std::uint64_t sliced = 0;    // slices of a prompt that were not its last
+  std::uint64_t layered = 0;   // steps that left a slice on its way through the layers
+  std::uint64_t given_up = 0;  // slices, since everybody whom they were for had gone
 };
 
 class Worker {
@@ -66,8 +68,18 @@ class Worker {
   void check() const;
 
  private:
-  // What a step leaves: for each share that completes its transcript, in order, the token drawn.
-  using Drawn = std::vector<compute::Choice>;
+  // A slice of prompts on its way through the layers.
+  struct OnItsWay {
+    struct Part {
+      Running* running;
+      std::size_t rows;
+      bool draws;  // they are its last, and a token follows
+      bool gone = false;
+    };
+    Slice slice;
+    std::vector<Part> parts;
+    std::vector<std::unique_ptr<Running>> gone;  // that ended meanwhile: their pages are needed until the slice is done
+  };
 
   void take_arrivals();
   void end_cancelled();
@@ -75,15 +87,22 @@ class Worker {
   void admit();
   void report_places();
   void count();
+
   Step plan();
-  std::optional<Drawn> run(const Step& step);
-  void deliver(const Step& step, const Drawn& drawn);
   bool make_room(const Step& step);
   void preempt();
+  void begin_slice(const Step& step);
+
+  void write(const Step& step);
+  void read(const Step& step);
+  bool look_up();
+  void finish_slice();
+  void drop_slice();
+  void draw(std::span<Running* const> who, compute::View logits);
+  void fail(std::span<Running* const> who, const std::exception& failure);
+
+  std::unique_ptr<Running> take_out(const Running* running);
   void end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error = {});
-  std::unique_ptr<Running> take_out(std::size_t index);
-  bool checkpoint(const Step& step, double done);
-  void fail(const Step& step, const base::Error& error);
   std::size_t held_pages() const;
   Budget budget() const;
 
@@ -93,8 +112,10 @@ class Worker {
   Inbox& inbox_;
   Options options_;
   KeptPrefixes kept_;
-  Scheduler scheduler_;
   StepCost cost_;
+  smollm3::Pass writing_;
+  smollm3::Pass reading_;
+  std::optional<OnItsWay> slice_;  // what reading_ computes
   std::deque<std::unique_ptr<Running>> waiting_;
   std::vector<std::unique_ptr<Running>> running_;  // both in the order in which they were asked for
   std::uint64_t arrived_ = 0;

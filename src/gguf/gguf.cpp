@@ -199,6 +199,7 @@ Tensor read_tensor(Cursor& cursor, std::uint64_t alignment) {
 // Gives each tensor the bytes from its offset to the next one's.
 void assign_room(std::vector<Tensor>& tensors, std::span<const std::byte> data, const Cursor& cursor) {
   std::vector<Tensor*> order;
+  order.reserve(tensors.size());
   for (Tensor& tensor : tensors) order.push_back(&tensor);
   std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) { return a->offset < b->offset; });
   std::uint64_t end = data.size();
@@ -308,7 +309,7 @@ void File::read() {
     entry.key = cursor.string("a metadata key");
     entry.type = cursor.value_type("a metadata value");
     entry.value = cursor.value(entry.type);
-    metadata_.push_back(std::move(entry));
+    metadata_.push_back(entry);
   }
   by_key_ = index_by(metadata_, key_of, "metadata entries", cursor);
 

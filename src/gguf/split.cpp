@@ -56,7 +56,7 @@ File open_part(const fs::path& path, const SplitPart& wanted, const File& first)
            ", of " + std::to_string(wanted.tensors) + ", is wanted: it is of another split than " + first.name());
   }
   constexpr std::string_view architecture = "general.architecture";
-  if (file.string(architecture, "") != "" && file.string(architecture) != first.string(architecture, "")) {
+  if (!file.string(architecture, "").empty() && file.string(architecture) != first.string(architecture, "")) {
     refuse("is of another model than " + first.name());
   }
   for (const Tensor& tensor : file.tensors()) {

@@ -19,9 +19,9 @@ std::string upper(std::string s) {
 }
 
 // As # asks for: with a point, and with zeros up to so many significant digits.
-std::string alternate_form(std::string digits, int significant) {
+std::string alternate_form(std::string_view digits, int significant) {
   const std::size_t end = std::min(digits.find('e'), digits.size());
-  std::string mantissa = digits.substr(0, end);
+  std::string mantissa(digits.substr(0, end));
   if (mantissa.find('.') == std::string::npos) mantissa += '.';
   const std::size_t leading = mantissa.find_first_not_of("0.");
   // A zero counts as one digit; of 0.00… those after the point that come first do not count.
@@ -30,7 +30,7 @@ std::string alternate_form(std::string digits, int significant) {
     for (std::size_t i = leading; i < mantissa.size(); ++i) have += mantissa[i] != '.' ? 1 : 0;
   }
   if (have < static_cast<std::size_t>(significant)) mantissa.append(static_cast<std::size_t>(significant) - have, '0');
-  return mantissa + digits.substr(end);
+  return mantissa.append(digits.substr(end));
 }
 
 int decimal_exponent(double x) {
@@ -148,7 +148,7 @@ std::string magnitude(double x, const NumberSpec& spec) {
         if (out.find_first_of(".e") == std::string::npos) out += ".0";
       }
   }
-  if (spec.alternate) out = alternate_form(std::move(out), significant);
+  if (spec.alternate) out = alternate_form(out, significant);
   if (spec.type == '%') out += '%';
   return shout ? upper(out) : out;
 }

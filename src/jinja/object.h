@@ -35,7 +35,7 @@ class Bound {
   bool has(std::size_t i) const { return values_[i].has_value(); }
   bool has_value(std::size_t i) const { return has(i) && !values_[i]->is_none(); }  // given, and not None
   const Value& operator[](std::size_t i) const { return *values_[i]; }
-  Value get(std::size_t i, Value fallback) const { return has(i) ? *values_[i] : std::move(fallback); }
+  Value get(std::size_t i, const Value& fallback) const { return has(i) ? *values_[i] : fallback; }
   bool truth(std::size_t i, bool fallback) const;
   // Fail if the argument is of another type.
   Int integer(std::size_t i, Int fallback) const;

@@ -151,10 +151,10 @@ const std::vector<std::string>& vectors() {
       "<img \n src=x\n onerror=alert(1)\n>",
       "<IMG SRC=x ONERROR=alert(1)>",
       std::string("<scr\0ipt>alert(1)</scr\0ipt>", 27),
-      "\xC0\xBCscript\xC0\xBE"
-      "alert(1)",
-      "\xEF\xBC\x9Cscript\xEF\xBC\x9E"
-      "alert(1)",
+      ("\xC0\xBCscript\xC0\xBE"
+       "alert(1)"),
+      ("\xEF\xBC\x9Cscript\xEF\xBC\x9E"
+       "alert(1)"),
       "<details open ontoggle=alert(1)>",
       "<x contenteditable onblur=alert(1)>",
       "[^1]\n\n[^1]: <script>alert(1)</script>",

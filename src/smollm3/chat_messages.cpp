@@ -63,7 +63,7 @@ std::string role_of(const ordered_json& message, std::size_t i) {
   if (role == message.end() || !role->is_string()) {
     throw base::Error(subject(i), "it has no role", "use system, user, assistant or tool");
   }
-  const std::string name = role->get<std::string>();
+  std::string name = role->get<std::string>();
   if (name == "developer") return "system";
   if (name != "system" && name != "user" && name != "assistant" && name != "tool") {
     throw base::Error(subject(i), "there is no role \"" + name + "\"", "use system, user, assistant or tool");
@@ -121,7 +121,8 @@ PastCall past_call(const ordered_json& call, std::size_t i) {
   }
   const ordered_json given = function->contains("arguments") ? (*function)["arguments"] : ordered_json::object();
   ordered_json arguments = call_arguments(given);
-  return {(*function)["name"].get<std::string>(), arguments.is_discarded() ? given : std::move(arguments)};
+  if (arguments.is_discarded()) arguments = given;
+  return {(*function)["name"].get<std::string>(), std::move(arguments)};
 }
 
 // As the model writes its calls: each between tags of its own, after what it says.

@@ -3,9 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,15 +19,47 @@ namespace smollm3 {
 
 // Some next tokens of one sequence.
 struct Chunk {
-  Sequence* sequence;             // room for the tokens must be reserved; forward() advances it
+  Sequence* sequence;             // room for the tokens must be reserved
   std::span<const Token> tokens;  // at positions sequence->length() and following
   enum class Logits { None, Last, All } logits = Logits::Last;
   // Of the layers. Logits are always computed exactly from what the last layer leaves.
   compute::Precision precision = compute::Precision::Exact;
 };
 
-// Looked at between layers, with the part of the batch's work that is done, from 0 to 1; false gives the batch up.
-using Checkpoint = std::function<bool(double done)>;
+class Model;
+
+// A batch of chunks on its way through the layers. Several may be on their way at once, each as far as it is: so the
+// prompt of one can be read, a few layers at a time, between the tokens of others (layered prefill).
+//
+//   begin() ─▶ advance() … ─▶ finish()     or give_up(), or the next begin()
+class Pass {
+ public:
+  // Takes room for the largest batch. The model must outlive it.
+  explicit Pass(Model& model);
+  ~Pass();
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  // At most Model::max_batch() tokens, all of one precision. A sequence appears in at most one chunk, and all are of
+  // pools of one shape; until finish() they must neither move nor change. A base::Error leaves the pass as if given up.
+  void begin(std::span<const Chunk> chunks);
+  std::uint32_t layers_left() const;
+  void advance(std::uint32_t layers);
+  // The logits asked for, in the device's memory: a row of `vocab` floats each, in the order of chunks and tokens,
+  // valid until a pass of this model finishes again. The sequences are now longer by the chunks' tokens.
+  compute::View finish();
+  void give_up() noexcept;
+
+ private:
+  struct State;
+
+  void lay_out(std::span<const Chunk> chunks);
+  void run_layer(std::uint32_t index);
+  void keep_wanted();
+
+  Model& model_;
+  std::unique_ptr<State> state_;
+};
 
 class Model {
  public:
@@ -45,29 +75,19 @@ class Model {
   compute::Device& device() const { return device_; }
   compute::KvShape kv_shape(quant::Type type) const;
 
-  // Runs the chunks' tokens through the model and returns the logits asked for, in the device's memory: a row of
-  // `vocab` floats each, in the order of chunks and tokens, valid until the next call. Exact chunks come first: where
-  // the device has a fast mode, those of either precision are a batch of their own, of at most max_batch() tokens. A
-  // sequence appears in at most one chunk, and all are of pools of one shape. Nothing is returned, and all sequences
-  // are as they were, if the checkpoint gave the batch up; or if this throws.
-  std::optional<compute::View> forward(std::span<const Chunk> chunks, const Checkpoint& checkpoint);
-  compute::View forward(std::span<const Chunk> chunks) { return *forward(chunks, nullptr); }
+  // Most tokens that a pass takes.
+  std::size_t max_batch() const { return max_batch_; }
+
+  // A pass from its beginning to its end.
+  compute::View forward(std::span<const Chunk> chunks);
   // The same logits in this program's memory, valid until the device is used again.
   std::span<const float> logits(std::span<const Chunk> chunks);
 
-  // Most tokens of one precision that forward() takes.
-  std::size_t max_batch() const { return max_batch_; }
-
  private:
+  friend class Pass;
   struct Buffers;
 
   void prepare();
-  std::optional<compute::View> run(std::span<const Chunk> chunks, const Checkpoint& checkpoint);
-  std::optional<compute::View> run_layers(std::span<const Chunk> chunks, const Checkpoint& checkpoint);
-  std::size_t lay_out(std::span<const Chunk> chunks);
-  compute::View keep_wanted(compute::View x);
-  compute::View join(compute::View rows, std::size_t before);
-  void copy_rows(compute::View from, compute::View to);
   compute::View output(compute::View x);
 
   Config config_;
@@ -76,6 +96,7 @@ class Model {
   compute::Device& device_;
   std::size_t max_batch_;
   std::unique_ptr<Buffers> buffers_;
+  std::unique_ptr<Pass> pass_;  // of forward()
 };
 
 }  // namespace smollm3

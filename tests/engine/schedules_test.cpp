@@ -125,8 +125,9 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   };
   const Counts& counts = bench.worker().counts();
   const auto enough = [&] {
-    return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.preempted >= 100 && counts.begun >= 300 &&
-           cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 && counts.steps >= 1000;
+    return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.layered >= 100 && counts.preempted >= 100 &&
+           counts.begun >= 300 && cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 &&
+           counts.steps >= 1000;
   };
   for (bool over = false; !over;) {
     if (!enough() && random() % 3 == 0) {
@@ -143,8 +144,9 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     ASSERT_LT(requests.size(), 20'000u) << "some kind of event does not come often enough";
   }
   std::cout << requests.size() << " requests in " << counts.steps << " steps: " << counts.mixed_steps << " mixed, "
-            << counts.sliced << " slices, " << counts.preempted << " preempted, cancelled " << cancelled_queued
-            << " queued, " << cancelled_reading << " reading, " << cancelled_writing << " writing\n";
+            << counts.sliced << " slices, " << counts.layered << " layered, " << counts.preempted
+            << " preempted, cancelled " << cancelled_queued << " queued, " << cancelled_reading << " reading, "
+            << cancelled_writing << " writing\n";
 
   int whole = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {

@@ -1,5 +1,9 @@
 #include "compute/cpu/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -10,6 +14,19 @@
 namespace compute {
 
 #if defined(__x86_64__)
+namespace {
+
+// __builtin_cpu_supports("f16c") is not known to every compiler.
+bool has_f16c() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+}  // namespace
+
 bool supported(Isa isa) {
   __builtin_cpu_init();
   switch (isa) {
@@ -20,7 +37,7 @@ bool supported(Isa isa) {
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni") && supported(Isa::Avx2);
     case Isa::Avx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case Isa::Scalar:
       return true;
   }

@@ -60,6 +60,7 @@ class Program {
 
   static constexpr std::uint64_t separator = 0x9E3779B97F4A7C15;
 
+  // NOLINTBEGIN(bugprone-sizeof-expression): of a pointer, the pointer itself
   template <typename T>
   void append(const T& value) {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
@@ -67,6 +68,7 @@ class Program {
     std::memcpy(&word, &value, sizeof value);
     key_.push_back(word);
   }
+  // NOLINTEND(bugprone-sizeof-expression)
 
   void append(const std::vector<std::uint64_t>& words) { key_.insert(key_.end(), words.begin(), words.end()); }
 

@@ -154,6 +154,7 @@ void poison(float* sums, std::size_t count) {
 
 bool poisoned(const float* sums, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are meant
     if (std::memcmp(&sums[i], &not_yet, sizeof not_yet) != 0) return false;
   }
   return true;
