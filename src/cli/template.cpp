@@ -64,7 +64,7 @@ const char* start_name(smollm3::StreamStart start) {
 ordered_json to_json(const smollm3::Prompt& prompt) {
   ordered_json fragments = ordered_json::array();
   for (const auto& fragment : prompt.fragments) {
-    fragments.push_back({{"text", fragment.text}, {"special", fragment.special_allowed}});
+    fragments.push_back({{"text", fragment.text}, {"special", fragment.from_template}});
   }
   return {{"text", prompt.text()}, {"start", start_name(prompt.start)}, {"fragments", std::move(fragments)}};
 }

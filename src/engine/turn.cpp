@@ -6,7 +6,7 @@ Request prepare(const Turn& turn, const smollm3::ChatTemplate& chat_template, co
   const smollm3::Prompt prompt = chat_template.render(turn.input);
   std::vector<smollm3::Fragment> fragments;
   fragments.reserve(prompt.fragments.size());
-  for (const auto& fragment : prompt.fragments) fragments.push_back({fragment.text, fragment.special_allowed});
+  for (const auto& fragment : prompt.fragments) fragments.push_back({fragment.text, fragment.from_template});
   return {.prompt = tokenizer.encode(fragments),
           .sampling = turn.sampling,
           .limits = turn.limits,

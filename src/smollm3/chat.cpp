@@ -111,7 +111,7 @@ jinja::Options options_for(const ChatInput& input) {
 
 std::string Prompt::text() const {
   std::string out;
-  for (const Fragment& fragment : fragments) out += fragment.text;
+  for (const jinja::Fragment& fragment : fragments) out += fragment.text;
   return out;
 }
 
@@ -176,11 +176,7 @@ Prompt ChatTemplate::render(const ChatInput& input) const {
     }
   }
   Prompt prompt;
-  std::vector<jinja::Fragment> fragments = text.fragments();
-  prompt.fragments.reserve(fragments.size());
-  for (jinja::Fragment& fragment : fragments) {
-    prompt.fragments.push_back({std::move(fragment.text), fragment.from_template});
-  }
+  prompt.fragments = text.fragments();
   if (input.add_generation_prompt) prompt.start = stream_start(text);
   return prompt;
 }

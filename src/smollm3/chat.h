@@ -40,12 +40,8 @@ enum class StreamStart {
 
 struct Prompt {
   // The text is that of all fragments joined, and is to be tokenised as one: a fragment's edge is no token's edge.
-  // Special tokens are looked for only in bytes whose fragment allows them.
-  struct Fragment {
-    std::string text;
-    bool special_allowed;
-  };
-  std::vector<Fragment> fragments;
+  // Special tokens are looked for only in fragments that are the template's own.
+  std::vector<jinja::Fragment> fragments;
   StreamStart start = StreamStart::Open;
 
   std::string text() const;

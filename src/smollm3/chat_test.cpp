@@ -47,7 +47,7 @@ std::string refusal(const ChatInput& in) {
 std::string special(const Prompt& prompt) {
   std::string out;
   for (const auto& f : prompt.fragments) {
-    if (f.special_allowed) out += f.text + "|";
+    if (f.from_template) out += f.text + "|";
   }
   return out;
 }
@@ -245,7 +245,7 @@ TEST(ChatProvenance, NoUserTextIsEverSpecial) {
       const auto count = [](const Prompt& prompt, std::string_view token) {
         std::size_t n = 0;
         for (const auto& f : prompt.fragments) {
-          if (!f.special_allowed) continue;
+          if (!f.from_template) continue;
           for (std::size_t at = f.text.find(token); at != std::string::npos; at = f.text.find(token, at + 1)) ++n;
         }
         return n;

@@ -55,8 +55,7 @@ Model::Model(const gguf::File& file, compute::Device& device, std::uint32_t cont
       rope_(config_.rope, config_.head_size),
       device_(device),
       max_batch_(device.batch_rows()),
-      buffers_(std::make_unique<Buffers>(config_, device, max_batch_)),
-      pass_(std::make_unique<Pass>(*this)) {
+      buffers_(std::make_unique<Buffers>(config_, device, max_batch_)) {
   prepare();
 }
 
@@ -79,6 +78,7 @@ void Model::prepare() {
 }
 
 compute::View Model::forward(std::span<const Chunk> chunks) {
+  if (!pass_) pass_ = std::make_unique<Pass>(*this);
   pass_->begin(chunks);
   pass_->advance(pass_->layers_left());
   return pass_->finish();

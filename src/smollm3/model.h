@@ -96,7 +96,7 @@ class Model {
   compute::Device& device_;
   std::size_t max_batch_;
   std::unique_ptr<Buffers> buffers_;
-  std::unique_ptr<Pass> pass_;  // of forward()
+  std::unique_ptr<Pass> pass_;  // of forward(), once it is called
 };
 
 }  // namespace smollm3

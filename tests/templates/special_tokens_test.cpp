@@ -235,7 +235,7 @@ class SpecialTokens : public testing::Test {
   static std::vector<Token> tokens(const smollm3::Prompt& prompt, bool all_special = false) {
     std::vector<smollm3::Fragment> fragments;
     for (const auto& fragment : prompt.fragments)
-      fragments.push_back({fragment.text, all_special || fragment.special_allowed});
+      fragments.push_back({fragment.text, all_special || fragment.from_template});
     return tokenizer->encode(fragments);
   }
 
