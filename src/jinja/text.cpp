@@ -53,6 +53,7 @@ Text Text::substr(std::size_t begin, std::size_t length) const {
 
 std::vector<Fragment> Text::fragments() const {
   std::vector<Fragment> out;
+  out.reserve(2 * trusted_.size() + 1);
   std::size_t at = 0;
   const auto put = [&](std::size_t end, bool from_template) {
     if (end > at) out.push_back({bytes_.substr(at, end - at), from_template});

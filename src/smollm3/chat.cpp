@@ -176,8 +176,11 @@ Prompt ChatTemplate::render(const ChatInput& input) const {
     }
   }
   Prompt prompt;
-  for (jinja::Fragment& fragment : text.fragments())
+  std::vector<jinja::Fragment> fragments = text.fragments();
+  prompt.fragments.reserve(fragments.size());
+  for (jinja::Fragment& fragment : fragments) {
     prompt.fragments.push_back({std::move(fragment.text), fragment.from_template});
+  }
   if (input.add_generation_prompt) prompt.start = stream_start(text);
   return prompt;
 }
