@@ -100,7 +100,7 @@ Response Chat::accept(const Request& request, const std::string& id) {
 std::shared_ptr<engine::Generation> Chat::start(const Conversation* conversation, const std::string& prompt,
                                                 bool think) {
   engine::Turn turn;
-  turn.input.messages = (conversation != nullptr ? *conversation : Conversation{}).messages(prompt);
+  turn.input.messages = conversation != nullptr ? conversation->messages(prompt) : Conversation{}.messages(prompt);
   turn.input.enable_thinking = think;
   turn.sampling.seed = random_seed();
   return engines_.start(std::move(turn));
@@ -120,9 +120,11 @@ Awaitable<void> Chat::stop(Exchange& exchange, const std::string& id) {
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::size_t round) {
-  auto conversation = conversations_.find(id);
+  const auto conversation = conversations_.find(id);
   if (conversation && round < conversation->rounds.size()) {
-    co_await follow_answer(exchange, std::move(conversation), round);
+    std::shared_ptr<engine::Generation> generation = conversation->rounds[round].generation;
+    std::shared_ptr<const ModelFacts> facts = conversation->rounds[round].facts;
+    co_await follow_answer(exchange, std::move(generation), std::move(facts), round);
   } else {
     co_await answer_is_lost(exchange, round);
   }

@@ -43,11 +43,8 @@ std::optional<std::uint64_t> parse_event_id(const std::string& text, const engin
 
 }  // namespace
 
-Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<Conversation> conversation, std::size_t round) {
-  const std::shared_ptr<engine::Generation> generation = conversation->rounds[round].generation;
-  const std::shared_ptr<const ModelFacts> facts = conversation->rounds[round].facts;
-  conversation.reset();
-
+Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Generation> generation,
+                              std::shared_ptr<const ModelFacts> facts, std::size_t round) {
   Answer answer;  // as the page was shown it, and then as it is
   AnswerView::Page page = AnswerView::Page::Fresh;
   if (const std::string& id = exchange.request().last_event_id; !id.empty()) {

@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <memory>
 
-#include "server/conversations.h"
+#include "engine/generation.h"
 #include "server/exchange.h"
+#include "server/model_facts.h"
 
 namespace server {
 
@@ -13,7 +14,9 @@ namespace server {
 // follow, each from where it is: a message's id is the number of the last event in it (engine/journal.h), and a page
 // that comes back with it as Last-Event-ID is sent what differs from what it was shown by then. A page whose number
 // fits no event is sent everything, in place of what it shows.
-Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<Conversation> conversation, std::size_t round);
+// `facts`: of the model that was asked.
+Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Generation> generation,
+                              std::shared_ptr<const ModelFacts> facts, std::size_t round);
 
 // In place of that: there is no such answer (any more), which the page says from now on.
 Awaitable<void> answer_is_lost(Exchange& exchange, std::size_t round);

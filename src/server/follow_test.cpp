@@ -19,21 +19,17 @@ using testing::HasSubstr;
 
 const ModelFacts facts{.name = "model", .device = "cpu", .mode = "exact", .context = 4096, .threads = 2};
 
-std::shared_ptr<Conversation> conversation_with(std::shared_ptr<engine::Generation> generation) {
-  auto conversation = std::make_shared<Conversation>();
-  conversation->rounds.push_back(
-      {.prompt = "hi", .generation = std::move(generation), .facts = std::make_shared<const ModelFacts>(facts)});
-  return conversation;
-}
+using Asked = std::shared_ptr<engine::Generation>;
 
 class Following : public testing::Test {
  protected:
-  Site::Asked follow(const std::shared_ptr<Conversation>& conversation, const std::string& last_event_id = {}) {
-    return site.call({.method = "GET", .last_event_id = last_event_id},
-                     [&](FakeExchange& exchange) { return follow_answer(exchange, conversation, 0); });
+  Site::Asked follow(const Asked& generation, const std::string& last_event_id = {}) {
+    return site.call({.method = "GET", .last_event_id = last_event_id}, [generation](FakeExchange& exchange) {
+      return follow_answer(exchange, generation, std::make_shared<const ModelFacts>(facts), 0);
+    });
   }
-  FakePage followed(const std::shared_ptr<Conversation>& conversation) {
-    const auto stream = follow(conversation);
+  FakePage followed(const Asked& generation) {
+    const auto stream = follow(generation);
     site.until_over(stream);
     FakePage page;
     page.take(stream->sent);
@@ -55,16 +51,16 @@ TEST_F(Following, FromAnyEventEndsWithTheSamePage) {
   engine::Turn turn;
   turn.input.messages = {{{"role", "user"}, {"content", "Make a table: Fruit and Amount: apple 3, pear 5, plum 8"}}};
   turn.sampling = {.temperature = 0};
-  const auto conversation = conversation_with(site.engines.start(turn));
-  const FakePage whole = followed(conversation);
+  const Asked generation = site.engines.start(turn);
+  const FakePage whole = followed(generation);
   EXPECT_THAT(whole.shown(), HasSubstr("<table>"));
   EXPECT_THAT(whole.shown(), HasSubstr("Thought for"));
-  const engine::Journal& journal = conversation->rounds[0].journal();
+  const engine::Journal& journal = generation->journal();
   ASSERT_GT(journal.last_event(), 20u);
   EXPECT_EQ(whole.last_id, std::to_string(journal.last_event()));
   for (std::uint64_t number = 0; number <= journal.last_event(); ++number) {
     FakePage page = page_at(journal, number);
-    const auto back = follow(conversation, std::to_string(number));
+    const auto back = follow(generation, std::to_string(number));
     site.until_over(back);
     page.take(back->sent);
     EXPECT_EQ(page.shown(), whole.shown()) << "from " << number;
@@ -74,8 +70,8 @@ TEST_F(Following, FromAnyEventEndsWithTheSamePage) {
 }
 
 TEST_F(Following, ShowsTheQueueAndTheReadingOfThePrompt) {
-  const auto generation = std::make_shared<engine::Generation>(nullptr);
-  const auto stream = follow(conversation_with(generation));
+  const Asked generation = std::make_shared<engine::Generation>(nullptr);
+  const auto stream = follow(generation);
   const auto report_and_wait = [&](const engine::Progress& progress) {
     generation->journal().report(progress);
     const std::size_t before = stream->pieces;
@@ -104,25 +100,24 @@ TEST_F(Following, ShowsTheQueueAndTheReadingOfThePrompt) {
 
 // The status has no number: a page that comes back is told it anew.
 TEST_F(Following, TellsWhoComesBackTheStatus) {
-  const auto generation = std::make_shared<engine::Generation>(nullptr);
+  const Asked generation = std::make_shared<engine::Generation>(nullptr);
   generation->journal().report({.state = State::Reading, .prompt_tokens = 1000, .prompt_done = 500});
-  const auto conversation = conversation_with(generation);
-  const auto back = follow(conversation, "0");
+  const auto back = follow(generation, "0");
   site.until([&] { return back->pieces > 0; });
   EXPECT_THAT(back->sent, HasSubstr("50 %"));
   generation->journal().append(engine::Answer{"Hello"});
-  const auto later = follow(conversation, "1");
+  const auto later = follow(generation, "1");
   site.until([&] { return later->pieces > 0; });
   generation->journal().append(engine::Done{});
   site.until_over(later);
 }
 
 TEST_F(Following, DoesNotTellTheDetailsOfItsOwnMistakes) {
-  const auto generation = std::make_shared<engine::Generation>(nullptr);
+  const Asked generation = std::make_shared<engine::Generation>(nullptr);
   generation->journal().append(engine::Answer{"Hel"});
   generation->journal().append(engine::Done{
       .finish = engine::Finish::Failed, .error = base::Error(base::ErrorKind::Internal, "/srv/secret", "is wrong")});
-  const FakePage page = followed(conversation_with(generation));
+  const FakePage page = followed(generation);
   EXPECT_THAT(page.outcome, HasSubstr("role=\"alert\""));
   EXPECT_EQ(page.outcome.find("secret"), std::string::npos);
   EXPECT_THAT(page.shown(), HasSubstr("Hel"));

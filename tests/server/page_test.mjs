@@ -244,6 +244,29 @@ test("reloaded, hidden, cut off or in a second tab: all show the same as one tha
   await server.stop();
 });
 
+test("a stream that cannot be begun is begun again", async () => {
+  const page = await open("wide");
+  let tries = 0;
+  await page.route("**/stream/0", (route) => {
+    tries += 1;
+    if (tries === 1) return route.fulfill({ status: 503, body: "busy" });
+    return tries === 2 ? route.abort() : route.continue();
+  });
+  await page.uncheck("#think");
+  await send(page, "Say something.");
+  await page.waitForSelector("#a0 .notice");
+  await has_text(page, 20);
+  assert.equal(tries, 3);
+  assert.equal(await page.locator("#a0 .notice").count(), 0);
+  await page.click("#stop");
+  await over(page);
+  const live = await shown(page);
+  await page.reload();
+  assert.deepEqual(await shown(page), live);
+  page.complaints = page.complaints.filter((text) => !/Failed to load resource|Failed to fetch/.test(text));
+  await close(page);
+});
+
 test("an answer comes in at most thirty messages a second", async () => {
   const page = await open("wide");
   await page.evaluate(() => {
@@ -343,7 +366,7 @@ test("a message that cannot be answered is given back", async () => {
   await send(page, long);
   await page.waitForSelector("#a0 .notice");
   assert.match(await page.innerText("#a0 .notice"), /context|tokens/);
-  assert.equal((await page.inputValue("#text")).trim(), long.trim());
+  await page.waitForFunction((message) => document.getElementById("text").value.trim() === message, long.trim());
   await close(page);
 });
 

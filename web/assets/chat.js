@@ -93,12 +93,14 @@
   });
   document.addEventListener("htmx:sse:after:connection", (event) => lost(event.target)?.remove());
   // The first request of a stream is htmx's own, which does not try again.
-  document.addEventListener("htmx:error", (event) => {
-    const answer = event.detail.ctx?.sourceElement;
-    if (leaving || !answer?.matches(".answer[aria-busy]")) return;
-    if (!lost(answer)) show(document.getElementById("lost"), answer);
-    setTimeout(() => htmx.process(answer), 2000);
-  });
+  for (const failure of ["htmx:error", "htmx:response:error"]) {
+    document.addEventListener(failure, (event) => {
+      const answer = event.detail.ctx?.sourceElement;
+      if (leaving || !answer?.matches(".answer[aria-busy]")) return;
+      if (!lost(answer)) show(document.getElementById("lost"), answer);
+      setTimeout(() => htmx.process(answer), 2000);
+    });
+  }
   document.addEventListener("htmx:sse:close", (event) => {
     const answer = event.target;
     if (!answer.matches?.(".answer") || event.detail.reason !== "message") return;
