@@ -176,7 +176,8 @@ def table(runs: list[dict], options) -> str:
 
 
 def context_for(chosen: dict[str, list[Ask]]) -> int:
-    return (max(ask.prompt + ask.most for asks in chosen.values() for ask in asks) + 64 + 255) // 256 * 256
+    """Positions for all askers of a part together: nobody is to wait for memory."""
+    return (max(sum(ask.prompt + ask.most + 64 for ask in asks) for asks in chosen.values()) + 255) // 256 * 256
 
 
 def parse_arguments():

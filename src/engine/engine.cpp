@@ -64,7 +64,8 @@ struct Engine::State {
   std::mutex mutex;  // while something is asked for, and of what follows
   std::condition_variable changed;
   bool retired = false;
-  bool drained = false;  // the worker has nothing left, after retired
+  bool draining = false;  // nothing more will come to the worker
+  bool drained = false;   // and it has nothing left
   std::vector<Arrival> handed_back;
   std::thread thread;
 };
@@ -75,7 +76,7 @@ void Engine::State::loop() {
     bool retiring = false;
     {
       const std::lock_guard lock(mutex);
-      retiring = retired;
+      retiring = draining;
       if (retiring) std::ranges::move(worker.hand_back(), std::back_inserter(handed_back));
     }
     if (worker.step()) continue;
@@ -125,8 +126,9 @@ std::vector<Unbegun> Engine::retire() {
   }
   std::vector<Unbegun> turns;
   for (Unprepared& turn : state_->preparer->hand_back()) turns.push_back({turn.generation, turn.turn});
-  state_->preparer->inbox().ring();
   std::unique_lock lock(state_->mutex);
+  state_->draining = true;
+  state_->preparer->inbox().ring();
   state_->changed.wait(lock, [this] { return state_->drained; });
   // Those that were prepared came before those that were not.
   std::vector<Unbegun> prepared;

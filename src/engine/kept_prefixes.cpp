@@ -11,7 +11,7 @@ constexpr std::size_t most_kept = 256;
 
 }  // namespace
 
-smollm3::Sequence KeptPrefixes::find(const Transcript& transcript, bool provenance) {
+KeptPrefixes::Found KeptPrefixes::find(const Transcript& transcript, bool provenance) {
   auto best = kept_.end();
   std::size_t known = 0;
   for (auto it = kept_.begin(); it != kept_.end(); ++it) {
@@ -21,18 +21,18 @@ smollm3::Sequence KeptPrefixes::find(const Transcript& transcript, bool provenan
       best = it;
     }
   }
-  if (best == kept_.end()) return smollm3::Sequence(pool_);
+  if (best == kept_.end()) return {smollm3::Sequence(pool_), {}};
 
   // A conversation that goes on is continued in place; one that merely begins alike is left to be continued later.
   const bool goes_on = known * 4 >= best->transcript.size() * 3;
   if (!goes_on) {
     kept_.splice(kept_.begin(), kept_, best);
-    return best->sequence.fork(known);
+    return {best->sequence.fork(known), best->transcript};
   }
-  smollm3::Sequence sequence = std::move(best->sequence);
+  Found found{std::move(best->sequence), std::move(best->transcript)};
   kept_.erase(best);
-  sequence.truncate(known);
-  return sequence;
+  found.sequence.truncate(known);
+  return found;
 }
 
 void KeptPrefixes::keep(smollm3::Sequence sequence, Transcript transcript) {

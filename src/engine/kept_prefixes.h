@@ -14,10 +14,14 @@ class KeptPrefixes {
  public:
   explicit KeptPrefixes(smollm3::PagePool& pool) : pool_(pool) {}
 
+  struct Found {
+    smollm3::Sequence sequence;
+    Transcript transcript;  // begins with the sequence's tokens, and says how each was computed
+  };
   // A sequence of as many of the transcript's first tokens as are known, but not of the last one, whose logits are
   // needed. With `provenance` a token is known only where it was given, or generated, as it was here: where prompts are
   // computed in a fast mode, its keys and values have other bits otherwise.
-  smollm3::Sequence find(const Transcript& transcript, bool provenance);
+  Found find(const Transcript& transcript, bool provenance);
   void keep(smollm3::Sequence sequence, Transcript transcript);
   // Gives the pages of one back; false if there is none.
   bool evict();

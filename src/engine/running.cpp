@@ -28,8 +28,9 @@ Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer
   usage_.prompt_tokens = static_cast<std::uint32_t>(transcript_.size());
 }
 
-void Running::begin(smollm3::Sequence known, Clock::time_point now) {
-  sequence = std::move(known);
+void Running::begin(KeptPrefixes::Found known, Clock::time_point now) {
+  sequence = std::move(known.sequence);
+  transcript_.take_provenance(known.transcript, sequence.length());
   under_way_ = true;
   if (!std::exchange(begun_, true)) {
     began_ = now;
@@ -86,7 +87,9 @@ std::optional<Finish> Running::advance(Token drawn, Clock::time_point now) {
   }
   if (closing_is_due()) {
     const std::vector<Token> closing = tokenizer_.encode(reply_.line_ended() ? "</think>\n" : "\n</think>\n", true);
-    for (const Token token : closing) append(token, now);
+    for (const Token token : closing) {
+      if (usage_.generated_tokens < most_tokens()) append(token, now);
+    }
   } else if (tokenizer_.is_end(drawn)) {
     ++usage_.generated_tokens;
     usage_.generate_seconds = seconds(now - first_token_);

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "engine/generation.h"
+#include "engine/kept_prefixes.h"
 #include "engine/reply.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -41,7 +42,7 @@ class Running {
   bool begun() const { return begun_; }
 
   // It is begun (or begun again) with what is known of its transcript.
-  void begin(smollm3::Sequence sequence, Clock::time_point now);
+  void begin(KeptPrefixes::Found known, Clock::time_point now);
   // Its keys and values are given up; the transcript stays.
   void give_up();
   // As the scheduler sees it. `prompts`: the precision that prompts are computed in; `rows`: the most of a step.

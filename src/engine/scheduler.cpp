@@ -32,11 +32,11 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
     }
   }
   std::ranges::stable_sort(deep, std::greater{}, [&](std::size_t i) { return running[i].sat_out; });
-  bool must = !deep.empty() && (step.writers.empty() || running[deep.front()].sat_out >= most_sat_out);
   for (const std::size_t i : deep) {
     BatchWork with = step.writers_work;
     with.add(running[i].unread, running[i].computed);
-    if (cost.seconds(with) <= budget.seconds * safety || std::exchange(must, false)) give(i);
+    const bool must = i == deep.front() && (step.writers.empty() || running[i].sat_out >= most_sat_out);
+    if (must || cost.seconds(with) <= budget.seconds * safety) give(i);
   }
 }
 

@@ -21,6 +21,13 @@ void Transcript::truncate(std::size_t size) {
   if (size % 64 != 0) generated_.back() &= (std::uint64_t{1} << (size % 64)) - 1;
 }
 
+void Transcript::take_provenance(const Transcript& other, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t bit = std::uint64_t{1} << (i % 64);
+    generated_[i / 64] = other.generated(i) ? generated_[i / 64] | bit : generated_[i / 64] & ~bit;
+  }
+}
+
 std::size_t Transcript::run_length(std::size_t begin, std::size_t most) const {
   const std::size_t last = begin + std::min(most, size() - begin);
   std::size_t end = begin + 1;

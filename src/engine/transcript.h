@@ -19,6 +19,8 @@ class Transcript {
   void append(std::span<const Token> tokens, bool generated);
   void append(Token token, bool generated) { append({&token, 1}, generated); }
   void truncate(std::size_t size);
+  // Takes over the bits of the first `count` tokens of another one, which both have.
+  void take_provenance(const Transcript& other, std::size_t count);
 
   std::size_t size() const { return tokens_.size(); }
   std::span<const Token> tokens() const { return tokens_; }

@@ -4,6 +4,7 @@
 #include <exception>
 #include <functional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace engine {
@@ -43,11 +44,15 @@ Worker::~Worker() {
 }
 
 bool Worker::step() {
-  const Step step = plan();
-  if (step.empty()) return false;
-  begin_slice(step);
-  write(step);
-  read(step);
+  try {
+    const Step step = plan();
+    if (step.empty()) return false;
+    begin_slice(step);
+    write(step);
+    read(step);
+  } catch (const std::exception& failure) {
+    give_up(failure);  // out of memory, or a device that is broken: what comes next is tried again
+  }
   ++counts_.steps;
   return true;
 }
@@ -112,11 +117,11 @@ void Worker::admit() {
   for (const auto& waiting : waiting_) candidates.push_back({pages_for(waiting->transcript().size() + 1)});
   std::size_t count = Scheduler::admit(candidates, running_.size(), budget());
   for (; count > 0; --count) {
-    std::unique_ptr<Running> next = std::move(waiting_.front());
-    waiting_.pop_front();
     // One that is begun again goes on with the bits it had.
-    next->begin(kept_.find(next->transcript(), /*provenance=*/next->begun()), options_.now());
-    insert(running_, std::move(next));
+    Running& next = *waiting_.front();
+    next.begin(kept_.find(next.transcript(), /*provenance=*/next.begun()), options_.now());
+    insert(running_, std::move(waiting_.front()));
+    waiting_.pop_front();
     ++counts_.begun;
   }
 }
@@ -134,7 +139,11 @@ bool Worker::make_room(const Step& step) {
     for (const Share& share : *shares) {
       while (!running_[share.runnable]->sequence.reserve(share.rows)) {
         if (kept_.evict()) continue;
-        preempt();
+        if (slice_ && !slice_->gone.empty()) {
+          drop_slice();  // what it holds of those that are gone can be evicted then
+        } else {
+          preempt();
+        }
         return false;
       }
     }
@@ -143,8 +152,8 @@ bool Worker::make_room(const Step& step) {
 }
 
 void Worker::preempt() {
-  drop_slice();  // it may be of the one that gives up its pages, or hold those of one that is gone
   std::unique_ptr<Running> youngest = take_out(running_.back().get());
+  if (slice_ && is_part(*youngest)) drop_slice();
   if (running_.empty()) {
     end(std::move(youngest), Finish::Failed,
         base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
@@ -205,6 +214,7 @@ void Worker::begin_slice(const Step& step) {
 void Worker::read(const Step& step) {
   const Clock::time_point start = last_report_ = options_.now();
   std::uint32_t done = 0;
+  const std::vector<Running*> all = slice_ ? readers() : std::vector<Running*>();
   try {
     for (; slice_ && done < step.layers; ++done) {
       if (!look_up()) return;
@@ -220,13 +230,18 @@ void Worker::read(const Step& step) {
       ++counts_.layered;
     }
   } catch (const std::exception& failure) {
-    std::vector<Running*> who;
-    for (const OnItsWay::Part& part : slice_->parts) {
-      if (!part.gone) who.push_back(part.running);
-    }
     drop_slice();
-    fail(who, failure);
+    fail(all, failure);
   }
+}
+
+// Those whom the slice is for and who are still there.
+std::vector<Running*> Worker::readers() const {
+  std::vector<Running*> readers;
+  for (const OnItsWay::Part& part : slice_->parts) {
+    if (!part.gone) readers.push_back(part.running);
+  }
+  return readers;
 }
 
 // False if the slice is not to be taken on.
@@ -235,6 +250,7 @@ bool Worker::look_up() {
   if (inbox_.rang()) {
     take_arrivals();
     end_cancelled();
+    report_places();
     if (!slice_) return false;
   }
   const Clock::time_point now = options_.now();
@@ -291,10 +307,16 @@ void Worker::draw(std::span<Running* const> who, compute::View logits) {
       end(take_out(who[i]), Finish::Failed,
           base::Error("logits", "are not finite: the model file is damaged or not a language model",
                       "download it again"));
-    } else if (const auto finish = who[i]->advance(static_cast<Token>(choices[i].token), now)) {
-      end(take_out(who[i]), *finish);
-    } else {
-      who[i]->report();
+      continue;
+    }
+    try {
+      if (const auto finish = who[i]->advance(static_cast<Token>(choices[i].token), now)) {
+        end(take_out(who[i]), *finish);
+      } else {
+        who[i]->report();
+      }
+    } catch (const std::exception& failure) {
+      fail({&who[i], 1}, failure);
     }
   }
 }
@@ -320,16 +342,19 @@ void Worker::count() {
   waiting_count_ = static_cast<std::uint32_t>(waiting_.size());
 }
 
-// The one place where a generation ends. What it computed is kept, whatever the end.
+bool Worker::is_part(const Running& running) const {
+  return std::ranges::find(slice_->parts, &running, &OnItsWay::Part::running) != slice_->parts.end();
+}
+
+// The one place where a generation that arrived here ends. What it computed is kept, whatever the end.
 void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error) {
   ++counts_.ended;
   if (finish == Finish::Cancelled) ++counts_.cancelled;
   count();  // whoever reads the end finds it counted
   running->end(finish, std::move(error), options_.now());
 
-  const auto is_its = [&](const OnItsWay::Part& part) { return part.running == running.get(); };
-  if (slice_ && std::ranges::any_of(slice_->parts, is_its)) {
-    std::ranges::find_if(slice_->parts, is_its)->gone = true;
+  if (slice_ && is_part(*running)) {
+    std::ranges::find(slice_->parts, running.get(), &OnItsWay::Part::running)->gone = true;
     slice_->gone.push_back(std::move(running));
     if (!std::ranges::all_of(slice_->parts, &OnItsWay::Part::gone)) return;
     ++counts_.given_up;
@@ -350,13 +375,28 @@ std::vector<Arrival> Worker::hand_back() {
   return arrivals;
 }
 
+// Pages that generations under way hold, or will need for what they have to read.
 std::size_t Worker::held_pages() const {
-  std::size_t pages = 0;  // shared ones count more than once
-  for (const auto& running : running_) pages += running->sequence.pages().size();
-  if (slice_) {
-    for (const auto& gone : slice_->gone) pages += gone->sequence.pages().size();
+  std::unordered_set<const std::byte*> held;
+  std::size_t more = 0;
+  const auto hold = [&](const smollm3::Sequence& sequence) {
+    held.insert(sequence.pages().begin(), sequence.pages().end());
+  };
+  for (const auto& running : running_) {
+    hold(running->sequence);
+    const std::size_t needed = pages_for(running->transcript().size() + 1);
+    more += needed - std::min(needed, running->sequence.pages().size());
   }
-  return std::min(pages, pool_.pages());
+  if (slice_) {
+    for (const auto& gone : slice_->gone) hold(gone->sequence);
+  }
+  return std::min(held.size() + more, pool_.pages());
+}
+
+void Worker::give_up(const std::exception& failure) {
+  drop_slice();
+  while (!running_.empty()) end(take_out(running_.back().get()), Finish::Failed, as_error(failure));
+  for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Failed, as_error(failure));
 }
 
 void Worker::check() const {

@@ -96,10 +96,13 @@ class Worker {
   void write(const Step& step);
   void read(const Step& step);
   bool look_up();
+  bool is_part(const Running& running) const;
+  std::vector<Running*> readers() const;
   void finish_slice();
   void drop_slice();
   void draw(std::span<Running* const> who, compute::View logits);
   void fail(std::span<Running* const> who, const std::exception& failure);
+  void give_up(const std::exception& failure);
 
   std::unique_ptr<Running> take_out(const Running* running);
   void end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error = {});

@@ -242,12 +242,19 @@ Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const M
   DeltaStream stream(facts, include_usage);
   co_await exchange.begin_stream();
   std::string text = stream.begin();
+  auto last_sent = std::chrono::steady_clock::now();
   while (true) {
     text += stream.pieces(reading.events);
-    if (!text.empty()) co_await exchange.send(std::move(text));
+    // Progress wakes the reader too, and is nothing to send.
+    const auto now = std::chrono::steady_clock::now();
+    if (text.empty() && now - last_sent >= keep_alive_interval) text = ": waiting\n\n";
+    if (!text.empty()) {
+      last_sent = now;
+      co_await exchange.send(std::move(text));
+    }
     if (reading.over) co_return;
-    const bool more = co_await reader.wait(keep_alive_interval);
-    text = more ? "" : ": waiting\n\n";
+    co_await reader.wait(keep_alive_interval);
+    text.clear();
     reading = reader.read();
   }
 }

@@ -56,6 +56,7 @@ Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Genera
   JournalReader reader(generation, exchange.executor(), answer.last_event);
 
   co_await exchange.begin_stream();
+  auto last_sent = Clock::now();
   while (true) {
     answer.add(reader.read());
     const auto rendering = Clock::now();
@@ -69,16 +70,14 @@ Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Genera
       if (answer.done->error && belongs_into_log(*answer.done->error)) log_error(answer.done->error->what());
     }
     if (!answer.open()) events += sse_event("", "done");
+    if (events.empty() && rendering - last_sent >= keep_alive_interval) events = ": waiting\n\n";
     if (!events.empty()) {
+      last_sent = rendering;
       co_await exchange.send(std::move(events));
-      if (!answer.open()) co_return;
-      co_await sleep(exchange, std::max<Clock::duration>(least_pause, took * render_share));
     }
-    const bool more = co_await reader.wait(keep_alive_interval);
-    if (!more) {
-      std::string comment = ": waiting\n\n";
-      co_await exchange.send(std::move(comment));
-    }
+    if (!answer.open()) co_return;
+    co_await sleep(exchange, std::max<Clock::duration>(least_pause, took * render_share));
+    co_await reader.wait(keep_alive_interval);
   }
 }
 

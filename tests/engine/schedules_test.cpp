@@ -22,7 +22,7 @@ namespace {
 using compute::Precision;
 
 constexpr std::uint32_t context = 448;  // positions of one conversation: 7 pages
-constexpr std::uint32_t pool_positions = 15 * 64;
+constexpr std::uint32_t pool_positions = 11 * 64;
 
 struct Said {
   std::string text;
