@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ namespace {
 using compute::Precision;
 
 constexpr std::uint32_t context = 448;  // positions of one conversation: 7 pages
-constexpr std::uint32_t pool_positions = 11 * 64;
+constexpr std::uint32_t pool_positions = 15 * 64;
 
 struct Said {
   std::string text;
@@ -72,7 +73,7 @@ class Bench {
 Request random_request(std::mt19937_64& random, const std::vector<Request>& earlier) {
   Request request{.prompt = random_tokens(1 + random() % (random() % 4 == 0 ? 300 : 60), random()),
                   .sampling = {.temperature = random() % 4 == 0 ? 0.0f : 5.0f, .top_p = 0.9f, .seed = random()},
-                  .limits = {.max_tokens = 1 + static_cast<std::uint32_t>(random() % 40)}};
+                  .limits = {.max_tokens = 1 + static_cast<std::uint32_t>(random() % 60)}};
   if (!earlier.empty() && random() % 3 == 0) {  // begins like another one
     const std::vector<Token>& other = earlier[random() % earlier.size()].prompt;
     const std::size_t shared = std::min<std::size_t>(other.size(), random() % 200);
@@ -116,7 +117,7 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   std::vector<std::shared_ptr<Generation>> generations;
   int cancelled_queued = 0, cancelled_reading = 0, cancelled_writing = 0;
   const auto cancel_one = [&](State state, int& count) {
-    for (std::size_t i = generations.size(), tried = 0; i-- > 0 && tried < 24; ++tried) {
+    for (std::size_t i = generations.size(), tried = 0; i-- > 0 && tried < 1000; ++tried) {
       if (generations[i]->state() != state) continue;
       generations[i]->cancel();
       ++count;
@@ -128,6 +129,14 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.layered >= 100 && counts.preempted >= 100 &&
            counts.begun >= 300 && cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 &&
            counts.steps >= 1000;
+  };
+  const auto told = [&] {
+    std::ostringstream out;
+    out << requests.size() << " requests in " << counts.steps << " steps: " << counts.mixed_steps << " mixed, "
+        << counts.sliced << " slices, " << counts.layered << " layered, " << counts.preempted
+        << " preempted, cancelled " << cancelled_queued << " queued, " << cancelled_reading << " reading, "
+        << cancelled_writing << " writing\n";
+    return out.str();
   };
   for (bool over = false; !over;) {
     if (!enough() && random() % 3 == 0) {
@@ -141,12 +150,9 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     const bool busy = bench.worker().step();
     bench.worker().check();
     over = !busy && enough();
-    ASSERT_LT(requests.size(), 20'000u) << "some kind of event does not come often enough";
+    ASSERT_LT(requests.size(), 5000u) << "some kind of event does not come often enough: " << told();
   }
-  std::cout << requests.size() << " requests in " << counts.steps << " steps: " << counts.mixed_steps << " mixed, "
-            << counts.sliced << " slices, " << counts.layered << " layered, " << counts.preempted
-            << " preempted, cancelled " << cancelled_queued << " queued, " << cancelled_reading << " reading, "
-            << cancelled_writing << " writing\n";
+  std::cout << told();
 
   int whole = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
