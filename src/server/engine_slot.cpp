@@ -22,8 +22,9 @@ ModelFacts facts_of(const engine::Engine& engine) {
 }
 
 // Waits until nobody else holds the engine, so that its memory is free when this returns.
-void let_go(std::shared_ptr<engine::Engine> engine) {
+void let_go(std::shared_ptr<engine::Engine>&& engine) {
   while (engine.use_count() > 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  engine.reset();
 }
 
 void fail(const std::vector<engine::Unbegun>& turns, const Error& error) {
