@@ -11,7 +11,9 @@
 //   Queued → Reading    Worker::admit         pages for the prompt are free
 //   Reading → Writing   Worker::draw          the prompt's last token was computed
 //   … → Queued          Worker::preempt       its pages are given to older ones; it is read again later
-//   … → Done            Worker::end           the one place that writes Done
+//   Queued → Writing    Worker::admit         begun again, and all but its last tokens were kept
+//   … → Done            Worker::end           or, before it came to the worker, Preparer, or whoever replaces the
+//   engine
 //
 // The state is told by the Journal's progress. Done is final, and is always reached: a cancelled generation gets there
 // within a step of the worker.

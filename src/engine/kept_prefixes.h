@@ -26,7 +26,6 @@ class KeptPrefixes {
   // Gives the pages of one back; false if there is none.
   bool evict();
 
-  std::size_t size() const { return kept_.size(); }
   template <typename Visit>
   void each_sequence(Visit&& visit) const {
     for (const Kept& kept : kept_) visit(kept.sequence);

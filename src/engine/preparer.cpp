@@ -12,7 +12,7 @@ namespace {
 
 void end(const Unprepared& turn, Finish finish, std::optional<base::Error> error = {}) {
   Usage usage;
-  usage.queue_seconds = std::chrono::duration<double>(Clock::now() - turn.asked).count();
+  usage.queue_seconds = seconds(Clock::now() - turn.asked);
   turn.generation->journal().append(Done{.finish = finish, .error = std::move(error), .usage = usage});
 }
 

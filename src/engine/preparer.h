@@ -2,7 +2,6 @@
 // the worker's inbox. So neither who asks nor who computes waits for templates.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>

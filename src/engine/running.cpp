@@ -10,8 +10,6 @@ namespace {
 // A thought that has used up its budget may go on for so many tokens if a sentence's end comes by then.
 constexpr std::uint32_t sentence_patience = 16;
 
-double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 }  // namespace
 
 Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer& tokenizer, smollm3::PagePool& pool,

@@ -21,6 +21,8 @@ namespace engine {
 
 using Clock = std::chrono::steady_clock;
 
+inline double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
 // What arrives at the worker: a generation, what it is to answer, and the turn that this was made of, if it was one.
 struct Arrival {
   std::shared_ptr<Generation> generation;

@@ -14,8 +14,6 @@ constexpr auto report_interval = std::chrono::milliseconds(200);
 // A prompt gets the like of so many rows of every step, even where its time is over.
 constexpr std::size_t least_rows = 8, least_rows_of_tiles = 32;
 
-double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 std::size_t pages_for(std::size_t positions) {
   return (positions + compute::page_positions - 1) / compute::page_positions;
 }
@@ -153,7 +151,7 @@ bool Worker::make_room(const Step& step) {
 
 void Worker::preempt() {
   std::unique_ptr<Running> youngest = take_out(running_.back().get());
-  if (slice_ && is_part(*youngest)) drop_slice();
+  if (part_of(*youngest) != nullptr) drop_slice();
   if (running_.empty()) {
     end(std::move(youngest), Finish::Failed,
         base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
@@ -269,9 +267,7 @@ void Worker::finish_slice() {
     if (part.draws) who.push_back(part.gone ? nullptr : part.running);
   }
   const compute::View logits = reading_.finish();
-  const OnItsWay done = std::move(*slice_);
-  slice_.reset();
-  for (const auto& gone : done.gone) kept_.keep(std::move(gone->sequence), gone->transcript());
+  const OnItsWay done = take_slice();
   for (const OnItsWay::Part& part : done.parts) {
     if (part.draws) continue;
     ++counts_.sliced;
@@ -283,9 +279,15 @@ void Worker::finish_slice() {
 void Worker::drop_slice() {
   if (!slice_) return;
   reading_.give_up();
-  const OnItsWay dropped = std::move(*slice_);
+  take_slice();
+}
+
+// It is on its way no more, and what was computed for those that are gone is kept.
+Worker::OnItsWay Worker::take_slice() {
+  OnItsWay taken = std::move(*slice_);
   slice_.reset();
-  for (const auto& gone : dropped.gone) kept_.keep(std::move(gone->sequence), gone->transcript());
+  for (const auto& gone : taken.gone) kept_.keep(std::move(gone->sequence), gone->transcript());
+  return taken;
 }
 
 // Gives everybody the token that is drawn from his row of logits.
@@ -342,19 +344,22 @@ void Worker::count() {
   waiting_count_ = static_cast<std::uint32_t>(waiting_.size());
 }
 
-bool Worker::is_part(const Running& running) const {
-  return std::ranges::find(slice_->parts, &running, &OnItsWay::Part::running) != slice_->parts.end();
+// Its part of the slice that is on its way; null if it has none.
+Worker::OnItsWay::Part* Worker::part_of(const Running& running) {
+  if (!slice_) return nullptr;
+  const auto part = std::ranges::find(slice_->parts, &running, &OnItsWay::Part::running);
+  return part == slice_->parts.end() ? nullptr : &*part;
 }
 
-// The one place where a generation that arrived here ends. What it computed is kept, whatever the end.
+// The one place where a generation that arrived here ends. What it computed is kept, unless it failed.
 void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error) {
   ++counts_.ended;
   if (finish == Finish::Cancelled) ++counts_.cancelled;
   count();  // whoever reads the end finds it counted
   running->end(finish, std::move(error), options_.now());
 
-  if (slice_ && is_part(*running)) {
-    std::ranges::find(slice_->parts, running.get(), &OnItsWay::Part::running)->gone = true;
+  if (OnItsWay::Part* part = part_of(*running)) {
+    part->gone = true;
     slice_->gone.push_back(std::move(running));
     if (!std::ranges::all_of(slice_->parts, &OnItsWay::Part::gone)) return;
     ++counts_.given_up;

@@ -96,10 +96,11 @@ class Worker {
   void write(const Step& step);
   void read(const Step& step);
   bool look_up();
-  bool is_part(const Running& running) const;
+  OnItsWay::Part* part_of(const Running& running);
   std::vector<Running*> readers() const;
   void finish_slice();
   void drop_slice();
+  OnItsWay take_slice();
   void draw(std::span<Running* const> who, compute::View logits);
   void fail(std::span<Running* const> who, const std::exception& failure);
   void give_up(const std::exception& failure);

@@ -1,8 +1,8 @@
 #include "server/chat.h"
 
-#include <algorithm>
 #include <random>
 
+#include "base/utf8.h"
 #include "server/follow.h"
 #include "server/http_text.h"
 #include "server/views.h"
@@ -24,10 +24,6 @@ std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\n");
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t\n") + 1 - begin);
-}
-
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::uint64_t random_seed() {
@@ -64,7 +60,7 @@ Response Chat::accept(const Request& request, const std::string& id) {
   const std::size_t rounds = conversation ? conversation->rounds.size() : 0;
 
   if (text.empty()) return {.status = 204};
-  if (characters(text) > most_text) {
+  if (base::utf8::count(text) > most_text) {
     return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) +
                                      " characters. Send it in parts."));
   }

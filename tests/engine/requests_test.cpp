@@ -199,14 +199,15 @@ TEST_F(Requests, WaitInTheOrderOfAskingWhereMemoryIsShort) {
 
 TEST_F(Requests, NoneFailsWhereTogetherTheyTakeMoreThanThereIs) {
   const auto engine = make_engine(256);  // four pages: of three conversations of two pages one has to give way
+  std::vector<Request> requests;
   std::vector<Asked> asked;
   std::vector<std::string> together, alone;
   for (int i = 0; i < 4; ++i) {
-    Request one = endless(*engine, "Tell me about number " + std::to_string(i));
-    one.limits.max_tokens = 120;
-    asked.push_back(engine->start(one));
-    alone.push_back(answer(*make_engine(), one));
+    requests.push_back(endless(*engine, "Tell me about number " + std::to_string(i)));
+    requests.back().limits.max_tokens = 120;
   }
+  for (const Request& one : requests) asked.push_back(engine->start(one));
+  for (const Request& one : requests) alone.push_back(answer(*make_engine(256), one));
   for (const Asked& one : asked) together.push_back(said(one).text);
   expect_same_texts(together, alone);
 }
