@@ -86,8 +86,7 @@ ordered_json outcome_context(const Answer& answer, const ModelFacts& facts) {
 }
 
 // An answer that is still open is left to its stream, from the first word.
-ordered_json round_context(const Round& round, std::size_t n) {
-  const Answer answer = answer_of(round.journal());
+ordered_json round_context(const Round& round, std::size_t n, const Answer& answer) {
   ordered_json context{{"n", n}, {"prompt", round.prompt}, {"open", answer.open()}};
   context["thinking"] = "";
   context["blocks"] = ordered_json::array();
@@ -165,7 +164,7 @@ std::string chat_page(const Conversation& conversation, const ModelFacts& facts)
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
   for (std::size_t n = 0; n < conversation.rounds.size(); ++n) {
-    context["rounds"].push_back(round_context(conversation.rounds[n], n));
+    context["rounds"].push_back(round_context(conversation.rounds[n], n, answer_of(conversation.rounds[n].journal())));
   }
   greet(context, facts);
   return render_template("page.jinja", context);
@@ -173,7 +172,9 @@ std::string chat_page(const Conversation& conversation, const ModelFacts& facts)
 
 std::string sent_fragment(const Conversation& conversation) {
   const std::size_t n = conversation.rounds.size() - 1;
-  return render_template("sent.jinja", {{"id", conversation.id}, {"round", round_context(conversation.rounds[n], n)}});
+  // Also of one that is over already, as when its prompt was too long: what the page does about it, its stream says.
+  const ordered_json round = round_context(conversation.rounds[n], n, Answer{});
+  return render_template("sent.jinja", {{"id", conversation.id}, {"round", round}});
 }
 
 std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {

@@ -57,6 +57,9 @@ TEST(Views, AnOpenAnswerIsLeftToItsStream) {
   EXPECT_THAT(fragment, HasSubstr("hx-sse:connect=\"/c/0123456789abcdef0123456789abcdef/stream/0\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-thinking\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-status\""));
+  const engine::Done failed{.finish = engine::Finish::Failed, .error = base::Error("the prompt", "is too long")};
+  EXPECT_EQ(sent_fragment(conversation_with(round_of("hi", {failed}))), fragment)
+      << "the stream tells it, whether or not it is faster than the page";
   const engine::Done stopped{.finish = engine::Finish::Cancelled};
   const std::string over = chat_page(conversation_with(round_of("hi", {engine::Answer{"Hel"}, stopped})), facts);
   EXPECT_THAT(over, Not(HasSubstr("hx-sse:connect")));
