@@ -1,6 +1,7 @@
 #include "base/error.h"
 
 #include <cerrno>
+#include <new>
 
 #include "base/utf8.h"
 
@@ -47,5 +48,13 @@ Error::Error(ErrorKind kind, std::string_view what, std::string_view why, std::s
       subject_(what),
       why_(shortened(why)),
       remedy_(remedy) {}
+
+Error as_error(const std::exception& failure, std::string_view what) {
+  if (const auto* error = dynamic_cast<const Error*>(&failure)) return *error;
+  if (dynamic_cast<const std::bad_alloc*>(&failure) != nullptr) {
+    return {ErrorKind::Resource, what, "memory ran out", "close other programs"};
+  }
+  return {ErrorKind::Internal, what, failure.what()};
+}
 
 }  // namespace base

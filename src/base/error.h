@@ -2,6 +2,7 @@
 // prints it as `smollm3: what: why; what to do`, the server answers with it.
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -40,5 +41,9 @@ class Error : public std::runtime_error {
   std::string why_;
   std::string remedy_;
 };
+
+// The failure itself if it is an Error, or else one about `what`: memory that ran out (Resource), or what nobody
+// expected (Internal).
+Error as_error(const std::exception& failure, std::string_view what);
 
 }  // namespace base

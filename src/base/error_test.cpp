@@ -31,6 +31,14 @@ TEST(Error, OfASystemCallIsInputWhereTheNameIsAtFault) {
   EXPECT_EQ(kind_of_errno(EMFILE), ErrorKind::Resource);
 }
 
+TEST(Error, OfAnyFailureIsTheErrorItselfOrOneOfMemoryOrOneThatNobodyExpected) {
+  const Error busy(ErrorKind::Busy, "batch", "is full");
+  EXPECT_STREQ(as_error(busy, "answer").what(), busy.what());
+  EXPECT_EQ(as_error(busy, "answer").kind(), ErrorKind::Busy);
+  EXPECT_EQ(as_error(std::bad_alloc(), "answer").kind(), ErrorKind::Resource);
+  EXPECT_EQ(as_error(std::out_of_range("at"), "answer").kind(), ErrorKind::Internal);
+}
+
 TEST(MappedFile, OfAMissingFileIsAnErrorOfTheInput) {
   try {
     MappedFile::open("/nonexistent/model.gguf");

@@ -148,6 +148,8 @@ class Device {
   virtual void prepare(std::span<const Matrix> matrices, std::span<const std::span<const float>> gains) = 0;
   // Begins what was asked for, without waiting for its end.
   virtual void start() {}
+  // Waits until all that was asked for has been carried out.
+  virtual void wait() {}
   // Forgets what was asked for and has not begun, after a failure.
   virtual void abandon() noexcept {}
 

@@ -1,5 +1,6 @@
 #include "smollm3/kv_cache.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -76,8 +77,8 @@ Sequence Sequence::fork(std::size_t length) const {
   if (twin.length_ == length) return twin;
   std::byte* page = pool_->take();
   if (!page) return twin;
-  pool_->copy(pages_[whole], page);
   twin.pages_.push_back(page);
+  pool_->copy(pages_[whole], page);
   twin.length_ = length;
   return twin;
 }
@@ -98,14 +99,15 @@ void Sequence::truncate(std::size_t length) {
   }
   length_ = length;
   if (length % compute::page_positions == 0 || !pool_->shared(pages_.back())) return;
-  std::byte* shared = std::exchange(pages_.back(), pool_->take());
-  if (pages_.back()) {
-    pool_->copy(shared, pages_.back());
-  } else {
-    pages_.pop_back();
-    length_ -= length % compute::page_positions;
-  }
-  pool_->give_back(shared);
+  const auto give_back = [this](std::byte* page) { pool_->give_back(page); };
+  const std::unique_ptr<std::byte, decltype(give_back)> shared(pages_.back(), give_back);
+  pages_.pop_back();
+  length_ -= length % compute::page_positions;
+  std::byte* page = pool_->take();
+  if (!page) return;
+  pages_.push_back(page);
+  pool_->copy(shared.get(), page);
+  length_ = length;
 }
 
 }  // namespace smollm3

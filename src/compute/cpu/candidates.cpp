@@ -4,8 +4,10 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <exception>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <numeric>
 
 #include "base/memory.h"
@@ -298,9 +300,17 @@ void Candidates::run(View logits, std::span<const SamplingRules> rules, std::spa
     Row(kernels_, pool, *rooms_[thread], logits.row(i).data, logits.cols).choose(rules[i], choices[i]);
   };
   if (by_rows) {
+    std::mutex mutex;
+    std::exception_ptr failure;  // of memory; the pool's threads must not throw
     pool_.run(static_cast<int>(rules.size()), [&](int i, int thread) {
-      choose(static_cast<std::size_t>(i), static_cast<std::size_t>(thread), nullptr);
+      try {
+        choose(static_cast<std::size_t>(i), static_cast<std::size_t>(thread), nullptr);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        failure = std::current_exception();
+      }
     });
+    if (failure) std::rethrow_exception(failure);
   } else {
     for (std::size_t i = 0; i < rules.size(); ++i) choose(i, 0, &pool_);
   }

@@ -84,6 +84,11 @@ class CudaDevice : public Device {
     pass_.start();
   }
 
+  void wait() override {
+    start();
+    check(cudaStreamSynchronize(stream_.stream), "forward pass");
+  }
+
   void abandon() noexcept override {
     attention_.reset();
     pass_.discard();
@@ -265,8 +270,7 @@ class CudaDevice : public Device {
   // Does what was asked for, so that memory can be given back. An error shows where results are read.
   void finish() noexcept {
     try {
-      start();
-      cudaStreamSynchronize(stream_.stream);
+      wait();
     } catch (const std::exception&) {
     }
   }
