@@ -1,14 +1,15 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <iterator>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
-#include "engine/preparer.h"
 
 namespace engine {
 namespace {
@@ -49,6 +50,7 @@ struct Engine::State {
   }
 
   void loop();
+  void hand_back();
   void refuse_what_is_too_much() const;
 
   Options options;
@@ -63,30 +65,41 @@ struct Engine::State {
 
   std::mutex mutex;  // while something is asked for, and of what follows
   std::condition_variable changed;
-  bool retired = false;
-  bool draining = false;  // nothing more will come to the worker
-  bool drained = false;   // and it has nothing left
-  std::vector<Arrival> handed_back;
+  std::optional<std::vector<Unbegun>> handed_back;
+  std::atomic<bool> retired{false};
   std::thread thread;
 };
 
 void Engine::State::loop() {
   Inbox& inbox = preparer->inbox();
   while (!inbox.closed()) {
-    bool retiring = false;
-    {
-      const std::lock_guard lock(mutex);
-      retiring = draining;
-      if (retiring) std::ranges::move(worker.hand_back(), std::back_inserter(handed_back));
-    }
+    if (retired) worker.begin_no_more();
     if (worker.step()) continue;
-    if (retiring) {
-      const std::lock_guard lock(mutex);
-      drained = true;
-      changed.notify_all();
+    if (retired) {
+      hand_back();
+      return;
     }
     inbox.wait();
   }
+}
+
+// On the worker's thread, which has nothing left to do.
+void Engine::State::hand_back() {
+  std::vector<Unbegun> unprepared = preparer->hand_back();
+  std::vector<Unbegun> turns;
+  for (Arrival& arrival : worker.hand_back()) {
+    Unbegun turn{arrival.generation, arrival.turn, arrival.asked};
+    if (turn.turn) {
+      turns.push_back(std::move(turn));
+    } else {
+      turn.end(Finish::Failed, Error(ErrorKind::Busy, "model", "it was replaced by another", "ask again"));
+    }
+  }
+  // Those that were prepared came before those that were not.
+  std::ranges::move(unprepared, std::back_inserter(turns));
+  const std::lock_guard lock(mutex);
+  handed_back = std::move(turns);
+  changed.notify_all();
 }
 
 void Engine::State::refuse_what_is_too_much() const {
@@ -120,40 +133,23 @@ std::shared_ptr<Generation> Engine::start(Request request) {
 }
 
 std::vector<Unbegun> Engine::retire() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->retired = true;
-  }
-  std::vector<Unbegun> turns;
-  for (Unprepared& turn : state_->preparer->hand_back()) turns.push_back({turn.generation, turn.turn});
   std::unique_lock lock(state_->mutex);
-  state_->draining = true;
+  state_->retired = true;
   state_->preparer->inbox().ring();
-  state_->changed.wait(lock, [this] { return state_->drained; });
-  // Those that were prepared came before those that were not.
-  std::vector<Unbegun> prepared;
-  for (Arrival& arrival : std::exchange(state_->handed_back, {})) {
-    if (arrival.turn) {
-      prepared.push_back({arrival.generation, arrival.turn});
-      continue;
-    }
-    const Error error(ErrorKind::Busy, "model", "it was replaced by another", "ask again");
-    arrival.generation->journal().append(Done{.finish = Finish::Failed, .error = error});
-  }
-  turns.insert(turns.begin(), std::move_iterator(prepared.begin()), std::move_iterator(prepared.end()));
-  return turns;
+  state_->changed.wait(lock, [this] { return state_->handed_back.has_value(); });
+  return std::exchange(*state_->handed_back, {});
 }
 
 void Engine::adopt(std::vector<Unbegun> turns) {
   for (Unbegun& turn : turns) {
     turn.generation->belongs_to(state_->preparer);
-    state_->preparer->put({std::move(turn.generation), std::move(turn.turn), Clock::now()});
+    state_->preparer->put(std::move(turn));
   }
   state_->preparer->ring();  // some may have been cancelled while they were nobody's
 }
 
-Engine::Load Engine::load() const {
-  const Worker::Load load = state_->worker.load();
+Load Engine::load() const {
+  const Load load = state_->worker.load();
   const std::size_t waiting = load.waiting + state_->preparer->waiting() + state_->preparer->inbox().size();
   return {.running = load.running, .waiting = static_cast<std::uint32_t>(waiting)};
 }

@@ -14,6 +14,7 @@
 #include "compute/compute.h"
 #include "engine/generation.h"
 #include "engine/loaded_model.h"
+#include "engine/preparer.h"
 #include "engine/turn.h"
 #include "engine/worker.h"
 #include "gguf/gguf.h"
@@ -27,12 +28,6 @@ struct Options {
   bool exact = false;                   // prompts too are computed exactly, where something faster is built in
   std::chrono::milliseconds step{250};  // that a step may take while somebody waits for the next token
   std::size_t most_waiting = 256;       // requests; more are refused as Busy
-};
-
-// A turn that was asked of an engine which did not begin it, to be given to another one.
-struct Unbegun {
-  std::shared_ptr<Generation> generation;
-  std::shared_ptr<const Turn> turn;
 };
 
 class Engine {
@@ -50,14 +45,10 @@ class Engine {
 
   // For an engine that is to be replaced by another: refuses what is asked from now on (Busy), waits until those that
   // were begun have ended, and hands back the turns that were not. Requests, whose tokens are of this model, end as
-  // Failed (Busy).
+  // Failed (Busy). Until it returns, all can be cancelled; then whoever has the turns answers for that.
   std::vector<Unbegun> retire();
   void adopt(std::vector<Unbegun> turns);
 
-  struct Load {
-    std::uint32_t running = 0;
-    std::uint32_t waiting = 0;
-  };
   Load load() const;
 
   const gguf::File& file() const;

@@ -8,9 +8,11 @@
 namespace engine {
 
 LoadedModel::LoadedModel(gguf::File file, compute::DeviceKind kind, int threads, std::uint32_t context)
-    : file_(std::move(file)),
-      chosen_(compute::make_device(kind, threads > 0 ? threads : base::usable_processors())),
-      model_(file_, *chosen_.device, context) {}
+    : LoadedModel(std::move(file), compute::make_device(kind, threads > 0 ? threads : base::usable_processors()),
+                  context) {}
+
+LoadedModel::LoadedModel(gguf::File file, compute::ChosenDevice device, std::uint32_t context)
+    : file_(std::move(file)), chosen_(std::move(device)), model_(file_, *chosen_.device, context) {}
 
 std::string LoadedModel::name() const { return std::string(file_.string("general.name", file_.name())); }
 

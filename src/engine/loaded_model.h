@@ -19,6 +19,7 @@ class LoadedModel {
   // `threads`: 0 for as many as there are processors. `context`: positions to make the model for, 0 for its own number.
   // Throws base::Error if the file holds no SmolLM3, or the device is not there.
   LoadedModel(gguf::File file, compute::DeviceKind kind, int threads, std::uint32_t context);
+  LoadedModel(gguf::File file, compute::ChosenDevice device, std::uint32_t context);
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
 

@@ -8,15 +8,22 @@
 #include "base/error.h"
 
 namespace engine {
-namespace {
 
-void end(const Unprepared& turn, Finish finish, std::optional<base::Error> error = {}) {
+void Unbegun::end(Finish finish, std::optional<base::Error> error) const {
   Usage usage;
-  usage.queue_seconds = seconds(Clock::now() - turn.asked);
-  turn.generation->journal().append(Done{.finish = finish, .error = std::move(error), .usage = usage});
+  usage.queue_seconds = seconds(Clock::now() - asked);
+  generation->journal().append(Done{.finish = finish, .error = std::move(error), .usage = usage});
 }
 
-}  // namespace
+// Ends are told without the lock: whoever reads them may ask for something else at once.
+void end_cancelled(std::deque<Unbegun>& turns, std::unique_lock<std::mutex> lock) {
+  const auto gone = std::stable_partition(turns.begin(), turns.end(),
+                                          [](const Unbegun& turn) { return !turn.generation->cancel_asked(); });
+  const std::vector<Unbegun> cancelled(std::make_move_iterator(gone), std::make_move_iterator(turns.end()));
+  turns.erase(gone, turns.end());
+  lock.unlock();
+  for (const Unbegun& turn : cancelled) turn.end(Finish::Cancelled);
+}
 
 void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, std::size_t context) {
   request.sampling.check();
@@ -35,7 +42,7 @@ void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, 
 Preparer::Preparer(const LoadedModel& loaded, std::size_t context)
     : loaded_(loaded), context_(context), thread_([this] { work(); }) {}
 
-void Preparer::put(Unprepared turn) {
+void Preparer::put(Unbegun turn) {
   {
     const std::lock_guard lock(mutex_);
     if (!closed_) {
@@ -44,19 +51,11 @@ void Preparer::put(Unprepared turn) {
       return;
     }
   }
-  end(turn, Finish::Cancelled);
+  turn.end(Finish::Cancelled);
 }
 
 void Preparer::ring() {
-  std::vector<Unprepared> cancelled;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto gone = std::stable_partition(queue_.begin(), queue_.end(),
-                                            [](const Unprepared& turn) { return !turn.generation->cancel_asked(); });
-    cancelled.assign(std::move_iterator(gone), std::move_iterator(queue_.end()));
-    queue_.erase(gone, queue_.end());
-  }
-  for (const Unprepared& turn : cancelled) end(turn, Finish::Cancelled);
+  end_cancelled(queue_, std::unique_lock(mutex_));
   inbox_.ring();
 }
 
@@ -65,11 +64,11 @@ std::size_t Preparer::waiting() const {
   return queue_.size() + (preparing_ ? 1 : 0);
 }
 
-std::vector<Unprepared> Preparer::hand_back() {
+std::vector<Unbegun> Preparer::hand_back() {
   std::unique_lock lock(mutex_);
-  std::deque<Unprepared> turns = std::exchange(queue_, {});
+  std::deque<Unbegun> turns = std::exchange(queue_, {});
   changed_.wait(lock, [this] { return !preparing_; });
-  return {std::move_iterator(turns.begin()), std::move_iterator(turns.end())};
+  return {std::make_move_iterator(turns.begin()), std::make_move_iterator(turns.end())};
 }
 
 void Preparer::close() {
@@ -79,7 +78,7 @@ void Preparer::close() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
-  for (const Unprepared& turn : hand_back()) end(turn, Finish::Cancelled);
+  for (const Unbegun& turn : hand_back()) turn.end(Finish::Cancelled);
 }
 
 void Preparer::work() {
@@ -87,7 +86,7 @@ void Preparer::work() {
   for (;;) {
     changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
     if (closed_) return;
-    Unprepared next = std::move(queue_.front());
+    Unbegun next = std::move(queue_.front());
     queue_.pop_front();
     preparing_ = true;
     lock.unlock();
@@ -98,15 +97,13 @@ void Preparer::work() {
   }
 }
 
-void Preparer::prepare_one(Unprepared turn) {
+void Preparer::prepare_one(Unbegun turn) {
   try {
     Request request = prepare(*turn.turn, loaded_.chat_template(), loaded_.tokenizer());
     check_request(request, loaded_.tokenizer(), context_);
     inbox_.put({turn.generation, std::move(request), turn.turn, turn.asked});
-  } catch (const base::Error& error) {
-    end(turn, Finish::Failed, error);
-  } catch (const std::exception& error) {
-    end(turn, Finish::Failed, base::Error(base::ErrorKind::Internal, "conversation", error.what()));
+  } catch (const std::exception& failure) {
+    turn.end(Finish::Failed, base::as_error(failure, "conversation"));
   }
 }
 

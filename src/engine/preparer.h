@@ -15,11 +15,18 @@
 
 namespace engine {
 
-struct Unprepared {
+// A turn that was asked and not begun.
+struct Unbegun {
   std::shared_ptr<Generation> generation;
   std::shared_ptr<const Turn> turn;
   Clock::time_point asked;
+
+  // For whoever has it last: Done, with the time that it waited.
+  void end(Finish finish, std::optional<base::Error> error = {}) const;
 };
+
+// Takes those out that were cancelled, and ends them.
+void end_cancelled(std::deque<Unbegun>& turns, std::unique_lock<std::mutex> lock);
 
 // Throws base::Error if the request cannot be answered: TooLong if it does not fit into `context` positions.
 void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, std::size_t context);
@@ -31,25 +38,25 @@ class Preparer : public Bell {
   ~Preparer() override { close(); }
 
   // All are safe from any thread, also after close().
-  void put(Unprepared turn);
+  void put(Unbegun turn);
   // A turn that was cancelled before its time ends here, on the calling thread; of all others the inbox is told.
   void ring() override;
   std::size_t waiting() const;
-  std::vector<Unprepared> hand_back();  // those that wait; returns when none is being prepared
-  void close();                         // ends the thread, and what waits, with Finish::Cancelled
+  std::vector<Unbegun> hand_back();  // those that wait; returns when none is being prepared
+  void close();                      // ends the thread, and what waits, with Finish::Cancelled
 
   Inbox& inbox() { return inbox_; }
 
  private:
   void work();
-  void prepare_one(Unprepared turn);
+  void prepare_one(Unbegun turn);
 
   const LoadedModel& loaded_;
   std::size_t context_;
   Inbox inbox_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Unprepared> queue_;
+  std::deque<Unbegun> queue_;
   bool preparing_ = false;  // one that is no longer in the queue
   bool closed_ = false;
   std::thread thread_;

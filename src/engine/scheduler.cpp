@@ -10,8 +10,6 @@ namespace {
 
 // Who sat out so many steps in a row has a row in the next one; but one of them in each.
 constexpr std::uint64_t most_sat_out = 8;
-// Of the budget: what is predicted may be wrong by the rest.
-constexpr double safety = 0.9;
 
 // The writers' rows. Of those that are deep, the one that sat out longest comes first, and in time even if it does not
 // fit.
@@ -36,7 +34,7 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
     BatchWork with = step.writers_work;
     with.add(running[i].unread, running[i].computed);
     const bool must = i == deep.front() && (step.writers.empty() || running[i].sat_out >= most_sat_out);
-    if (must || cost.seconds(with) <= budget.seconds * safety) give(i);
+    if (must || cost.seconds(with) <= budget.seconds) give(i);
   }
 }
 
@@ -85,7 +83,7 @@ Step Scheduler::plan(std::span<const Runnable> running, const std::optional<Slic
   Step step;
   add_writers(step, running, budget, cost.writing);
   const double layers = budget.layers;
-  const double left = budget.seconds * safety - cost.writing.seconds(step.writers_work);
+  const double left = budget.seconds - cost.writing.seconds(step.writers_work);
   const auto layer_seconds = [&] { return cost.reading.seconds(step.slice_work) / layers; };
   if (slice) {
     step.slice_work = slice->work;
@@ -99,13 +97,14 @@ Step Scheduler::plan(std::span<const Runnable> running, const std::optional<Slic
     }
   }
   const std::uint32_t all = slice ? slice->layers_left : step.slice.empty() ? 0 : budget.layers;
-  step.layers = all;
+  step.layers = step.least_layers = all;
+  step.layer_seconds = layer_seconds();
   if (!step.writers.empty() && all > 0) {
     // In the long run, as many layers as if each step computed so many rows of all.
     const double least = std::ceil(static_cast<double>(budget.least_prompt_rows) * layers /
                                    static_cast<double>(std::max(step.slice_work.rows, budget.least_prompt_rows)));
-    step.layers =
-        static_cast<std::uint32_t>(std::clamp(left / layer_seconds(), std::min<double>(least, all), 1.0 * all));
+    step.least_layers = static_cast<std::uint32_t>(std::min<double>(least, all));
+    step.layers = static_cast<std::uint32_t>(std::clamp(left / step.layer_seconds, 1.0 * step.least_layers, 1.0 * all));
   }
   return step;
 }

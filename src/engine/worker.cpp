@@ -18,10 +18,7 @@ std::size_t pages_for(std::size_t positions) {
   return (positions + compute::page_positions - 1) / compute::page_positions;
 }
 
-base::Error as_error(const std::exception& failure) {
-  if (const auto* error = dynamic_cast<const base::Error*>(&failure)) return *error;
-  return base::Error(base::ErrorKind::Internal, "answer", failure.what());
-}
+base::Error as_error(const std::exception& failure) { return base::as_error(failure, "answer"); }
 
 }  // namespace
 
@@ -33,7 +30,7 @@ Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context
       options_(std::move(options)),
       kept_(pool),
       writing_(loaded.model()),
-      reading_(loaded.model()) {}
+      slice_(loaded.model()) {}
 
 Worker::~Worker() {
   take_arrivals();
@@ -43,11 +40,12 @@ Worker::~Worker() {
 
 bool Worker::step() {
   try {
+    const Clock::time_point began = options_.now();
     const Step step = plan();
     if (step.empty()) return false;
     begin_slice(step);
     write(step);
-    read(step);
+    read(step, began);
   } catch (const std::exception& failure) {
     give_up(failure);  // out of memory, or a device that is broken: what comes next is tried again
   }
@@ -102,7 +100,7 @@ Step Worker::plan() {
     const Budget now = budget();
     std::vector<Runnable> runnable;
     for (const auto& running : running_) runnable.push_back(running->runnable(options_.prompts, now.rows));
-    step = Scheduler::plan(runnable, slice_ ? std::optional(slice_->slice) : std::nullopt, now, cost_);
+    step = Scheduler::plan(runnable, slice_.slice(), now, cost_);
   } while (!make_room(step));
   for (const auto& running : running_) ++running->sat_out;
   for (const Share& share : step.writers) running_[share.runnable]->sat_out = 0;
@@ -112,7 +110,10 @@ Step Worker::plan() {
 
 void Worker::admit() {
   std::vector<Candidate> candidates;
-  for (const auto& waiting : waiting_) candidates.push_back({pages_for(waiting->transcript().size() + 1)});
+  for (const auto& waiting : waiting_) {
+    if (!begins_ && !waiting->begun()) break;  // those that were begun come first
+    candidates.push_back({pages_for(waiting->transcript().size() + 1)});
+  }
   std::size_t count = Scheduler::admit(candidates, running_.size(), budget());
   for (; count > 0; --count) {
     // One that is begun again goes on with the bits it had.
@@ -137,7 +138,7 @@ bool Worker::make_room(const Step& step) {
     for (const Share& share : *shares) {
       while (!running_[share.runnable]->sequence.reserve(share.rows)) {
         if (kept_.evict()) continue;
-        if (slice_ && !slice_->gone.empty()) {
+        if (!slice_.gone().empty()) {
           drop_slice();  // what it holds of those that are gone can be evicted then
         } else {
           preempt();
@@ -151,7 +152,7 @@ bool Worker::make_room(const Step& step) {
 
 void Worker::preempt() {
   std::unique_ptr<Running> youngest = take_out(running_.back().get());
-  if (part_of(*youngest) != nullptr) drop_slice();
+  if (slice_.has_part(*youngest)) drop_slice();
   if (running_.empty()) {
     end(std::move(youngest), Finish::Failed,
         base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
@@ -187,42 +188,37 @@ void Worker::write(const Step& step) {
 
 void Worker::begin_slice(const Step& step) {
   if (step.slice.empty()) return;
-  OnItsWay next{.slice = {.work = step.slice_work, .layers_left = loaded_.config().layers}, .parts = {}, .gone = {}};
   std::vector<Running*> who;
-  std::vector<smollm3::Chunk> chunks;
+  std::vector<PromptSlice::Part> parts;
   for (const Share& share : step.slice) {
     Running& running = *running_[share.runnable];
     who.push_back(&running);
-    next.parts.push_back({&running, share.rows, running.completes(share.rows)});
-    chunks.push_back(
-        {.sequence = &running.sequence,
-         .tokens = running.next_tokens(share.rows),
-         .logits = running.completes(share.rows) ? smollm3::Chunk::Logits::Last : smollm3::Chunk::Logits::None,
-         .precision = running.runnable(options_.prompts, 1).precision});
+    parts.push_back({&running, share.rows, running.completes(share.rows)});
   }
   try {
-    reading_.begin(chunks);
-    slice_.emplace(std::move(next));
+    slice_.begin(std::move(parts), step.slice_work, options_.prompts);
   } catch (const std::exception& failure) {
     fail(who, failure);
   }
 }
 
-// Takes the slice on, layer by layer. Between them it looks up: whoever gave up meanwhile need not wait for its end.
-void Worker::read(const Step& step) {
-  const Clock::time_point start = last_report_ = options_.now();
+// Takes the slice on, layer by layer. Between them it looks up: whoever gave up meanwhile need not wait for its end,
+// and whoever writes not for layers that take longer than was foreseen.
+void Worker::read(const Step& step, Clock::time_point step_began) {
+  const Clock::time_point began = last_report_ = options_.now();
   std::uint32_t done = 0;
-  const std::vector<Running*> all = slice_ ? readers() : std::vector<Running*>();
+  const std::vector<Running*> all = slice_.readers();
   try {
-    for (; slice_ && done < step.layers; ++done) {
+    for (; slice_.on_its_way() && done < step.layers; ++done) {
       if (!look_up()) return;
-      reading_.advance(1);
-      --slice_->slice.layers_left;
+      if (time_is_over(step, done, step_began, began)) break;
+      slice_.advance();
     }
-    if (!slice_ || done == 0) return;
+    if (!slice_.on_its_way() || done == 0) return;
+    loaded_.device().wait();
     const double share = static_cast<double>(done) / loaded_.config().layers;
-    cost_.reading.learn(slice_->slice.work, seconds(options_.now() - start) / share);
-    if (slice_->slice.layers_left == 0) {
+    cost_.reading.learn(slice_.slice()->work, seconds(options_.now() - began) / share);
+    if (slice_.slice()->layers_left == 0) {
       finish_slice();
     } else {
       ++counts_.layered;
@@ -233,13 +229,13 @@ void Worker::read(const Step& step) {
   }
 }
 
-// Those whom the slice is for and who are still there.
-std::vector<Running*> Worker::readers() const {
-  std::vector<Running*> readers;
-  for (const OnItsWay::Part& part : slice_->parts) {
-    if (!part.gone) readers.push_back(part.running);
-  }
-  return readers;
+// Whether another layer would make the step too long for those who write.
+bool Worker::time_is_over(const Step& step, std::uint32_t done, Clock::time_point step_began,
+                          Clock::time_point began) const {
+  if (step.writers.empty() || done < step.least_layers) return false;
+  const Clock::time_point now = options_.now();
+  const double layer = done > 0 ? seconds(now - began) / done : step.layer_seconds;
+  return seconds(now - step_began) + layer > seconds(options_.step);
 }
 
 // False if the slice is not to be taken on.
@@ -249,45 +245,35 @@ bool Worker::look_up() {
     take_arrivals();
     end_cancelled();
     report_places();
-    if (!slice_) return false;
+    if (!slice_.on_its_way()) return false;
   }
   const Clock::time_point now = options_.now();
   if (now - last_report_ < report_interval) return true;
   last_report_ = now;
-  const double done = 1 - static_cast<double>(slice_->slice.layers_left) / loaded_.config().layers;
-  for (const OnItsWay::Part& part : slice_->parts) {
-    if (!part.gone) part.running->report_part(static_cast<std::size_t>(static_cast<double>(part.rows) * done));
-  }
+  slice_.report();
   return true;
 }
 
 void Worker::finish_slice() {
+  PromptSlice::Finished done = slice_.finish();
+  keep(std::move(done.gone));
   std::vector<Running*> who;  // null for those that are gone, of whom there is a row of logits all the same
-  for (const OnItsWay::Part& part : slice_->parts) {
-    if (part.draws) who.push_back(part.gone ? nullptr : part.running);
-  }
-  const compute::View logits = reading_.finish();
-  const OnItsWay done = take_slice();
-  for (const OnItsWay::Part& part : done.parts) {
-    if (part.draws) continue;
+  for (const PromptSlice::Part& part : done.parts) {
+    if (part.draws) {
+      who.push_back(part.gone ? nullptr : part.running);
+      continue;
+    }
     ++counts_.sliced;
     if (!part.gone) part.running->report();
   }
-  if (!who.empty()) draw(who, logits);
+  if (!who.empty()) draw(who, done.logits);
 }
 
-void Worker::drop_slice() {
-  if (!slice_) return;
-  reading_.give_up();
-  take_slice();
-}
+void Worker::drop_slice() { keep(slice_.drop()); }
 
-// It is on its way no more, and what was computed for those that are gone is kept.
-Worker::OnItsWay Worker::take_slice() {
-  OnItsWay taken = std::move(*slice_);
-  slice_.reset();
-  for (const auto& gone : taken.gone) kept_.keep(std::move(gone->sequence), gone->transcript());
-  return taken;
+// What was computed for those that left a slice is kept.
+void Worker::keep(PromptSlice::Gone gone) {
+  for (const auto& running : gone) kept_.keep(std::move(running->sequence), running->transcript());
 }
 
 // Gives everybody the token that is drawn from his row of logits.
@@ -344,13 +330,6 @@ void Worker::count() {
   waiting_count_ = static_cast<std::uint32_t>(waiting_.size());
 }
 
-// Its part of the slice that is on its way; null if it has none.
-Worker::OnItsWay::Part* Worker::part_of(const Running& running) {
-  if (!slice_) return nullptr;
-  const auto part = std::ranges::find(slice_->parts, &running, &OnItsWay::Part::running);
-  return part == slice_->parts.end() ? nullptr : &*part;
-}
-
 // The one place where a generation that arrived here ends. What it computed is kept, unless it failed.
 void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error) {
   ++counts_.ended;
@@ -358,10 +337,9 @@ void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<
   count();  // whoever reads the end finds it counted
   running->end(finish, std::move(error), options_.now());
 
-  if (OnItsWay::Part* part = part_of(*running)) {
-    part->gone = true;
-    slice_->gone.push_back(std::move(running));
-    if (!std::ranges::all_of(slice_->parts, &OnItsWay::Part::gone)) return;
+  if (slice_.has_part(*running)) {
+    slice_.leave(std::move(running));
+    if (!slice_.readers().empty()) return;
     ++counts_.given_up;
     drop_slice();
   } else if (finish != Finish::Failed) {
@@ -392,9 +370,7 @@ std::size_t Worker::held_pages() const {
     const std::size_t needed = pages_for(running->transcript().size() + 1);
     more += needed - std::min(needed, running->sequence.pages().size());
   }
-  if (slice_) {
-    for (const auto& gone : slice_->gone) hold(gone->sequence);
-  }
+  for (const auto& gone : slice_.gone()) hold(gone->sequence);
   return std::min(held.size() + more, pool_.pages());
 }
 
@@ -411,9 +387,7 @@ void Worker::check() const {
   };
   for (const auto& running : running_) count(running->sequence);
   for (const auto& waiting : waiting_) count(waiting->sequence);
-  if (slice_) {
-    for (const auto& gone : slice_->gone) count(gone->sequence);
-  }
+  for (const auto& gone : slice_.gone()) count(gone->sequence);
   kept_.each_sequence(count);
   pool_.check(owners);
 }

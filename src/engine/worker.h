@@ -18,6 +18,7 @@
 #include "engine/inbox.h"
 #include "engine/kept_prefixes.h"
 #include "engine/loaded_model.h"
+#include "engine/prompt_slice.h"
 #include "engine/running.h"
 #include "engine/scheduler.h"
 #include "smollm3/kv_cache.h"
@@ -35,6 +36,11 @@ struct Counts {
   std::uint64_t sliced = 0;    // slices of a prompt that were not its last
   std::uint64_t layered = 0;   // steps that left a slice on its way through the layers
   std::uint64_t given_up = 0;  // slices, since everybody whom they were for had gone
+};
+
+struct Load {
+  std::uint32_t running = 0;
+  std::uint32_t waiting = 0;
 };
 
 class Worker {
@@ -55,32 +61,17 @@ class Worker {
 
   // Computes one step; false if there is nothing to compute.
   bool step();
+  // From now on none is begun that was not begun before.
+  void begin_no_more() { begins_ = false; }
   // Those that have not been begun, in the order in which they came. They are no longer the worker's.
   std::vector<Arrival> hand_back();
 
-  struct Load {
-    std::uint32_t running = 0;
-    std::uint32_t waiting = 0;
-  };
   Load load() const { return {running_count_, waiting_count_}; }  // safe from any thread
   const Counts& counts() const { return counts_; }
   // Throws base::Error (Internal) unless all pages are accounted for. For tests, between steps.
   void check() const;
 
  private:
-  // A slice of prompts on its way through the layers.
-  struct OnItsWay {
-    struct Part {
-      Running* running;
-      std::size_t rows;
-      bool draws;  // they are its last, and a token follows
-      bool gone = false;
-    };
-    Slice slice;
-    std::vector<Part> parts;
-    std::vector<std::unique_ptr<Running>> gone;  // that ended meanwhile: their pages are needed until the slice is done
-  };
-
   void take_arrivals();
   void end_cancelled();
   void end_cancelled_waiting();
@@ -94,13 +85,12 @@ class Worker {
   void begin_slice(const Step& step);
 
   void write(const Step& step);
-  void read(const Step& step);
+  void read(const Step& step, Clock::time_point step_began);
+  bool time_is_over(const Step& step, std::uint32_t done, Clock::time_point step_began, Clock::time_point began) const;
   bool look_up();
-  OnItsWay::Part* part_of(const Running& running);
-  std::vector<Running*> readers() const;
   void finish_slice();
   void drop_slice();
-  OnItsWay take_slice();
+  void keep(PromptSlice::Gone gone);
   void draw(std::span<Running* const> who, compute::View logits);
   void fail(std::span<Running* const> who, const std::exception& failure);
   void give_up(const std::exception& failure);
@@ -118,11 +108,11 @@ class Worker {
   KeptPrefixes kept_;
   StepCost cost_;
   smollm3::Pass writing_;
-  smollm3::Pass reading_;
-  std::optional<OnItsWay> slice_;  // what reading_ computes
+  PromptSlice slice_;
   std::deque<std::unique_ptr<Running>> waiting_;
   std::vector<std::unique_ptr<Running>> running_;  // both in the order in which they were asked for
   std::uint64_t arrived_ = 0;
+  bool begins_ = true;
   std::atomic<std::uint32_t> running_count_{0};
   std::atomic<std::uint32_t> waiting_count_{0};
   Clock::time_point last_report_{};  // from within a step

@@ -158,7 +158,7 @@ TEST_F(CompletionsForEver, TooManyAreRefusedWithATimeToComeAgain) {
   for (int i = 0; i < 10 && !refused; ++i) {
     asked.push_back(ask(site, large));
     site.until([&] {
-      const engine::Engine::Load load = site.engines.load();
+      const engine::Load load = site.engines.load();
       return asked.back()->over || load.running + load.waiting == asked.size();
     });
     if (asked.back()->over) refused = asked.back();

@@ -1,7 +1,8 @@
 #include "server/engine_slot.h"
 
-#include <algorithm>
+#include <deque>
 #include <exception>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -27,15 +28,33 @@ void let_go(std::shared_ptr<engine::Engine>&& engine) {
   engine.reset();
 }
 
-void fail(const std::vector<engine::Unbegun>& turns, const Error& error) {
-  for (const engine::Unbegun& turn : turns) {
-    turn.generation->journal().append(engine::Done{.finish = engine::Finish::Failed, .error = error, .usage = {}});
-  }
-}
-
 }  // namespace
 
-EngineSlot::EngineSlot(Factory factory) : factory_(std::move(factory)) { serve(factory_(), {}); }
+// Turns between two engines, which can still be cancelled.
+class EngineSlot::Between : public engine::Bell {
+ public:
+  static std::shared_ptr<Between> of(std::vector<engine::Unbegun> turns) {
+    auto between = std::make_shared<Between>();
+    between->turns_ = {std::make_move_iterator(turns.begin()), std::make_move_iterator(turns.end())};
+    for (const engine::Unbegun& turn : between->turns_) turn.generation->belongs_to(between);
+    between->ring();  // some may have been cancelled while they were nobody's
+    return between;
+  }
+
+  void ring() override { engine::end_cancelled(turns_, std::unique_lock(mutex_)); }
+
+  std::vector<engine::Unbegun> take() {
+    const std::lock_guard lock(mutex_);
+    const std::deque<engine::Unbegun> turns = std::exchange(turns_, {});
+    return {turns.begin(), turns.end()};
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<engine::Unbegun> turns_;
+};
+
+EngineSlot::EngineSlot(Factory factory) : factory_(std::move(factory)) { serve(factory_(), *Between::of({})); }
 
 std::shared_ptr<engine::Engine> EngineSlot::engine() const {
   const std::lock_guard lock(mutex_);
@@ -50,13 +69,13 @@ std::shared_ptr<const ModelFacts> EngineSlot::facts() const {
   return facts_;
 }
 
-engine::Engine::Load EngineSlot::load() const {
+engine::Load EngineSlot::load() const {
   std::shared_ptr<engine::Engine> engine;
   {
     const std::lock_guard lock(mutex_);
     engine = engine_;
   }
-  return engine ? engine->load() : engine::Engine::Load{};
+  return engine ? engine->load() : engine::Load{};
 }
 
 std::shared_ptr<engine::Generation> EngineSlot::start(engine::Turn turn) {
@@ -78,8 +97,7 @@ void EngineSlot::replace(Factory factory) {
     const std::lock_guard lock(mutex_);
     old = engine_;
   }
-  std::vector<engine::Unbegun> turns;
-  if (old) turns = old->retire();
+  const std::shared_ptr<Between> turns = Between::of(old ? old->retire() : std::vector<engine::Unbegun>());
   {
     const std::lock_guard lock(mutex_);
     engine_.reset();
@@ -89,27 +107,26 @@ void EngineSlot::replace(Factory factory) {
 
   std::exception_ptr failure;
   try {
-    serve(factory(), turns);
+    serve(factory(), *turns);
     factory_ = std::move(factory);
     return;
   } catch (...) {
     failure = std::current_exception();
   }
   try {
-    serve(factory_(), turns);
+    serve(factory_(), *turns);
   } catch (const std::exception& again) {
     const std::lock_guard lock(mutex_);
     loading_ = false;
-    const auto* error = dynamic_cast<const Error*>(&again);
-    fail(turns, error != nullptr ? *error : Error(ErrorKind::Internal, "model", again.what()));
+    for (const engine::Unbegun& turn : turns->take()) turn.end(engine::Finish::Failed, base::as_error(again, "model"));
   }
   std::rethrow_exception(failure);
 }
 
 // All that can throw comes before the turns are handed over.
-void EngineSlot::serve(std::shared_ptr<engine::Engine> engine, std::vector<engine::Unbegun> turns) {
+void EngineSlot::serve(std::shared_ptr<engine::Engine> engine, Between& turns) {
   auto facts = std::make_shared<const ModelFacts>(facts_of(*engine));
-  engine->adopt(std::move(turns));
+  engine->adopt(turns.take());
   const std::lock_guard lock(mutex_);
   engine_ = std::move(engine);
   facts_ = std::move(facts);

@@ -34,7 +34,7 @@ class EngineSlot {
   std::shared_ptr<engine::Engine> engine() const;
   // Of the engine, or while there is none, of the last one.
   std::shared_ptr<const ModelFacts> facts() const;
-  engine::Engine::Load load() const;
+  engine::Load load() const;
   // As engine::Engine::start.
   std::shared_ptr<engine::Generation> start(engine::Turn turn);
 
@@ -48,7 +48,9 @@ class EngineSlot {
   void stop();
 
  private:
-  void serve(std::shared_ptr<engine::Engine> engine, std::vector<engine::Unbegun> turns);
+  class Between;
+
+  void serve(std::shared_ptr<engine::Engine> engine, Between& turns);
 
   std::mutex replacing_;  // one at a time
   Factory factory_;       // of the engine that is there, for replace()

@@ -73,6 +73,43 @@ TEST(EngineSlot, AnswersUnderWayEndAndThoseQueuedAreAnsweredByTheNewModel) {
   EXPECT_NE(end_of(slot.start(question())).text.find("46"), std::string::npos);
 }
 
+TEST(EngineSlot, WhatWaitsCanBeCancelledAllTheWhileThatItIsReplaced) {
+  EngineSlot slot(endless());
+  const Asked writing = slot.start(long_question());
+  until([&] { return writing->journal().progress().generated_tokens > 2; });
+  std::vector<Asked> queued;
+  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(long_question()));
+  until([&] { return slot.load().waiting == 3; });
+  std::promise<void> making, go_on;
+  auto replacing = std::async(std::launch::async, [&] {
+    slot.replace([&] {
+      making.set_value();
+      go_on.get_future().wait();
+      return demo()();
+    });
+  });
+  const auto refused = [&] {
+    try {
+      slot.start(question())->cancel();
+      return false;
+    } catch (const base::Error&) {
+      return true;
+    }
+  };
+  until(refused);  // the old one ends what it began
+  queued[0]->cancel();
+  EXPECT_EQ(end_of(queued[0]).done->finish, engine::Finish::Cancelled);
+  EXPECT_FALSE(writing->journal().over());
+  writing->cancel();
+  making.get_future().wait();  // there is none
+  queued[1]->cancel();
+  EXPECT_EQ(end_of(queued[1]).done->finish, engine::Finish::Cancelled);
+  EXPECT_FALSE(queued[2]->journal().over());
+  go_on.set_value();
+  replacing.get();
+  EXPECT_EQ(end_of(queued[2]).done->finish, engine::Finish::Stop);
+}
+
 TEST(EngineSlot, RefusesAsBusyWhileItIsReplaced) {
   EngineSlot slot(endless());
   const Asked writing = slot.start(question());

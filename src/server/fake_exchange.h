@@ -128,7 +128,7 @@ class Site {
   // Until the engine has nothing to do.
   void until_idle() {
     until([&] {
-      const engine::Engine::Load load = engines.load();
+      const engine::Load load = engines.load();
       return load.running + load.waiting == 0;
     });
   }

@@ -83,7 +83,7 @@ Response models_response(const Request& request, const ModelFacts& facts) {
 }
 
 Response health_response(const EngineSlot& engines) {
-  const engine::Engine::Load load = engines.load();
+  const engine::Load load = engines.load();
   const std::shared_ptr<const ModelFacts> facts = engines.facts();
   return json_response(200, {{"status", "ok"},
                              {"model", facts->name},
