@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/error.h"
 #include "cli/answer.h"
 #include "cli/output.h"
 #include "cli/random_weights.h"
@@ -24,6 +25,11 @@ using nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+base::Error failed(const engine::Journal& journal) {
+  const engine::Done done = journal.wait_for_end();
+  return done.error ? *done.error : base::Error(base::ErrorKind::Internal, "bench", "an answer ended too early");
+}
 
 // Somebody who asks once, on a thread of his own, and notes when each token came.
 class Asker {
@@ -53,7 +59,11 @@ class Asker {
   Clock::time_point asked() const { return asked_; }
   const std::vector<Clock::time_point>& tokens() const { return tokens_; }
   Clock::time_point end() const { return end_; }
-  double to_first_token() const { return seconds(tokens_.front() - asked_); }
+  Clock::time_point first_token() const {
+    if (tokens_.empty()) throw failed(generation_->journal());
+    return tokens_.front();
+  }
+  double to_first_token() const { return seconds(first_token() - asked_); }
   double largest_gap(Clock::time_point from, Clock::time_point to) const {
     Clock::duration gap{};
     for (std::size_t i = 1; i < tokens_.size(); ++i) {
@@ -107,12 +117,14 @@ class Bench {
     report["long_prompt_joins"] = long_prompt_joins();
     report["short_question"] = short_question();
     report["cancel"] = cancel();
+    report["finish_thinking_seconds"] = finish_thinking();
     return report;
   }
 
  private:
-  std::unique_ptr<Asker> ask(std::uint32_t prompt, std::uint32_t generated) {
+  std::unique_ptr<Asker> ask(std::uint32_t prompt, std::uint32_t generated, bool thinks = false) {
     engine::Request request;
+    if (thinks) request.chat = smollm3::StreamStart::Thinking;
     for (std::uint32_t i = 0; i < prompt; ++i) {
       request.prompt.push_back(static_cast<engine::Token>(random_.next() % engine_.config().vocab));
     }
@@ -132,7 +144,7 @@ class Bench {
     Clock::time_point all_write{}, first_end = Clock::time_point::max(), last_end{};
     double first_tokens = 0;
     for (const auto& asker : askers) {
-      all_write = std::max(all_write, asker->tokens().front());
+      all_write = std::max(all_write, asker->first_token());
       first_end = std::min(first_end, asker->end());
       last_end = std::max(last_end, asker->end());
       first_tokens += asker->to_first_token();
@@ -209,6 +221,27 @@ class Bench {
             {"writing_seconds", measure(*writes)}};
   }
 
+  // From finish_thinking(), beside a prompt that is read, to the first text of the answer.
+  double finish_thinking() {
+    const auto thinks = ask(64, 100'000, /*thinks=*/true);
+    thinks->wait_for_tokens(4);
+    const auto joins = ask(options_.long_prompt, 1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const engine::Journal& journal = thinks->generation().journal();
+    const auto asked = Clock::now();
+    thinks->generation().finish_thinking();
+    for (engine::Journal::Place place;;) {
+      const engine::Journal::Reading reading = journal.read(place);
+      const auto answers = [](const engine::Event& event) {
+        return std::holds_alternative<engine::Answer>(event.what);
+      };
+      if (std::ranges::any_of(reading.events, answers)) return seconds(Clock::now() - asked);
+      if (reading.over) throw failed(journal);
+      place = reading.next;
+      journal.wait_for_more(place, std::chrono::seconds(1));
+    }
+  }
+
   engine::Engine& engine_;
   const EngineBenchOptions& options_;
   FastRandom random_;
@@ -239,6 +272,8 @@ void show(const ordered_json& report) {
       "while an answer is written\n",
       1000 * cancel["reading_seconds"].get<double>(), 1000 * cancel["reading_beside_a_writer_seconds"].get<double>(),
       1000 * cancel["writing_seconds"].get<double>()));
+  out.write(fmt::format("thinking finished, beside a prompt that is read, and the answer begun in {:.0f} ms\n",
+                        1000 * report["finish_thinking_seconds"].get<double>()));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/faulty_device.h"
 #include "engine/loaded_model.h"
 #include "engine/quantised_model.h"
 #include "engine/worker.h"
@@ -89,7 +90,10 @@ class Schedules : public testing::Test {
     if (isa != nullptr && std::string(isa) == "amx" && !compute::supported(compute::Isa::Amx)) {
       GTEST_SKIP() << "this processor cannot run AVX-512";
     }
-    loaded_ = std::make_unique<LoadedModel>(gguf::File::open(file_.path()), compute::DeviceKind::Cpu, 2, 0);
+    auto device = std::make_unique<FaultyDevice>(2);
+    device_ = device.get();
+    loaded_ = std::make_unique<LoadedModel>(gguf::File::open(file_.path()),
+                                            compute::ChosenDevice{.device = std::move(device), .note = {}}, 0);
     prompts_ = compute::prompt_precision(loaded_->device(), /*exact=*/false);
   }
 
@@ -103,12 +107,17 @@ class Schedules : public testing::Test {
 
   reference::TemporaryModel file_{quantised_model(/*layers=*/4)};
   std::unique_ptr<LoadedModel> loaded_;
+  FaultyDevice* device_ = nullptr;  // of the loaded model
   Precision prompts_ = Precision::Exact;
 };
 
-TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
+std::uint64_t given_seed() {
   const char* given = std::getenv("SMOLLM3_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+}
+
+TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
+  const std::uint64_t seed = given_seed();
   SCOPED_TRACE("SMOLLM3_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   Bench bench(*loaded_, prompts_, pool_positions, seed);
@@ -171,6 +180,55 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     ASSERT_EQ(got.done.finish, expected.done.finish) << "request " << i;
     ASSERT_EQ(got.last_number, expected.last_number) << "request " << i;
   }
+  EXPECT_GE(whole, 100);
+}
+
+// Whatever operation fails: those that it was for end as Failed, all others as if nothing had been, no page is lost,
+// and what comes next is answered.
+TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
+  const std::uint64_t seed = given_seed();
+  SCOPED_TRACE("SMOLLM3_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  std::vector<Request> requests;
+  std::vector<std::shared_ptr<Generation>> generations;
+  {
+    Bench bench(*loaded_, prompts_, pool_positions, seed);
+    for (bool over = false; !over;) {
+      const bool more = device_->failures() < 200;
+      if (more && random() % 3 == 0) {
+        requests.push_back(random_request(random, requests));
+        generations.push_back(bench.start(requests.back()));
+      }
+      if (random() % 20 == 0 && !generations.empty()) generations[random() % generations.size()]->cancel();
+      if (more && random() % 16 == 0) device_->fail_after(random() % 60);
+      if (!more) device_->fail_no_more();
+      const bool busy = bench.worker().step();
+      bench.worker().check();
+      over = !busy && !more;
+      ASSERT_LT(requests.size(), 5000u);
+    }
+    requests.push_back(random_request(random, requests));
+    generations.push_back(bench.start(requests.back()));
+    while (bench.worker().step()) {
+    }
+    EXPECT_NE(said(*generations.back()).done.finish, Finish::Failed);
+  }
+
+  int failed = 0, whole = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(generations[i]->journal().over()) << "request " << i;
+    const Said got = said(*generations[i]);
+    if (got.done.finish == Finish::Cancelled) continue;
+    if (got.done.finish == Finish::Failed) {
+      ++failed;
+      EXPECT_EQ(got.done.error->kind(), base::ErrorKind::Internal);
+      continue;
+    }
+    ++whole;
+    ASSERT_EQ(got.text, alone(requests[i]).text) << "request " << i;
+  }
+  std::cout << requests.size() << " requests, " << failed << " failed, " << whole << " whole\n";
+  EXPECT_GE(failed, 100);
   EXPECT_GE(whole, 100);
 }
 
