@@ -83,11 +83,9 @@ std::optional<Finish> Running::advance(Token drawn, Clock::time_point now) {
     usage_.prompt_seconds = seconds(now - began_);
     first_token_ = now;
   }
+  if (usage_.generated_tokens >= most_tokens()) return Finish::Length;  // what closed the thinking was the last
   if (closing_is_due()) {
-    const std::vector<Token> closing = tokenizer_.encode(reply_.line_ended() ? "</think>\n" : "\n</think>\n", true);
-    for (const Token token : closing) {
-      if (usage_.generated_tokens < most_tokens()) append(token, now);
-    }
+    close_thinking(now);
   } else if (tokenizer_.is_end(drawn)) {
     ++usage_.generated_tokens;
     usage_.generate_seconds = seconds(now - first_token_);
@@ -98,6 +96,15 @@ std::optional<Finish> Running::advance(Token drawn, Clock::time_point now) {
   if (reply_.stopped()) return Finish::Stop;
   if (usage_.generated_tokens >= most_tokens()) return Finish::Length;
   return std::nullopt;
+}
+
+bool Running::is_to_close() const { return writing_ && reply_.thinking() && generation().finish_thinking_asked(); }
+
+void Running::close_thinking(Clock::time_point now) {
+  const std::vector<Token> closing = tokenizer_.encode(reply_.line_ended() ? "</think>\n" : "\n</think>\n", true);
+  for (const Token token : closing) {
+    if (usage_.generated_tokens < most_tokens()) append(token, now);
+  }
 }
 
 void Running::append(Token token, Clock::time_point now) {

@@ -57,6 +57,10 @@ class Running {
 
   // Sampling rules for the token that follows the transcript; valid until the next call.
   compute::SamplingRules rules();
+  // Whether its thinking is to end at once, as somebody asked; and that it does, with the tokens that close it. Not
+  // while the transcript's last token is being computed.
+  bool is_to_close() const;
+  void close_thinking(Clock::time_point now);
   // The logits after the transcript's last token are there, and `drawn` was drawn from them: the answer goes on with
   // it, or with the end of the thinking where that is due. Returns how the answer ended, if it did.
   std::optional<Finish> advance(Token drawn, Clock::time_point now);

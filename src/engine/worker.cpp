@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <functional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -63,14 +62,17 @@ void Worker::end_cancelled() {
   for (std::size_t i = running_.size(); i-- > 0;) {
     if (running_[i]->generation().cancel_asked()) end(take_out(running_[i].get()), Finish::Cancelled);
   }
-  end_cancelled_waiting();
-}
-
-void Worker::end_cancelled_waiting() {
-  const auto cancelled = [](const auto& waiting) { return waiting->generation().cancel_asked(); };
-  const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(), std::not_fn(cancelled));
+  const auto stays = [](const auto& waiting) { return !waiting->generation().cancel_asked(); };
+  const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(), stays);
   for (auto it = gone; it != waiting_.end(); ++it) end(std::move(*it), Finish::Cancelled);
   waiting_.erase(gone, waiting_.end());
+}
+
+// The answer begins with the token that comes next. One with a part in the slice is at its last token there.
+void Worker::close_thinking() {
+  for (const auto& running : running_) {
+    if (running->is_to_close() && !slice_.has_part(*running)) running->close_thinking(options_.now());
+  }
 }
 
 Budget Worker::budget() const {
@@ -93,6 +95,7 @@ Step Worker::plan() {
   inbox_.rang();
   take_arrivals();
   end_cancelled();
+  close_thinking();
   admit();
   report_places();
   Step step;
@@ -210,7 +213,7 @@ void Worker::read(const Step& step, Clock::time_point step_began) {
   const std::vector<Running*> all = slice_.readers();
   try {
     for (; slice_.on_its_way() && done < step.layers; ++done) {
-      if (!look_up()) return;
+      if (!look_up()) break;
       if (time_is_over(step, done, step_began, began)) break;
       slice_.advance();
     }
@@ -238,14 +241,14 @@ bool Worker::time_is_over(const Step& step, std::uint32_t done, Clock::time_poin
   return seconds(now - step_began) + layer > seconds(options_.step);
 }
 
-// False if the slice is not to be taken on.
+// False if the slice is not to be taken on in this step.
 bool Worker::look_up() {
   if (inbox_.closed()) return false;
   if (inbox_.rang()) {
     take_arrivals();
     end_cancelled();
     report_places();
-    if (!slice_.on_its_way()) return false;
+    if (!slice_.on_its_way() || std::ranges::any_of(running_, &Running::is_to_close)) return false;
   }
   const Clock::time_point now = options_.now();
   if (now - last_report_ < report_interval) return true;

@@ -74,7 +74,7 @@ class Worker {
  private:
   void take_arrivals();
   void end_cancelled();
-  void end_cancelled_waiting();
+  void close_thinking();
   void admit();
   void report_places();
   void count();

@@ -309,6 +309,11 @@ TEST_F(Requests, ABudgetEndsTheThinkingAndAnAnswerFollows) {
   const Said none = said(engine->start(turn));
   EXPECT_EQ(none.thinking, "");
   EXPECT_FALSE(none.text.empty());
+  // The tokens that close it count like any.
+  turn.limits.thinking_budget = 2;
+  for (turn.limits.max_tokens = 1; turn.limits.max_tokens < 24; ++turn.limits.max_tokens) {
+    EXPECT_LE(said(engine->start(turn)).done.usage.generated_tokens, turn.limits.max_tokens);
+  }
 }
 
 TEST_F(Requests, ThinkingEndsWhenItIsAskedTo) {
