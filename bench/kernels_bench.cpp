@@ -252,8 +252,9 @@ int main(int argc, char** argv) {
        {quant::Type::Q4_K, quant::Type::Q6_K, quant::Type::Q5_K, quant::Type::Q8_0, quant::Type::Q2_K,
         quant::Type::Q3_K, quant::Type::IQ4_XS, quant::Type::Q4_0, quant::Type::Q4_1, quant::Type::Q5_0,
         quant::Type::Q5_1, quant::Type::IQ4_NL, quant::Type::F16, quant::Type::BF16, quant::Type::F32}) {
-    for (const auto& [rows, cols] :
+    for (const Shape& shape :
          {Shape{2048, 2048}, Shape{512, 2048}, Shape{11008, 2048}, Shape{2048, 11008}, Shape{128256, 2048}}) {
+      const std::size_t rows = shape.rows, cols = shape.cols;
       const auto info = *quant::type_info(type);
       if (rows * cols / info.block * info.block_bytes > ring_bytes) continue;
       const std::string name =

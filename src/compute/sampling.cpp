@@ -33,7 +33,7 @@ IntegerRules integer_rules(const SamplingRules& rules) {
       .inverse = static_cast<float>(std::min<double>(inverse, std::numeric_limits<float>::max())),
       .least = static_cast<std::uint32_t>(std::ceil(static_cast<double>(rules.min_p) * one)),
       .top_k = rules.top_k,
-      .share = static_cast<std::uint64_t>(static_cast<double>(rules.top_p) * 0x1p32 + 0.5),
+      .share = static_cast<std::uint64_t>(std::llround(static_cast<double>(rules.top_p) * 0x1p32)),
   };
 }
 

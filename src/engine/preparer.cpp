@@ -86,18 +86,18 @@ void Preparer::work() {
   for (;;) {
     changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
     if (closed_) return;
-    Unbegun next = std::move(queue_.front());
+    const Unbegun next = std::move(queue_.front());
     queue_.pop_front();
     preparing_ = true;
     lock.unlock();
-    prepare_one(std::move(next));
+    prepare_one(next);
     lock.lock();
     preparing_ = false;
     changed_.notify_all();
   }
 }
 
-void Preparer::prepare_one(Unbegun turn) {
+void Preparer::prepare_one(const Unbegun& turn) {
   try {
     Request request = prepare(*turn.turn, loaded_.chat_template(), loaded_.tokenizer());
     check_request(request, loaded_.tokenizer(), context_);

@@ -49,7 +49,7 @@ class Preparer : public Bell {
 
  private:
   void work();
-  void prepare_one(Unbegun turn);
+  void prepare_one(const Unbegun& turn);
 
   const LoadedModel& loaded_;
   std::size_t context_;
