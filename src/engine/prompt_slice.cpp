@@ -8,6 +8,7 @@ namespace engine {
 void PromptSlice::begin(std::vector<Part> parts, const BatchWork& work, compute::Precision prompts) {
   using Logits = smollm3::Chunk::Logits;
   std::vector<smollm3::Chunk> chunks;
+  chunks.reserve(parts.size());
   for (const Part& part : parts) {
     chunks.push_back({.sequence = &part.running->sequence,
                       .tokens = part.running->next_tokens(part.rows),

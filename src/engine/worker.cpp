@@ -258,8 +258,8 @@ bool Worker::look_up() {
 }
 
 void Worker::finish_slice() {
-  PromptSlice::Finished done = slice_.finish();
-  keep(std::move(done.gone));
+  const PromptSlice::Finished done = slice_.finish();
+  keep(done.gone);
   std::vector<Running*> who;  // null for those that are gone, of whom there is a row of logits all the same
   for (const PromptSlice::Part& part : done.parts) {
     if (part.draws) {
@@ -275,7 +275,7 @@ void Worker::finish_slice() {
 void Worker::drop_slice() { keep(slice_.drop()); }
 
 // What was computed for those that left a slice is kept.
-void Worker::keep(PromptSlice::Gone gone) {
+void Worker::keep(const PromptSlice::Gone& gone) {
   for (const auto& running : gone) kept_.keep(std::move(running->sequence), running->transcript());
 }
 

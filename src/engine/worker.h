@@ -90,7 +90,7 @@ class Worker {
   bool look_up();
   void finish_slice();
   void drop_slice();
-  void keep(PromptSlice::Gone gone);
+  void keep(const PromptSlice::Gone& gone);
   void draw(std::span<Running* const> who, compute::View logits);
   void fail(std::span<Running* const> who, const std::exception& failure);
   void give_up(const std::exception& failure);
