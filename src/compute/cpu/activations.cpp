@@ -1,6 +1,7 @@
 #include "compute/cpu/activations.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "base/error.h"
@@ -23,23 +24,28 @@ void CpuActivations::reset(std::size_t rows, std::size_t cols) {
   }
   rows_ = rows;
   cols_ = cols;
-  super_made_ = small_made_ = fast_made_ = false;
+  std::fill(std::begin(made_), std::end(made_), false);
 }
 
 std::size_t CpuActivations::rows_in(std::size_t block) const {
   return std::min(block_rows, rows_ - block * block_rows);
 }
 
-std::size_t CpuActivations::fast_rows_in(std::size_t block) const {
-  return std::min(fast_rows, rows_ - block * fast_rows);
+std::size_t CpuActivations::tiled_rows_in(std::size_t block) const {
+  return std::min(tiled_rows, rows_ - block * tiled_rows);
 }
 
 void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t row) {
-  if (form == Form::Fast) {
-    const std::size_t block = row / fast_rows;
-    const std::size_t tile = row % fast_rows / FastTile::rows;
-    FastTile* tiles = fast_.data() + block * (fast_rows / FastTile::rows) * fast_groups(cols_);
-    return kernels.quantise_fast(values(row), cols_, tiles + tile, tiles_of(fast_rows_in(block)), row % FastTile::rows);
+  if (form == Form::Exact || form == Form::Fast) {
+    const std::size_t block = row / tiled_rows;
+    const std::size_t tile = row % tiled_rows / FastTile::rows;
+    const std::size_t stride = tiles_of(tiled_rows_in(block));
+    if (form == Form::Exact) {
+      ExactTile* tiles = exact_.data() + first_tile(block, exact_groups(cols_));
+      return kernels.quantise_exact(values(row), cols_, tiles + tile, stride, row % ExactTile::rows);
+    }
+    FastTile* tiles = fast_.data() + first_tile(block, fast_groups(cols_));
+    return kernels.quantise_fast(values(row), cols_, tiles + tile, stride, row % FastTile::rows);
   }
   const std::size_t block = row / block_rows;
   const std::size_t first = block * block_rows;
@@ -53,10 +59,12 @@ void CpuActivations::quantise_row(Form form, const Kernels& kernels, std::size_t
 
 void CpuActivations::make(Form form, const Kernels& kernels, base::ThreadPool& pool) {
   if (form == Form::Floats) return;
-  bool& made = form == Form::Super ? super_made_ : form == Form::Small ? small_made_ : fast_made_;
+  bool& made = made_[static_cast<std::size_t>(form)];
   if (made) return;
   if (form == Form::Super && super_.size() == 0) super_ = base::AlignedBuffer<SuperRow>(max_rows_ * (max_cols_ / 256));
   if (form == Form::Small && small_.size() == 0) small_ = base::AlignedBuffer<SmallRow>(max_rows_ * (max_cols_ / 32));
+  if (form == Form::Exact && exact_.size() == 0)
+    exact_ = base::AlignedBuffer<ExactTile>(tiles_of(max_rows_) * exact_groups(max_cols_));
   if (form == Form::Fast && fast_.size() == 0)
     fast_ = base::AlignedBuffer<FastTile>(tiles_of(max_rows_) * fast_groups(max_cols_));
   pool.run(static_cast<int>(rows_), [&](int row, int) { quantise_row(form, kernels, static_cast<std::size_t>(row)); });

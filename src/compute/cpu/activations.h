@@ -34,15 +34,18 @@ class CpuActivations : public Activations {
   const SuperRow* super(std::size_t block) const { return super_.data() + block * block_rows * (cols_ / 256); }
   const SmallRow* small(std::size_t block) const { return small_.data() + block * block_rows * (cols_ / 32); }
 
-  // Fast products take them in blocks of fast_rows, in which the tiles are ordered [group][tile].
-  std::size_t fast_blocks() const { return (rows_ + fast_rows - 1) / fast_rows; }
-  std::size_t fast_rows_in(std::size_t block) const;
-  const FastTile* fast(std::size_t block) const {
-    return fast_.data() + block * (fast_rows / FastTile::rows) * fast_groups(cols_);
-  }
+  // Products on tiles take them in blocks of tiled_rows, in which the tiles are ordered [group][tile].
+  std::size_t tiled_blocks() const { return (rows_ + tiled_rows - 1) / tiled_rows; }
+  std::size_t tiled_rows_in(std::size_t block) const;
+  const ExactTile* exact(std::size_t block) const { return exact_.data() + first_tile(block, exact_groups(cols_)); }
+  const FastTile* fast(std::size_t block) const { return fast_.data() + first_tile(block, fast_groups(cols_)); }
 
  private:
+  static std::size_t exact_groups(std::size_t cols) { return cols / 256; }
   static std::size_t fast_groups(std::size_t cols) { return (cols + fast_columns - 1) / fast_columns; }
+  static std::size_t first_tile(std::size_t block, std::size_t groups) {
+    return block * (tiled_rows / FastTile::rows) * groups;
+  }
   void quantise_row(Form form, const Kernels& kernels, std::size_t row);
 
   std::size_t max_rows_;
@@ -52,10 +55,9 @@ class CpuActivations : public Activations {
   base::AlignedBuffer<float> values_;
   base::AlignedBuffer<SuperRow> super_;  // allocated when first needed
   base::AlignedBuffer<SmallRow> small_;
+  base::AlignedBuffer<ExactTile> exact_;
   base::AlignedBuffer<FastTile> fast_;
-  bool super_made_ = false;
-  bool small_made_ = false;
-  bool fast_made_ = false;
+  bool made_[forms] = {};
 };
 
 }  // namespace compute::cpu

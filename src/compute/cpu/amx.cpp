@@ -23,6 +23,41 @@ void quantise_fast(const float* x, std::size_t cols, FastTile* out, std::size_t 
   }
 }
 
+void quantise_exact(const float* x, std::size_t cols, ExactTile* out, std::size_t stride, std::size_t row) {
+  for (std::size_t first = 0; first < cols; first += 256, x += 256, out += stride) {
+    float inverse;
+    out->d[row] = quantising_scale(I::largest_magnitude(x, 256), inverse);
+    alignas(64) std::int8_t q[256];
+    alignas(32) std::int16_t sums[16];
+    I::quantise256(x, inverse, q, sums);
+    for (std::size_t t = 0; t < 4; ++t) __builtin_memcpy(out->q[t][row], q + t * 64, 64);
+    const Int sum = _mm512_cvtepi16_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(sums)));
+    const auto bits = [](Int part) { return _mm512_castps_si512(I::to_floats(part)); };
+    const Int high = bits(I::both(sum, I::ints(~15)));
+    const Int low = bits(I::both(sum, I::ints(15)));
+    _mm512_store_si512(out->sums[row], I::either(I::right(high, 16), low));
+  }
+}
+
+ExactProduct* exact_product(quant::Type type) {
+  switch (type) {
+    case quant::Type::Q2_K:
+      return product_exact<Formats::Q2_K>;
+    case quant::Type::Q3_K:
+      return product_exact<Formats::Q3_K>;
+    case quant::Type::Q4_K:
+      return product_exact<Formats::Q4_K>;
+    case quant::Type::Q5_K:
+      return product_exact<Formats::Q5_K>;
+    case quant::Type::Q6_K:
+      return product_exact<Formats::Q6_K>;
+    case quant::Type::IQ4_XS:
+      return product_exact<Formats::IQ4_XS>;
+    default:
+      return nullptr;
+  }
+}
+
 FastProduct* fast_product(quant::Type type) {
   switch (type) {
     case quant::Type::Q2_K:
@@ -50,14 +85,10 @@ const Kernels& amx_kernels() {
     k.name = "AMX (int8)";
     k.attend_prompt = amx_attend_prompt;
     k.prompt_scratch = amx_prompt_scratch;
+    k.quantise_exact = quantise_exact;
+    k.exact_product = exact_product;
     k.quantise_fast = quantise_fast;
     k.fast_product = fast_product;
-    k.product_q2_k = product_exact<Formats::Q2_K, &Kernels::product_q2_k>;
-    k.product_q3_k = product_exact<Formats::Q3_K, &Kernels::product_q3_k>;
-    k.product_q4_k = product_exact<Formats::Q4_K, &Kernels::product_q4_k>;
-    k.product_q5_k = product_exact<Formats::Q5_K, &Kernels::product_q5_k>;
-    k.product_q6_k = product_exact<Formats::Q6_K, &Kernels::product_q6_k>;
-    k.product_iq4_xs = product_exact<Formats::IQ4_XS, &Kernels::product_iq4_xs>;
     return k;
   }();
   return kernels;

@@ -10,7 +10,6 @@ namespace compute::cpu {
 namespace {
 
 struct ExactFactors {
-  Int mins[8];  // as Factors::pairs
   Float d;
   Float dmin;
 };
@@ -18,6 +17,7 @@ struct ExactFactors {
 struct ExactPanel {
   std::int8_t high[steps][tile_bytes];
   std::uint8_t low[steps][tile_bytes];
+  std::uint16_t mins[16][lanes][2];  // of each 16 columns, as BF16, twice: for both parts of their activations' sum
 };
 
 template <typename Format>
@@ -27,8 +27,15 @@ void unpack_exact(const std::uint8_t* p, std::size_t stride, ExactPanel& panel, 
   factors.d = f.d;
   if constexpr (Format::has_mins) {
     factors.dmin = f.dmin;
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < Format::groups / 2; ++i) factors.mins[i] = f.pairs[i];
+    constexpr std::size_t rows = 16 / Format::groups;  // of the tile, for each group
+#pragma GCC unroll 16
+    for (std::size_t g = 0; g < Format::groups; ++g) {
+      const Int packed = f.pairs[g / 2];
+      const Int min = g % 2 == 0 ? I::both(packed, I::ints(0xffff)) : I::right(packed, 16);
+      const Int bits = _mm512_castps_si512(I::to_floats(min));
+      for (std::size_t i = 0; i < rows; ++i)
+        _mm512_store_si512(panel.mins[g * rows + i], I::either(bits, I::right(bits, 16)));
+    }
   }
   // Scales as 16-bit pairs of bytes, (scale, 0) and (0, scale).
   const Int for_even = _mm512_set4_epi32(static_cast<int>(0x800c800cU), static_cast<int>(0x80088008U),

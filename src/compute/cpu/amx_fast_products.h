@@ -18,12 +18,11 @@ namespace {
 struct FastScratch {
   FastPanel panels[2][2];  // what is multiplied, and what is unpacked meanwhile; of each panel
   FastFactors factors;     // of the panel that is being unpacked
-  // Of each pair of panels and tile of activations: [row][panel][lane].
-  float sums[fast_weight_rows / (2 * lanes)][fast_rows / tile_rows][pair_floats];
+  TiledSums sums;
   float unused[2 * pair_floats];
   std::int32_t products[2 * pair_floats];
 };
-static_assert(sizeof(FastScratch) <= fast_scratch_bytes);
+static_assert(sizeof(FastScratch) <= tiled_scratch_bytes);
 
 // One step: a group of columns of one or two tiles of activations and two panels.
 struct FastStep {
@@ -153,12 +152,7 @@ void product_fast(const WeightRows& w, const FastTile* x, std::size_t n, const O
     if (last) break;
     present = next;
   }
-  for (std::size_t a = 0; a < n; ++a) {
-    for (std::size_t r = 0; r < w.rows; r += lanes) {
-      const float* tile = s.sums[r / (2 * lanes)][a / tile_rows];
-      put_row(tile + (a % tile_rows * 2 + r / lanes % 2) * lanes, w, r, out, a);
-    }
-  }
+  put_all(s.sums, n, w, out);
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 // What exact and fast products on AMX tiles share: panels of weight rows, tiles of activation rows, and where sums lie.
 //
 // The lanes of a panel are 16 weight rows, as in vector_products.h: its vectors of four columns of each row are the
-// rows of a tile b, so the same formats unpack them. Exact products read tiles of activations where the rows lie, fast
-// ones find them packed.
+// rows of a tile b, so the same formats unpack them.
 //
 // Everything is in an anonymous namespace and calls no library function: each file that includes it gets its own copy.
 #pragma once
@@ -30,8 +29,10 @@ using Factors = Formats::Factors;
 constexpr std::size_t lanes = 16;
 constexpr std::size_t steps = 256 / tile_row_bytes;  // products of tiles for a block of 256 columns
 
-// Sums are laid out as [tile of activations][panel][row][lane], in pairs of panels.
-constexpr std::size_t pair_floats = 2 * tile_rows * lanes;  // of one tile of activations
+constexpr std::size_t pair_floats = 2 * tile_rows * lanes;  // sums of a pair of panels and a tile of activations
+
+// Of each pair of panels and tile of activations: [row][panel][lane].
+using TiledSums = float[tiled_weight_rows / (2 * lanes)][tiled_rows / tile_rows][pair_floats];
 
 // Both 16-bit halves of a lane: its low 16 bits.
 inline Int twice(Int x) {
@@ -44,12 +45,7 @@ inline Int merge(Int even, Int odd) {
   return _mm512_ternarylogic_epi32(I::ints(0x00ff00ff), even, odd, choose);
 }
 
-// Where tiles of activation rows begin for exact products: every 16 rows, the last one so that it ends with the last
-// row.
 inline std::size_t tiles_of(std::size_t n) { return (n + tile_rows - 1) / tile_rows; }
-inline std::size_t first_row(std::size_t tile, std::size_t n) {
-  return tile * tile_rows + tile_rows <= n ? tile * tile_rows : n - tile_rows;
-}
 
 // Lanes of sums that are kept, not begun.
 inline __mmask16 keep(bool begin) { return static_cast<__mmask16>(begin ? 0 : 0xffff); }
@@ -64,12 +60,12 @@ inline void put_row(const float* sums, const WeightRows& w, std::size_t r, const
   _mm512_mask_storeu_ps(y, mask, value);
 }
 
-// The same for n activation rows, of sums [tile][row][16].
-inline void put(const float* sums, std::size_t tile_stride, std::size_t n, const WeightRows& w, std::size_t r,
-                const Output& out) {
+inline void put_all(const TiledSums& sums, std::size_t n, const WeightRows& w, const Output& out) {
   for (std::size_t a = 0; a < n; ++a) {
-    const std::size_t tile = a / tile_rows;
-    put_row(sums + tile * tile_stride + (a - first_row(tile, n)) * lanes, w, r, out, a);
+    for (std::size_t r = 0; r < w.rows; r += lanes) {
+      const float* tile = sums[r / (2 * lanes)][a / tile_rows];
+      put_row(tile + (a % tile_rows * 2 + r / lanes % 2) * lanes, w, r, out, a);
+    }
   }
 }
 

@@ -33,7 +33,7 @@ constexpr std::size_t panel_rows = 16;       // weight rows that vector kernels 
 constexpr std::size_t max_part_rows = 64;    // weight rows in a part where many activation rows share them
 constexpr std::size_t part_bytes = 1 << 15;  // bytes of weights in a part where few do
 constexpr std::size_t parts_per_thread = 16;
-constexpr std::size_t fast_parts_per_thread = 8;
+constexpr std::size_t tiled_parts_per_thread = 8;
 
 // Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
 constexpr std::uint64_t spare_memory = 512'000'000;
@@ -80,9 +80,9 @@ class CpuDevice : public Device {
         ranges_(pool_),
         attention_(kernels_, pool_),
         candidates_(kernels_, pool_),
-        scratch_(static_cast<std::size_t>(threads) * 2 * (kernels.fast_product != nullptr ? fast_rows : block_rows) *
+        scratch_(static_cast<std::size_t>(threads) * 2 * (kernels.exact_product != nullptr ? tiled_rows : block_rows) *
                  max_part_rows),
-        fast_scratch_(kernels.fast_product != nullptr ? static_cast<std::size_t>(threads) * fast_scratch_bytes : 0) {}
+        tile_scratch_(kernels.exact_product != nullptr ? static_cast<std::size_t>(threads) * tiled_scratch_bytes : 0) {}
 
   std::string name() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
@@ -190,7 +190,8 @@ class CpuDevice : public Device {
       row_bytes(product.weight);
       require(product.weight.cols == x.cols() && product.y.rows == x.rows() && product.y.cols == product.weight.rows,
               "matmul", "shapes differ");
-      x.make(fast_product(product.weight) != nullptr ? Form::Fast : form_for(product.weight.type), kernels_, pool_);
+      const TileProduct on_tiles = tile_product(product.weight, x);
+      x.make(on_tiles ? on_tiles.form() : form_for(product.weight.type), kernels_, pool_);
       total_bytes += product.weight.data.size();
       total_rows += product.weight.rows;
     }
@@ -199,11 +200,11 @@ class CpuDevice : public Device {
     std::vector<Slice> slices;
     std::size_t parts = 0;
     for (const Product& product : products) {
-      FastProduct* const fast = fast_product(product.weight);
-      const std::size_t blocks = fast != nullptr ? x.fast_blocks() : x.blocks();
+      const TileProduct on_tiles = tile_product(product.weight, x);
+      const std::size_t blocks = on_tiles ? x.tiled_blocks() : x.blocks();
       const std::size_t rows =
-          fast != nullptr ? fast_rows_per_part(total_rows) : rows_per_part(product.weight, x, total_bytes);
-      slices.push_back({parts, rows, blocks, fast});
+          on_tiles ? tiled_rows_per_part(total_rows) : rows_per_part(product.weight, x, total_bytes);
+      slices.push_back({parts, rows, blocks, on_tiles});
       parts += (product.weight.rows + rows - 1) / rows * blocks;
     }
     ranges_.run(parts, [&](std::size_t part, int thread) {
@@ -214,10 +215,10 @@ class CpuDevice : public Device {
       const std::size_t block = (part - slice.first_part) % slice.blocks;
       const std::size_t first = (part - slice.first_part) / slice.blocks * slice.rows;
       const std::size_t count = std::min(slice.rows, product.weight.rows - first);
-      const std::size_t rows = slice.fast != nullptr ? fast_rows : block_rows;
+      const std::size_t rows = slice.on_tiles ? tiled_rows : block_rows;
       const Output out{product.y.data + block * rows * product.y.stride + first, product.y.stride, product.add};
-      if (slice.fast != nullptr) {
-        multiply_fast(slice.fast, product.weight, first, count, x, block, out, thread);
+      if (slice.on_tiles) {
+        multiply_on_tiles(slice.on_tiles, product.weight, first, count, x, block, out, thread);
       } else {
         multiply(kernels_, product.weight, first, count, x, block, out);
       }
@@ -231,9 +232,9 @@ class CpuDevice : public Device {
     require(gate.cols == x.cols() && up.cols == x.cols() && gate.rows == up.rows && gate.rows % 16 == 0, "swiglu",
             "shapes differ");
     CpuActivations& to = reset(hidden, x.rows(), gate.rows);
-    FastProduct* const fast_gate = fast_product(gate);
-    FastProduct* const fast_up = fast_product(up);
-    if (fast_gate != nullptr && fast_up != nullptr) return swiglu_fast(x, gate, fast_gate, up, fast_up, to);
+    const TileProduct tiled_gate = tile_product(gate, x);
+    const TileProduct tiled_up = tile_product(up, x);
+    if (tiled_gate && tiled_up) return swiglu_on_tiles(x, gate, tiled_gate, up, tiled_up, to);
     x.make(form_for(gate.type), kernels_, pool_);
     x.make(form_for(up.type), kernels_, pool_);
     const std::size_t rows = std::min(max_part_rows, rows_per_part(gate, x, gate.data.size() + up.data.size()));
@@ -304,11 +305,20 @@ class CpuDevice : public Device {
  private:
   static constexpr std::size_t max_head_size = 512;
 
+  // What multiplies a weight on tiles, in the present mode; nothing, if nothing does.
+  struct TileProduct {
+    ExactProduct* exact = nullptr;
+    FastProduct* fast = nullptr;
+
+    explicit operator bool() const { return exact != nullptr || fast != nullptr; }
+    Form form() const { return exact != nullptr ? Form::Exact : Form::Fast; }
+  };
+
   struct Slice {
     std::size_t first_part;
     std::size_t rows;    // of the weight, in each part
     std::size_t blocks;  // of activation rows
-    FastProduct* fast;   // if it is to be fast
+    TileProduct on_tiles;
   };
 
   static CpuActivations& reset(Activations& out, std::size_t rows, std::size_t cols) {
@@ -337,42 +347,49 @@ class CpuDevice : public Device {
     std::memcpy(values + slot * value.size_bytes(), value.data(), value.size_bytes());
   }
 
-  // What a weight is multiplied with in the present mode; none, if that is as exact as ever.
-  FastProduct* fast_product(const Matrix& w) const {
-    return precision_ == Precision::Fast && kernels_.fast_product != nullptr ? kernels_.fast_product(w.type) : nullptr;
+  TileProduct tile_product(const Matrix& w, const CpuActivations& x) const {
+    if (kernels_.exact_product == nullptr) return {};
+    if (precision_ == Precision::Fast) return {.fast = kernels_.fast_product(w.type)};
+    if (x.rows() < exact_tile_rows) return {};
+    return {.exact = kernels_.exact_product(w.type)};
   }
 
   // Weights are unpacked once for all activation rows: parts are as large as leaves each thread a few.
-  std::size_t fast_rows_per_part(std::size_t total_rows) const {
+  std::size_t tiled_rows_per_part(std::size_t total_rows) const {
     constexpr std::size_t unit = 2 * panel_rows;
-    const std::size_t fair = total_rows / (fast_parts_per_thread * static_cast<std::size_t>(pool_.size()));
-    return std::clamp(fair / unit * unit, unit, fast_weight_rows);
+    const std::size_t fair = total_rows / (tiled_parts_per_thread * static_cast<std::size_t>(pool_.size()));
+    return std::clamp(fair / unit * unit, unit, tiled_weight_rows);
   }
 
-  void multiply_fast(FastProduct* product, const Matrix& w, std::size_t first, std::size_t count,
-                     const CpuActivations& x, std::size_t block, const Output& out, int thread) {
+  void multiply_on_tiles(const TileProduct& product, const Matrix& w, std::size_t first, std::size_t count,
+                         const CpuActivations& x, std::size_t block, const Output& out, int thread) {
     const std::size_t bytes = w.data.size() / w.rows;
     const WeightRows rows{reinterpret_cast<const std::uint8_t*>(w.data.data()) + first * bytes, bytes, count, w.cols};
-    product(rows, x.fast(block), x.fast_rows_in(block), out,
-            &fast_scratch_[static_cast<std::size_t>(thread) * fast_scratch_bytes]);
+    const std::size_t n = x.tiled_rows_in(block);
+    std::byte* scratch = &tile_scratch_[static_cast<std::size_t>(thread) * tiled_scratch_bytes];
+    if (product.exact != nullptr) {
+      product.exact(rows, x.exact(block), n, out, scratch);
+    } else {
+      product.fast(rows, x.fast(block), n, out, scratch);
+    }
   }
 
-  void swiglu_fast(CpuActivations& x, const Matrix& gate, FastProduct* fast_gate, const Matrix& up,
-                   FastProduct* fast_up, CpuActivations& to) {
-    x.make(Form::Fast, kernels_, pool_);
-    const std::size_t rows = std::min(max_part_rows, fast_rows_per_part(gate.rows));
-    const std::size_t blocks = x.fast_blocks();
+  void swiglu_on_tiles(CpuActivations& x, const Matrix& gate, const TileProduct& gate_product, const Matrix& up,
+                       const TileProduct& up_product, CpuActivations& to) {
+    x.make(gate_product.form(), kernels_, pool_);
+    const std::size_t rows = std::min(max_part_rows, tiled_rows_per_part(gate.rows));
+    const std::size_t blocks = x.tiled_blocks();
     ranges_.run((gate.rows + rows - 1) / rows * blocks, [&](std::size_t part, int thread) {
       const std::size_t block = part % blocks;
       const std::size_t first = part / blocks * rows;
       const std::size_t count = std::min(rows, gate.rows - first);
-      float* gated = &scratch_[static_cast<std::size_t>(thread) * 2 * fast_rows * max_part_rows];
-      float* linear = gated + fast_rows * max_part_rows;
-      multiply_fast(fast_gate, gate, first, count, x, block, {gated, max_part_rows, false}, thread);
-      multiply_fast(fast_up, up, first, count, x, block, {linear, max_part_rows, false}, thread);
-      for (std::size_t a = 0; a < x.fast_rows_in(block); ++a) {
+      float* gated = &scratch_[static_cast<std::size_t>(thread) * 2 * tiled_rows * max_part_rows];
+      float* linear = gated + tiled_rows * max_part_rows;
+      multiply_on_tiles(gate_product, gate, first, count, x, block, {gated, max_part_rows, false}, thread);
+      multiply_on_tiles(up_product, up, first, count, x, block, {linear, max_part_rows, false}, thread);
+      for (std::size_t a = 0; a < x.tiled_rows_in(block); ++a) {
         kernels_.swiglu(gated + a * max_part_rows, linear + a * max_part_rows, count,
-                        to.values() + (block * fast_rows + a) * gate.rows + first);
+                        to.values() + (block * tiled_rows + a) * gate.rows + first);
       }
     });
   }
@@ -401,7 +418,7 @@ class CpuDevice : public Device {
   std::optional<RatesMeter> rates_;
   std::vector<float> read_;                      // what read() returned, where rows have gaps
   base::AlignedBuffer<float> scratch_;           // for each thread, the gate and up products of one part
-  base::AlignedBuffer<std::byte> fast_scratch_;  // for each thread, what fast products need
+  base::AlignedBuffer<std::byte> tile_scratch_;  // for each thread, what products on tiles need
 };
 
 }  // namespace

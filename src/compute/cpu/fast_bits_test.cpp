@@ -170,7 +170,7 @@ TEST_P(FastBits, AreThoseOfTheirDefinition) {
   if (!supported(Isa::Amx)) GTEST_SKIP() << "this machine has no AMX";
   const base::FlushDenormals flush;
   const std::size_t block_bytes = quant::type_info(GetParam())->block_bytes;
-  base::AlignedBuffer<std::byte> scratch(fast_scratch_bytes);
+  base::AlignedBuffer<std::byte> scratch(tiled_scratch_bytes);
   Random random(7);
   for (int round = 0; round < 30; ++round) {
     const std::size_t rows = 1 + random() % 70;

@@ -27,6 +27,15 @@ struct SmallRow {
 };
 static_assert(sizeof(SmallRow) == 40);
 
+// 16 activation rows of 256 columns as exact products on tiles take them: x ≈ d * q. 64 columns of all rows lie
+// together, as a tile is loaded.
+struct alignas(64) ExactTile {
+  static constexpr std::size_t rows = 16;
+  std::int8_t q[4][rows][64];
+  std::uint16_t sums[rows][16][2];  // of each 16 q, as two BF16 to be added: a multiple of 16, and 0 to 15
+  float d[rows];
+};
+
 inline constexpr std::size_t fast_columns = 512;  // that share a scale in the fast mode
 
 // 16 activation rows of fast_columns columns as fast products take them: x ≈ d * q. 64 columns of all rows lie
@@ -60,13 +69,16 @@ using SuperProduct = void(const WeightRows& w, const SuperRow* x, std::size_t n,
 using SmallProduct = void(const WeightRows& w, const SmallRow* x, std::size_t n, const Output& out);
 using FloatProduct = void(const WeightRows& w, const float* x, std::size_t n, const Output& out);
 
-// Products of Precision::Fast: of at most fast_weight_rows weight rows with n (1 to fast_rows) activation rows.
+// Products on tiles: of at most tiled_weight_rows weight rows with n (1 to tiled_rows) activation rows.
 // x[g * tiles + t]: group g of columns of rows 16t to 16t + 15, of which those from n on are of no account. scratch:
-// fast_scratch_bytes on a cache line.
+// tiled_scratch_bytes on a cache line.
+using ExactProduct = void(const WeightRows& w, const ExactTile* x, std::size_t n, const Output& out,
+                          std::byte* scratch);
 using FastProduct = void(const WeightRows& w, const FastTile* x, std::size_t n, const Output& out, std::byte* scratch);
-inline constexpr std::size_t fast_rows = 512;
-inline constexpr std::size_t fast_weight_rows = 128;
-inline constexpr std::size_t fast_scratch_bytes = std::size_t{384} << 10;
+inline constexpr std::size_t tiled_rows = 512;
+inline constexpr std::size_t exact_tile_rows = 16;
+inline constexpr std::size_t tiled_weight_rows = 128;
+inline constexpr std::size_t tiled_scratch_bytes = std::size_t{384} << 10;
 
 // A block of 64 positions of one key/value head, seen by some query heads of one row.
 struct AttentionBlock {
@@ -110,10 +122,14 @@ struct Kernels {
   void (*quantise_super)(const float* x, std::size_t cols, SuperRow* out, std::size_t stride);
   void (*quantise_small)(const float* x, std::size_t cols, SmallRow* out, std::size_t stride);
 
-  // All columns of row `row` (below 16) of FastTiles that are `stride` apart; none where Fast is Exact.
+  // All columns of row `row` (below 16) of tiles that are `stride` apart; none where there are no products on tiles.
+  void (*quantise_exact)(const float* x, std::size_t cols, ExactTile* out, std::size_t stride,
+                         std::size_t row) = nullptr;
   void (*quantise_fast)(const float* x, std::size_t cols, FastTile* out, std::size_t stride, std::size_t row) = nullptr;
 
-  // The product for a type with blocks of 256; none where Fast is Exact.
+  // The product on tiles for a type with blocks of 256; none where there are none. Exact ones have the bits of those
+  // below, and are faster from exact_tile_rows activation rows on.
+  ExactProduct* (*exact_product)(quant::Type type) = nullptr;
   FastProduct* (*fast_product)(quant::Type type) = nullptr;
 
   SuperProduct* product_q2_k;

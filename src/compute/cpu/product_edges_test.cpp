@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <numeric>
 
+#include "base/memory.h"
 #include "base/processor.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/test_support.h"
@@ -120,6 +123,25 @@ void fill(SuperRow& row, Random& random) {
   row.d = scales[random() % 4];
 }
 
+// The same rows as tiles, x[b * n + a]. Rows that are of no account have what would spoil every sum.
+void fill_tiles(const SuperRow* x, std::size_t n, std::size_t blocks, ExactTile* tiles) {
+  const std::size_t count = (n + ExactTile::rows - 1) / ExactTile::rows;
+  std::memset(tiles, 0xff, blocks * count * sizeof(ExactTile));
+  for (std::size_t i = 0; i < n * blocks; ++i) {
+    const std::size_t row = i % n % ExactTile::rows;
+    ExactTile& tile = tiles[i / n * count + i % n / ExactTile::rows];
+    for (std::size_t part = 0; part < 4; ++part) std::memcpy(tile.q[part][row], x[i].q + 64 * part, 64);
+    for (std::size_t g = 0; g < 16; ++g) {
+      const int sum = x[i].sums16[g];
+      const int low = ((sum % 16) + 16) % 16;
+      tile.sums[row][g][0] =
+          static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(sum - low)) >> 16);
+      tile.sums[row][g][1] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(low)) >> 16);
+    }
+    tile.d[row] = x[i].d;
+  }
+}
+
 const Kernels& kernels_of(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::Amx) return amx_kernels();
@@ -136,6 +158,9 @@ TEST_P(ByIsaAtTheEdges, ProductsHaveTheScalarBitsAndStayWithin) {
   const base::FlushDenormals flush;
   const Fenced weights(std::size_t{1} << 16);
   const Fenced activations(std::size_t{1} << 16);
+  const Fenced tiles(std::size_t{1} << 16);
+  base::AlignedBuffer<std::byte> scratch(tiled_scratch_bytes);
+  const Kernels& kernels = kernels_of(GetParam());
   Random random(7);
   for (int round = 0; round < 6000; ++round) {
     const auto& [type, product] = formats[random() % std::size(formats)];
@@ -159,12 +184,22 @@ TEST_P(ByIsaAtTheEdges, ProductsHaveTheScalarBitsAndStayWithin) {
     const bool add = random() % 2;
     const WeightRows matrix{w, blocks * block_bytes, rows, blocks * 256};
     (scalar_kernels().*product)(matrix, x, n, {expected.data(), stride, add});
-    (kernels_of(GetParam()).*product)(matrix, x, n, {got.data(), stride, add});
-    ASSERT_TRUE(same_bits(expected, got))
-        << quant::type_info(type)->name << ", " << n << " × " << rows << " × " << blocks;
-    for (std::size_t a = 0; a < n; ++a) {
-      for (std::size_t i = rows; i < stride; ++i) ASSERT_EQ(got[a * stride + i], before[a * stride + i]);
-    }
+    const auto expect_got = [&](const char* by) {
+      ASSERT_TRUE(same_bits(expected, got))
+          << by << ' ' << quant::type_info(type)->name << ", " << n << " × " << rows << " × " << blocks;
+      for (std::size_t a = 0; a < n; ++a) {
+        for (std::size_t i = rows; i < stride; ++i) ASSERT_EQ(got[a * stride + i], before[a * stride + i]);
+      }
+    };
+    (kernels.*product)(matrix, x, n, {got.data(), stride, add});
+    ASSERT_NO_FATAL_FAILURE(expect_got("rows"));
+    if (kernels.exact_product == nullptr) continue;
+    const std::size_t tile_count = (n + ExactTile::rows - 1) / ExactTile::rows * blocks;
+    auto* tiled = reinterpret_cast<ExactTile*>(tiles.last(tile_count * sizeof(ExactTile)));
+    fill_tiles(x, n, blocks, tiled);
+    got = before;
+    kernels.exact_product(type)(matrix, tiled, n, {got.data(), stride, add}, scratch.data());
+    ASSERT_NO_FATAL_FAILURE(expect_got("tiles"));
   }
 }
 
