@@ -32,14 +32,15 @@ struct FastStep {
   __mmask16 keep;  // none, if sums begin with it, or all
 };
 
-// Vectors of a step's sums for each product of tiles.
-constexpr std::size_t piece_vectors = 4 / group_blocks;
+// Vectors of sums of two panels and a tile of activations.
+constexpr std::size_t pair_vectors = 2 * tile_rows;
 
-// Adds the products of some of a step's vectors to the sums.
-template <std::size_t piece>
-[[gnu::always_inline]] inline void add_piece(const FastStep& step, const std::int32_t* products, const Float (&d)[2]) {
-#pragma GCC unroll 4
-  for (std::size_t v = piece_vectors * piece; v < piece_vectors * (piece + 1); ++v) {
+// Adds vectors `first` to `last` of a step's products to the sums.
+template <std::size_t first, std::size_t last>
+[[gnu::always_inline]] inline void add_vectors(const FastStep& step, const std::int32_t* products,
+                                               const Float (&d)[2]) {
+#pragma GCC unroll 64
+  for (std::size_t v = first; v < last; ++v) {
     const std::size_t row = v / 2;
     const Float factor = I::mul(d[v % 2], I::floats(step.x[row / tile_rows].d[row % tile_rows]));
     Float acc = _mm512_maskz_load_ps(step.keep, step.sums + v * lanes);
@@ -48,47 +49,59 @@ template <std::size_t piece>
   }
 }
 
+// Stores tile c of sums, of a step's pair of panel and tile of activations.
+template <std::size_t c>
+[[gnu::always_inline]] inline void store_sums(std::int32_t* products) {
+  tile_store<c>(products + c / 2 * pair_floats + c % 2 * lanes, 2 * tile_row_bytes);
+}
+
+// Ends a step: stores the sums that it has left in tiles, and adds them to the others.
 template <std::size_t A>
-[[gnu::always_inline]] inline void add_all(const FastStep& step, const std::int32_t* products) {
+void finish_step(const FastStep& step, std::int32_t* products) {
+  store_sums<0>(products);
+  store_sums<1>(products);
+  if constexpr (A == 2) store_sums<2>(products);
+  if constexpr (A == 2) store_sums<3>(products);
   const Float d[2] = {I::load(step.panels[0].d), I::load(step.panels[1].d)};
-  const auto all = [&]<std::size_t... piece>(std::index_sequence<piece...>) {
-    (add_piece<piece>(step, products, d), ...);
-  };
-  all(std::make_index_sequence<A * 2 * tile_rows / piece_vectors>());
+  add_vectors<0, A * pair_vectors>(step, products, d);
 }
 
 // The products of a step of A tiles of activations. Between them, since the processor can do both at a time, those of
-// the step before are added to their sums.
+// the step before are added to their sums. They are left in the tiles, which the next step stores just before it needs
+// them: while a store waits for a product the processor does no more of them.
 template <std::size_t A>
 [[gnu::always_inline]] inline void run_step(const FastStep& step, std::int32_t* products, const FastStep& before) {
   const Float d[2] = {I::load(before.panels[0].d), I::load(before.panels[1].d)};
-  tile_zero<0>();
-  tile_zero<1>();
-  if constexpr (A == 2) tile_zero<2>();
-  if constexpr (A == 2) tile_zero<3>();
-  const auto one = [&]<std::size_t s>() {
+  const auto one = [&]<std::size_t s>(auto meanwhile) __attribute__((always_inline)) {
     tile_load<6>(step.panels[0].q[s], tile_row_bytes);
     tile_load_once<4>(step.x[0].q[s], tile_row_bytes);
     tile_load<7>(step.panels[1].q[s], tile_row_bytes);
     if constexpr (A == 2) tile_load_once<5>(step.x[1].q[s], tile_row_bytes);
-    constexpr std::size_t piece = s * A * 2;
+    meanwhile.template operator()<0>();
     tile_dot_signed<0, 4, 6>();
-    add_piece<piece>(before, products, d);
+    meanwhile.template operator()<1>();
     tile_dot_signed<1, 4, 7>();
-    add_piece<piece + 1>(before, products, d);
     if constexpr (A == 2) {
+      meanwhile.template operator()<2>();
       tile_dot_signed<2, 5, 6>();
-      add_piece<piece + 2>(before, products, d);
+      meanwhile.template operator()<3>();
       tile_dot_signed<3, 5, 7>();
-      add_piece<piece + 3>(before, products, d);
     }
   };
-  const auto all = [&]<std::size_t... s>(std::index_sequence<s...>) { (one.template operator()<s>(), ...); };
-  all(std::make_index_sequence<group_blocks * steps>());
-  tile_store<0>(products, 2 * tile_row_bytes);
-  tile_store<1>(products + lanes, 2 * tile_row_bytes);
-  if constexpr (A == 2) tile_store<2>(products + pair_floats, 2 * tile_row_bytes);
-  if constexpr (A == 2) tile_store<3>(products + pair_floats + lanes, 2 * tile_row_bytes);
+  one.template operator()<0>([&]<std::size_t c>() __attribute__((always_inline)) {
+    store_sums<c>(products);
+    tile_zero<c>();
+  });
+  const auto further = [&]<std::size_t s>() __attribute__((always_inline)) {
+    one.template operator()<s>([&]<std::size_t i>() __attribute__((always_inline)) {
+      constexpr std::size_t done = (s - 1) * 2 * A + i;
+      constexpr std::size_t all = (group_blocks * steps - 1) * 2 * A;
+      constexpr std::size_t vectors = A * pair_vectors;
+      add_vectors<vectors * done / all, vectors*(done + 1) / all>(before, products, d);
+    });
+  };
+  const auto all = [&]<std::size_t... s>(std::index_sequence<s...>) { (further.template operator()<s + 1>(), ...); };
+  all(std::make_index_sequence<group_blocks * steps - 1>());
 }
 
 // Two panels and a group of columns, and the weights that are unpacked between its steps.
@@ -112,7 +125,7 @@ void multiply_fast(FastWork& work, const FastTile* x, std::size_t count, float* 
     before = step;
     work.next->advance(++work.done, work.steps);
   }
-  add_all<A>(before, s.products);
+  finish_step<A>(before, s.products);
 }
 
 template <typename Format>
