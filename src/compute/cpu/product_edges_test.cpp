@@ -164,7 +164,8 @@ TEST_P(ByIsaAtTheEdges, ProductsHaveTheScalarBitsAndStayWithin) {
   Random random(7);
   for (int round = 0; round < 6000; ++round) {
     const auto& [type, product] = formats[random() % std::size(formats)];
-    const std::size_t block_bytes = quant::type_info(type)->block_bytes;
+    const quant::TypeInfo info = *quant::type_info(type);
+    const std::size_t block_bytes = info.block_bytes;
     const std::size_t rows = 1 + random() % 35;
     const std::size_t blocks = 1 + random() % 4;
     // Tiles take 16 rows of activations and more.
@@ -186,7 +187,7 @@ TEST_P(ByIsaAtTheEdges, ProductsHaveTheScalarBitsAndStayWithin) {
     (scalar_kernels().*product)(matrix, x, n, {expected.data(), stride, add});
     const auto expect_got = [&](const char* by) {
       ASSERT_TRUE(same_bits(expected, got))
-          << by << ' ' << quant::type_info(type)->name << ", " << n << " × " << rows << " × " << blocks;
+          << by << ' ' << info.name << ", " << n << " × " << rows << " × " << blocks;
       for (std::size_t a = 0; a < n; ++a) {
         for (std::size_t i = rows; i < stride; ++i) ASSERT_EQ(got[a * stride + i], before[a * stride + i]);
       }
