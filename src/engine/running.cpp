@@ -26,7 +26,7 @@ Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer
   usage_.prompt_tokens = static_cast<std::uint32_t>(transcript_.size());
 }
 
-void Running::begin(KeptPrefixes::Found known, Clock::time_point now) {
+void Running::begin(PrefixCache::Found known, Clock::time_point now) {
   sequence = std::move(known.sequence);
   transcript_.take_provenance(known.transcript, sequence.length());
   under_way_ = true;
@@ -38,10 +38,25 @@ void Running::begin(KeptPrefixes::Found known, Clock::time_point now) {
   report();
 }
 
+void Running::go_on_from(PrefixCache::Found known) {
+  if (!writing_) usage_.cached_tokens += static_cast<std::uint32_t>(known.sequence.length() - sequence.length());
+  sequence = std::move(known.sequence);
+  transcript_.take_provenance(known.transcript, sequence.length());
+  report();
+}
+
+std::optional<std::uint64_t> Running::next_page_hash() {
+  const std::size_t page = sequence.length() / compute::page_positions;
+  if ((page + 1) * compute::page_positions >= transcript_.size()) return std::nullopt;
+  if (hashed_pages_ > page + 1) hash_ = hashed_pages_ = 0;
+  for (; hashed_pages_ <= page; ++hashed_pages_) hash_ = PrefixCache::hash_on(hash_, transcript_, hashed_pages_);
+  return hash_;
+}
+
 void Running::give_up() {
   sequence.truncate(0);
-  sat_out = 0;
-  under_way_ = false;
+  sat_out = pages_noted = 0;
+  waits = under_way_ = false;
 }
 
 Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
@@ -53,6 +68,7 @@ Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
           .run = mixed ? transcript_.run_length(computed, rows) : unread,
           .precision = transcript_.generated(computed) ? compute::Precision::Exact : prompts,
           .writing = !catching_up(),
+          .waits = waits,
           .sat_out = sat_out};
 }
 

@@ -9,7 +9,7 @@
 #include <span>
 
 #include "engine/generation.h"
-#include "engine/kept_prefixes.h"
+#include "engine/prefix_cache.h"
 #include "engine/reply.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -44,7 +44,9 @@ class Running {
   bool begun() const { return begun_; }
 
   // It is begun (or begun again) with what is known of its transcript.
-  void begin(KeptPrefixes::Found known, Clock::time_point now);
+  void begin(PrefixCache::Found known, Clock::time_point now);
+  // More is known of its prompt by now than it has read.
+  void go_on_from(PrefixCache::Found known);
   // Its keys and values are given up; the transcript stays.
   void give_up();
   // As the scheduler sees it. `prompts`: the precision that prompts are computed in; `rows`: the most of a step.
@@ -53,6 +55,8 @@ class Running {
     return transcript_.tokens().subspan(sequence.length(), count);
   }
   // Whether the next token can be drawn once so many more are computed.
+  // A hash of all tokens up to the end of the page that it reads next; none if its prompt does not fill that.
+  std::optional<std::uint64_t> next_page_hash();
   bool completes(std::size_t count) const { return sequence.length() + count == transcript_.size(); }
 
   // Sampling rules for the token that follows the transcript; valid until the next call.
@@ -72,8 +76,11 @@ class Running {
   void end(Finish finish, std::optional<base::Error> error, Clock::time_point now);
 
   const std::uint64_t order;
-  smollm3::Sequence sequence;  // computed: of the transcript's first tokens
-  std::uint64_t sat_out = 0;   // steps in a row in which it had no row
+  smollm3::Sequence sequence;       // computed: of the transcript's first tokens
+  std::uint64_t sat_out = 0;        // steps in a row in which it had no row
+  std::size_t pages_noted = 0;      // by the prefix cache
+  bool waits = false;               // for another one that reads the same page
+  std::uint64_t cache_version = 0;  // in which nothing more was found for it
 
  private:
   Progress progress() const;
@@ -89,9 +96,11 @@ class Running {
   Sampler sampler_;
   Reply reply_;
   Usage usage_;
-  bool under_way_ = false;   // not queued
-  bool begun_ = false;       // was under way before
-  bool writing_ = false;     // the first token was drawn
+  bool under_way_ = false;  // not queued
+  bool begun_ = false;      // was under way before
+  bool writing_ = false;    // the first token was drawn
+  std::uint64_t hash_ = 0;  // of so many pages' tokens
+  std::size_t hashed_pages_ = 0;
   Clock::time_point began_;  // reading the prompt
   Clock::time_point first_token_;
 };

@@ -42,7 +42,7 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
 std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < running.size(); ++i) {
-    if (!running[i].writing) order.push_back(i);
+    if (!running[i].writing && !running[i].waits) order.push_back(i);
   }
   if (order.empty()) return {};
   const std::size_t oldest = order.front();

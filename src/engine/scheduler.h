@@ -26,6 +26,7 @@ struct Runnable {
   std::size_t run = 0;       // of those, from the first on, that are computed in the same precision; a slice's at most
   compute::Precision precision = compute::Precision::Exact;  // that of the first unread token
   bool writing = false;       // somebody waits for its next token; else its prompt is read
+  bool waits = false;         // for another one that reads the same
   std::uint64_t sat_out = 0;  // steps in a row in which it wrote nothing
 };
 

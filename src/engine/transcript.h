@@ -26,6 +26,9 @@ class Transcript {
   std::span<const Token> tokens() const { return tokens_; }
   bool generated(std::size_t i) const { return (generated_[i / 64] >> (i % 64) & 1) != 0; }
 
+  // The bits of 64 tokens from 64 · page on, 0 for those that are not there.
+  std::uint64_t generated_in_page(std::size_t page) const { return generated_[page]; }
+
   // How many tokens from `begin` on, up to `most`, have the bit that the one at `begin` has, which must exist.
   std::size_t run_length(std::size_t begin, std::size_t most) const;
   // How many tokens both begin with; with `provenance` their bits must be equal too.

@@ -27,7 +27,7 @@ Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context
       context_(context),
       inbox_(inbox),
       options_(std::move(options)),
-      kept_(pool),
+      cache_(pool, options_.prompts == compute::Precision::Fast),
       writing_(loaded.model()),
       slice_(loaded.model()) {}
 
@@ -97,6 +97,7 @@ Step Worker::plan() {
   end_cancelled();
   close_thinking();
   admit();
+  share_beginnings();
   report_places();
   Step step;
   do {
@@ -121,10 +122,39 @@ void Worker::admit() {
   for (; count > 0; --count) {
     // One that is begun again goes on with the bits it had.
     Running& next = *waiting_.front();
-    next.begin(kept_.find(next.transcript(), /*provenance=*/next.begun()), options_.now());
+    next.begin(cache_.find(next.transcript(), /*provenance=*/next.begun()), options_.now());
     insert(running_, std::move(waiting_.front()));
     waiting_.pop_front();
     ++counts_.begun;
+  }
+}
+
+// What was computed can be shared from now on. Who reads goes on from what others have read meanwhile, and waits where
+// another one is reading the same page just now: so requests that arrive together compute their common beginning once.
+void Worker::share_beginnings() {
+  std::unordered_set<std::uint64_t> being_read;
+  const auto reads_first = [&](Running& running) {
+    const auto page = running.next_page_hash();
+    return !page || being_read.insert(*page).second;
+  };
+  for (const auto& running : running_) {
+    if (slice_.has_part(*running)) {
+      reads_first(*running);
+    } else if (const std::size_t whole = running->sequence.length() / compute::page_positions;
+               whole > running->pages_noted) {
+      cache_.insert(running->sequence, running->transcript(), /*tail=*/false);
+      running->pages_noted = whole;
+    }
+  }
+  for (const auto& running : running_) {
+    if (slice_.has_part(*running) || running->runnable(options_.prompts, 1).writing) continue;
+    if (std::exchange(running->cache_version, cache_.version()) != cache_.version()) {
+      const std::size_t known = cache_.known_pages(running->transcript(), /*provenance=*/true);
+      if (known * compute::page_positions > running->sequence.length()) {
+        running->go_on_from(cache_.find(running->transcript(), /*provenance=*/true));
+      }
+    }
+    running->waits = !reads_first(*running);
   }
 }
 
@@ -140,7 +170,7 @@ bool Worker::make_room(const Step& step) {
   for (const auto* shares : {&step.writers, &step.slice}) {
     for (const Share& share : *shares) {
       while (!running_[share.runnable]->sequence.reserve(share.rows)) {
-        if (kept_.evict()) continue;
+        if (cache_.evict()) continue;
         if (!slice_.gone().empty()) {
           drop_slice();  // what it holds of those that are gone can be evicted then
         } else {
@@ -161,6 +191,7 @@ void Worker::preempt() {
         base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
     return;
   }
+  cache_.insert(youngest->sequence, youngest->transcript(), /*tail=*/true);
   youngest->give_up();
   youngest->report();
   insert(waiting_, std::move(youngest));
@@ -276,7 +307,7 @@ void Worker::drop_slice() { keep(slice_.drop()); }
 
 // What was computed for those that left a slice is kept.
 void Worker::keep(const PromptSlice::Gone& gone) {
-  for (const auto& running : gone) kept_.keep(std::move(running->sequence), running->transcript());
+  for (const auto& running : gone) cache_.insert(running->sequence, running->transcript(), /*tail=*/true);
 }
 
 // Gives everybody the token that is drawn from his row of logits.
@@ -346,7 +377,7 @@ void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<
     ++counts_.given_up;
     drop_slice();
   } else if (finish != Finish::Failed) {
-    kept_.keep(std::move(running->sequence), running->transcript());
+    cache_.insert(running->sequence, running->transcript(), /*tail=*/true);
   }
 }
 
@@ -391,8 +422,9 @@ void Worker::check() const {
   for (const auto& running : running_) count(running->sequence);
   for (const auto& waiting : waiting_) count(waiting->sequence);
   for (const auto& gone : slice_.gone()) count(gone->sequence);
-  kept_.each_sequence(count);
+  cache_.each_page([&](const std::byte* page) { ++owners[page]; });
   pool_.check(owners);
+  cache_.check();
 }
 
 }  // namespace engine

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "engine/inbox.h"
-#include "engine/kept_prefixes.h"
 #include "engine/loaded_model.h"
+#include "engine/prefix_cache.h"
 #include "engine/prompt_slice.h"
 #include "engine/running.h"
 #include "engine/scheduler.h"
@@ -76,6 +76,7 @@ class Worker {
   void end_cancelled();
   void close_thinking();
   void admit();
+  void share_beginnings();
   void report_places();
   void count();
 
@@ -105,7 +106,7 @@ class Worker {
   std::size_t context_;
   Inbox& inbox_;
   Options options_;
-  KeptPrefixes kept_;
+  PrefixCache cache_;
   StepCost cost_;
   smollm3::Pass writing_;
   PromptSlice slice_;

@@ -83,6 +83,17 @@ Sequence Sequence::fork(std::size_t length) const {
   return twin;
 }
 
+void Sequence::share_page(std::byte* page) {
+  pages_.push_back(page);
+  pool_->share(page);
+  length_ += compute::page_positions;
+}
+
+void Sequence::replace_page(std::size_t index, std::byte* page) {
+  pool_->share(page);
+  pool_->give_back(std::exchange(pages_[index], page));
+}
+
 bool Sequence::reserve(std::size_t count) {
   const std::size_t needed = (length_ + count + compute::page_positions - 1) / compute::page_positions;
   if (needed <= pages_.size()) return true;

@@ -65,6 +65,10 @@ class Sequence {
   std::span<std::byte* const> pages() const { return pages_; }
   const compute::KvShape& shape() const { return pool_->shape(); }
 
+  // Goes on, from the end of whole pages, with one that another owner has filled.
+  void share_page(std::byte* page);
+  // Exchanges a page that is filled for another one that holds the same.
+  void replace_page(std::size_t index, std::byte* page);
   // Makes room for `count` more positions; false, and nothing changed, if the pool has too few pages.
   [[nodiscard]] bool reserve(std::size_t count);
   // Counts `count` reserved positions as filled.
