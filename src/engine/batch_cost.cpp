@@ -41,15 +41,16 @@ double BatchCost::seconds(const BatchWork& work) const {
 void BatchCost::learn(const BatchWork& work, double measured) {
   const Vector x = features(work);
   Vector px{};  // covariance · x
-  double variance = noise * measured * noise * measured + 1e-12;
+  const double foreseen = seconds(work);
+  const double spread = noise * std::max(measured, foreseen);  // a short time is no more certain for being short
+  double variance = spread * spread + 1e-12;
   for (std::size_t i = 0; i < count; ++i) {
     covariance_[i][i] += drift * cost_[i] * drift * cost_[i];
     for (std::size_t j = 0; j < count; ++j) px[i] += covariance_[i][j] * x[j];
   }
   for (std::size_t i = 0; i < count; ++i) variance += x[i] * px[i];
-  const double error = measured - seconds(work);
   for (std::size_t i = 0; i < count; ++i) {
-    cost_[i] = std::max(cost_[i] + px[i] / variance * error, least * assumed[i]);
+    cost_[i] = std::max(cost_[i] + px[i] / variance * (measured - foreseen), least * assumed[i]);
     for (std::size_t j = 0; j < count; ++j) covariance_[i][j] -= px[i] * px[j] / variance;
   }
 }

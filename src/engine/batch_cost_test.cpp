@@ -49,6 +49,23 @@ TEST(BatchCost, IsLearnt) {
   }
 }
 
+TEST(BatchCost, IsNotForgottenForOneMistake) {
+  std::mt19937 random(3);
+  BatchCost cost;
+  for (int step = 0; step < 60; ++step) {
+    const BatchWork work = some_work(random);
+    cost.learn(work, true_cost(work, 1));
+  }
+  const BatchWork work = some_work(random);
+  cost.learn(work, true_cost(work, 1) / 30);
+  EXPECT_GT(cost.seconds(work), true_cost(work, 1) / 4);
+  for (int step = 0; step < 5; ++step) {
+    const BatchWork next = some_work(random);
+    cost.learn(next, true_cost(next, 1));
+  }
+  EXPECT_NEAR(cost.seconds(work), true_cost(work, 1), true_cost(work, 1) / 4);
+}
+
 TEST(BatchCost, StaysPositiveWhateverIsMeasured) {
   std::mt19937 random(5);
   BatchCost cost;

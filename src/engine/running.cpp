@@ -67,7 +67,7 @@ Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
           .unread = unread,
           .run = mixed ? transcript_.run_length(computed, rows) : unread,
           .precision = transcript_.generated(computed) ? compute::Precision::Exact : prompts,
-          .writing = !catching_up(),
+          .writing = writes(),
           .waits = waits,
           .sat_out = sat_out};
 }
@@ -160,7 +160,12 @@ void Running::report_part(std::size_t tokens) {
 
 void Running::end(Finish finish, std::optional<base::Error> error, Clock::time_point now) {
   if (!begun_) usage_.queue_seconds = seconds(now - arrival_.asked);
-  if (finish != Finish::Failed) reply_.finish();
+  try {
+    if (finish != Finish::Failed) reply_.finish();
+  } catch (const std::exception& failure) {
+    finish = Finish::Failed;
+    error = base::as_error(failure, "answer");
+  }
   report();
   if (finish == Finish::Length && reply_.stopped()) finish = Finish::Stop;
   if (finish == Finish::Stop && reply_.called_tools()) finish = Finish::ToolCalls;

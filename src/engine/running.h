@@ -42,6 +42,7 @@ class Running {
   Arrival& arrival() { return arrival_; }
   const Transcript& transcript() const { return transcript_; }
   bool begun() const { return begun_; }
+  bool writes() const { return !catching_up(); }  // somebody waits for its next token; else it is read
 
   // It is begun (or begun again) with what is known of its transcript.
   void begin(PrefixCache::Found known, Clock::time_point now);
@@ -54,9 +55,9 @@ class Running {
   std::span<const Token> next_tokens(std::size_t count) const {
     return transcript_.tokens().subspan(sequence.length(), count);
   }
-  // Whether the next token can be drawn once so many more are computed.
   // A hash of all tokens up to the end of the page that it reads next; none if its prompt does not fill that.
   std::optional<std::uint64_t> next_page_hash();
+  // Whether the next token can be drawn once so many more are computed.
   bool completes(std::size_t count) const { return sequence.length() + count == transcript_.size(); }
 
   // Sampling rules for the token that follows the transcript; valid until the next call.

@@ -40,10 +40,11 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
 
 // A slice of at most `rows` rows, in the order of its shares: those soonest done, and the oldest.
 std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows) {
-  std::vector<std::size_t> order;
+  std::vector<std::size_t> order, waiting;
   for (std::size_t i = 0; i < running.size(); ++i) {
-    if (!running[i].writing && !running[i].waits) order.push_back(i);
+    if (!running[i].writing) (running[i].waits ? waiting : order).push_back(i);
   }
+  if (order.empty()) order = std::move(waiting);  // whom they waited for has gone
   if (order.empty()) return {};
   const std::size_t oldest = order.front();
   std::erase_if(order, [&](std::size_t i) { return running[i].precision != running[oldest].precision; });

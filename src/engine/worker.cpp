@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <exception>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
+
+#include "engine/shared_beginnings.h"
 
 namespace engine {
 namespace {
 
 constexpr auto report_interval = std::chrono::milliseconds(200);
-// A prompt gets the like of so many rows of every step, even where its time is over.
-constexpr std::size_t least_rows = 8, least_rows_of_tiles = 32;
-
-std::size_t pages_for(std::size_t positions) {
-  return (positions + compute::page_positions - 1) / compute::page_positions;
-}
 
 base::Error as_error(const std::exception& failure) { return base::as_error(failure, "answer"); }
 
@@ -42,8 +36,9 @@ bool Worker::step() {
     const Clock::time_point began = options_.now();
     const Step step = plan();
     if (step.empty()) return false;
+    const std::vector<Running*> writers = writers_of(step);  // what fails meanwhile changes everybody's place
     begin_slice(step);
-    write(step);
+    write(step, writers);
     read(step, began);
   } catch (const std::exception& failure) {
     give_up(failure);  // out of memory, or a device that is broken: what comes next is tried again
@@ -54,7 +49,13 @@ bool Worker::step() {
 
 void Worker::take_arrivals() {
   for (Arrival& arrival : inbox_.take()) {
-    waiting_.push_back(std::make_unique<Running>(std::move(arrival), ++arrived_, loaded_.tokenizer(), pool_, context_));
+    const std::shared_ptr<Generation> generation = arrival.generation;
+    try {
+      waiting_.push_back(
+          std::make_unique<Running>(std::move(arrival), ++arrived_, loaded_.tokenizer(), pool_, context_));
+    } catch (const std::exception& failure) {
+      generation->journal().append(Done{.finish = Finish::Failed, .error = as_error(failure)});
+    }
   }
 }
 
@@ -68,27 +69,12 @@ void Worker::end_cancelled() {
   waiting_.erase(gone, waiting_.end());
 }
 
-// The answer begins with the token that comes next. One with a part in the slice is at its last token there.
+// The answer begins with the token that comes next. One with a part in the slice has to wait for its end: the tokens
+// that are computed there must stay its last.
 void Worker::close_thinking() {
   for (const auto& running : running_) {
     if (running->is_to_close() && !slice_.has_part(*running)) running->close_thinking(options_.now());
   }
-}
-
-Budget Worker::budget() const {
-  const bool fast = options_.prompts == compute::Precision::Fast;
-  return {.seconds = seconds(options_.step),
-          .rows = loaded_.model().max_batch(),
-          .layers = loaded_.config().layers,
-          .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
-          .free_pages = pool_.pages() - held_pages()};
-}
-
-// In the order in which they were asked for, also where one was preempted.
-template <typename List>
-static void insert(List& list, std::unique_ptr<Running> running) {
-  const auto place = std::ranges::upper_bound(list, running->order, {}, [](const auto& other) { return other->order; });
-  list.insert(place, std::move(running));
 }
 
 Step Worker::plan() {
@@ -97,7 +83,7 @@ Step Worker::plan() {
   end_cancelled();
   close_thinking();
   admit();
-  share_beginnings();
+  share_beginnings(running_, slice_, cache_);
   report_places();
   Step step;
   do {
@@ -116,45 +102,21 @@ void Worker::admit() {
   std::vector<Candidate> candidates;
   for (const auto& waiting : waiting_) {
     if (!begins_ && !waiting->begun()) break;  // those that were begun come first
-    candidates.push_back({pages_for(waiting->transcript().size() + 1)});
+    candidates.push_back({std::min(smollm3::pages_for(waiting->transcript().size() + 1), pool_.pages())});
   }
   std::size_t count = Scheduler::admit(candidates, running_.size(), budget());
+  running_.reserve(running_.size() + count);
   for (; count > 0; --count) {
     // One that is begun again goes on with the bits it had.
-    Running& next = *waiting_.front();
-    next.begin(cache_.find(next.transcript(), /*provenance=*/next.begun()), options_.now());
-    insert(running_, std::move(waiting_.front()));
+    std::unique_ptr<Running> next = std::move(waiting_.front());
     waiting_.pop_front();
-    ++counts_.begun;
-  }
-}
-
-// What was computed can be shared from now on. Who reads goes on from what others have read meanwhile, and waits where
-// another one is reading the same page just now: so requests that arrive together compute their common beginning once.
-void Worker::share_beginnings() {
-  std::unordered_set<std::uint64_t> being_read;
-  const auto reads_first = [&](Running& running) {
-    const auto page = running.next_page_hash();
-    return !page || being_read.insert(*page).second;
-  };
-  for (const auto& running : running_) {
-    if (slice_.has_part(*running)) {
-      reads_first(*running);
-    } else if (const std::size_t whole = running->sequence.length() / compute::page_positions;
-               whole > running->pages_noted) {
-      cache_.insert(running->sequence, running->transcript(), /*tail=*/false);
-      running->pages_noted = whole;
+    try {
+      next->begin(cache_.find(next->transcript(), /*provenance=*/next->begun()), options_.now());
+      insert(running_, std::move(next));
+      ++counts_.begun;
+    } catch (const std::exception& failure) {
+      end(std::move(next), Finish::Failed, as_error(failure));
     }
-  }
-  for (const auto& running : running_) {
-    if (slice_.has_part(*running) || running->runnable(options_.prompts, 1).writing) continue;
-    if (std::exchange(running->cache_version, cache_.version()) != cache_.version()) {
-      const std::size_t known = cache_.known_pages(running->transcript(), /*provenance=*/true);
-      if (known * compute::page_positions > running->sequence.length()) {
-        running->go_on_from(cache_.find(running->transcript(), /*provenance=*/true));
-      }
-    }
-    running->waits = !reads_first(*running);
   }
 }
 
@@ -164,60 +126,29 @@ void Worker::report_places() {
   for (const auto& waiting : waiting_) waiting->report(ahead++);
 }
 
-// Reserves pages for the step. Those of kept conversations go first, and then the youngest generation gives up its own;
-// the step has to be planned again then, which false says.
-bool Worker::make_room(const Step& step) {
-  for (const auto* shares : {&step.writers, &step.slice}) {
-    for (const Share& share : *shares) {
-      while (!running_[share.runnable]->sequence.reserve(share.rows)) {
-        if (cache_.evict()) continue;
-        if (!slice_.gone().empty()) {
-          drop_slice();  // what it holds of those that are gone can be evicted then
-        } else {
-          preempt();
-        }
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
-void Worker::preempt() {
-  std::unique_ptr<Running> youngest = take_out(running_.back().get());
-  if (slice_.has_part(*youngest)) drop_slice();
-  if (running_.empty()) {
-    end(std::move(youngest), Finish::Failed,
-        base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
-    return;
-  }
-  cache_.insert(youngest->sequence, youngest->transcript(), /*tail=*/true);
-  youngest->give_up();
-  youngest->report();
-  insert(waiting_, std::move(youngest));
-  ++counts_.preempted;
-}
-
 // Everybody who writes: one batch, and a token for each.
-void Worker::write(const Step& step) {
-  if (step.writers.empty()) return;
-  std::vector<Running*> who;
+void Worker::write(const Step& step, std::span<Running* const> writers) {
+  if (writers.empty()) return;
   std::vector<smollm3::Chunk> chunks;
-  for (const Share& share : step.writers) {
-    Running& running = *running_[share.runnable];
-    who.push_back(&running);
-    chunks.push_back({.sequence = &running.sequence, .tokens = running.next_tokens(share.rows)});
+  for (std::size_t i = 0; i < writers.size(); ++i) {
+    chunks.push_back({.sequence = &writers[i]->sequence, .tokens = writers[i]->next_tokens(step.writers[i].rows)});
   }
   const Clock::time_point start = options_.now();
   try {
     writing_.begin(chunks);
     writing_.advance(writing_.layers_left());
-    draw(who, writing_.finish());
+    draw(writers, writing_.finish());
     cost_.writing.learn(step.writers_work, seconds(options_.now() - start));
   } catch (const std::exception& failure) {
     drop_slice();  // the device has forgotten all that it had not begun
-    fail(who, failure);
+    fail(writers, failure);
   }
+}
+
+std::vector<Running*> Worker::writers_of(const Step& step) const {
+  std::vector<Running*> writers;
+  for (const Share& share : step.writers) writers.push_back(running_[share.runnable].get());
+  return writers;
 }
 
 void Worker::begin_slice(const Step& step) {
@@ -247,12 +178,15 @@ void Worker::read(const Step& step, Clock::time_point step_began) {
       if (!look_up()) break;
       if (time_is_over(step, done, step_began, began)) break;
       slice_.advance();
+      if (!step.writers.empty()) loaded_.device().wait();  // what a queue holds has taken no time yet
     }
     if (!slice_.on_its_way() || done == 0) return;
     loaded_.device().wait();
     const double share = static_cast<double>(done) / loaded_.config().layers;
-    cost_.reading.learn(slice_.slice()->work, seconds(options_.now() - began) / share);
-    if (slice_.slice()->layers_left == 0) {
+    const bool last = slice_.slice()->layers_left == 0;
+    // The last layer is computed for few rows alone, and says little of the others.
+    if (!last || share == 1) cost_.reading.learn(slice_.slice()->work, seconds(options_.now() - began) / share);
+    if (last) {
       finish_slice();
     } else {
       ++counts_.layered;
@@ -279,7 +213,8 @@ bool Worker::look_up() {
     take_arrivals();
     end_cancelled();
     report_places();
-    if (!slice_.on_its_way() || std::ranges::any_of(running_, &Running::is_to_close)) return false;
+    const auto closes = [&](const auto& running) { return running->is_to_close() && !slice_.has_part(*running); };
+    if (!slice_.on_its_way() || std::ranges::any_of(running_, closes)) return false;
   }
   const Clock::time_point now = options_.now();
   if (now - last_report_ < report_interval) return true;
@@ -392,39 +327,10 @@ std::vector<Arrival> Worker::hand_back() {
   return arrivals;
 }
 
-// Pages that generations under way hold, or will need for what they have to read.
-std::size_t Worker::held_pages() const {
-  std::unordered_set<const std::byte*> held;
-  std::size_t more = 0;
-  const auto hold = [&](const smollm3::Sequence& sequence) {
-    held.insert(sequence.pages().begin(), sequence.pages().end());
-  };
-  for (const auto& running : running_) {
-    hold(running->sequence);
-    const std::size_t needed = pages_for(running->transcript().size() + 1);
-    more += needed - std::min(needed, running->sequence.pages().size());
-  }
-  for (const auto& gone : slice_.gone()) hold(gone->sequence);
-  return std::min(held.size() + more, pool_.pages());
-}
-
 void Worker::give_up(const std::exception& failure) {
   drop_slice();
   while (!running_.empty()) end(take_out(running_.back().get()), Finish::Failed, as_error(failure));
   for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Failed, as_error(failure));
-}
-
-void Worker::check() const {
-  std::unordered_map<const std::byte*, std::uint32_t> owners;
-  const auto count = [&](const smollm3::Sequence& sequence) {
-    for (const std::byte* page : sequence.pages()) ++owners[page];
-  };
-  for (const auto& running : running_) count(running->sequence);
-  for (const auto& waiting : waiting_) count(waiting->sequence);
-  for (const auto& gone : slice_.gone()) count(gone->sequence);
-  cache_.each_page([&](const std::byte* page) { ++owners[page]; });
-  pool_.check(owners);
-  cache_.check();
 }
 
 }  // namespace engine

@@ -72,11 +72,18 @@ class Worker {
   void check() const;
 
  private:
+  // In the order in which they were asked for, also where one was preempted.
+  template <typename List>
+  static void insert(List& list, std::unique_ptr<Running> running) {
+    const auto place =
+        std::ranges::upper_bound(list, running->order, {}, [](const auto& other) { return other->order; });
+    list.insert(place, std::move(running));
+  }
+
   void take_arrivals();
   void end_cancelled();
   void close_thinking();
   void admit();
-  void share_beginnings();
   void report_places();
   void count();
 
@@ -85,7 +92,8 @@ class Worker {
   void preempt();
   void begin_slice(const Step& step);
 
-  void write(const Step& step);
+  std::vector<Running*> writers_of(const Step& step) const;
+  void write(const Step& step, std::span<Running* const> writers);
   void read(const Step& step, Clock::time_point step_began);
   bool time_is_over(const Step& step, std::uint32_t done, Clock::time_point step_began, Clock::time_point began) const;
   bool look_up();

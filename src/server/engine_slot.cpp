@@ -35,8 +35,11 @@ class EngineSlot::Between : public engine::Bell {
  public:
   static std::shared_ptr<Between> of(std::vector<engine::Unbegun> turns) {
     auto between = std::make_shared<Between>();
-    between->turns_ = {std::make_move_iterator(turns.begin()), std::make_move_iterator(turns.end())};
-    for (const engine::Unbegun& turn : between->turns_) turn.generation->belongs_to(between);
+    {
+      const std::lock_guard lock(between->mutex_);
+      between->turns_ = {std::make_move_iterator(turns.begin()), std::make_move_iterator(turns.end())};
+      for (const engine::Unbegun& turn : between->turns_) turn.generation->belongs_to(between);
+    }
     between->ring();  // some may have been cancelled while they were nobody's
     return between;
   }

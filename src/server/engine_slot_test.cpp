@@ -16,7 +16,8 @@ namespace {
 using namespace std::chrono_literals;
 using Asked = std::shared_ptr<engine::Generation>;
 
-constexpr std::uint32_t context = 1024;
+// The longer, the longer an answer goes on that a test needs to be under way.
+constexpr std::uint32_t context = 4096;
 
 EngineSlot::Factory demo() {
   return [] { return make_engine(demo_model(), context); };
@@ -38,8 +39,19 @@ engine::Turn question(std::string text = "What is 12 + 34?") {
 // So long that no two of them fit into the context.
 engine::Turn long_question() {
   std::string text;
-  for (int i = 0; i < 280; ++i) text += std::to_string(i % 10) + "+";
+  for (int i = 0; i < 1100; ++i) text += std::to_string(i % 10) + "+";
   return question(text);
+}
+
+// One that waits, and whose answer is short once it is begun.
+engine::Turn patient_question() {
+  engine::Turn turn = long_question();
+  turn.limits.max_tokens = 8;
+  return turn;
+}
+
+bool whole(const Answer& answer) {
+  return answer.done->finish == engine::Finish::Stop || answer.done->finish == engine::Finish::Length;
 }
 
 void until(const std::function<bool()>& condition) {
@@ -60,16 +72,16 @@ TEST(EngineSlot, AnswersUnderWayEndAndThoseQueuedAreAnsweredByTheNewModel) {
   const Asked writing = slot.start(long_question());
   until([&] { return writing->journal().progress().generated_tokens > 2; });
   std::vector<Asked> queued;
-  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(long_question()));
+  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(patient_question()));
   until([&] { return slot.load().waiting == 3; });
   queued[1]->cancel();
 
   auto replacing = std::async(std::launch::async, [&] { slot.replace(demo()); });
   EXPECT_EQ(end_of(writing).done->finish, engine::Finish::Length);
   replacing.get();
-  EXPECT_EQ(end_of(queued[0]).done->finish, engine::Finish::Stop);
+  EXPECT_TRUE(whole(end_of(queued[0])));
   EXPECT_EQ(end_of(queued[1]).done->finish, engine::Finish::Cancelled);
-  EXPECT_EQ(end_of(queued[2]).done->finish, engine::Finish::Stop);
+  EXPECT_TRUE(whole(end_of(queued[2])));
   EXPECT_NE(end_of(slot.start(question())).text.find("46"), std::string::npos);
 }
 
@@ -78,7 +90,7 @@ TEST(EngineSlot, WhatWaitsCanBeCancelledAllTheWhileThatItIsReplaced) {
   const Asked writing = slot.start(long_question());
   until([&] { return writing->journal().progress().generated_tokens > 2; });
   std::vector<Asked> queued;
-  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(long_question()));
+  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(patient_question()));
   until([&] { return slot.load().waiting == 3; });
   std::promise<void> making, go_on;
   auto replacing = std::async(std::launch::async, [&] {
@@ -107,7 +119,7 @@ TEST(EngineSlot, WhatWaitsCanBeCancelledAllTheWhileThatItIsReplaced) {
   EXPECT_FALSE(queued[2]->journal().over());
   go_on.set_value();
   replacing.get();
-  EXPECT_EQ(end_of(queued[2]).done->finish, engine::Finish::Stop);
+  EXPECT_TRUE(whole(end_of(queued[2])));
 }
 
 TEST(EngineSlot, RefusesAsBusyWhileItIsReplaced) {

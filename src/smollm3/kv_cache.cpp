@@ -11,7 +11,7 @@ namespace smollm3 {
 PagePool::PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget)
     : device_(device), shape_(shape) {
   const std::uint64_t page_bytes = shape.page_bytes();
-  const std::uint64_t wanted = (positions + compute::page_positions - 1) / compute::page_positions;
+  const std::uint64_t wanted = pages_for(positions);
   const std::uint64_t fitting = budget / page_bytes;
   if (wanted > fitting) {
     const auto megabytes = [](std::uint64_t bytes) { return std::to_string(bytes / 1'000'000) + " MB"; };
@@ -69,6 +69,7 @@ Sequence& Sequence::operator=(Sequence&& other) noexcept {
 Sequence Sequence::fork(std::size_t length) const {
   Sequence twin(*pool_);
   const std::size_t whole = length / compute::page_positions;
+  twin.pages_.reserve(whole + 1);
   for (std::size_t i = 0; i < whole; ++i) {
     pool_->share(pages_[i]);
     twin.pages_.push_back(pages_[i]);
@@ -95,15 +96,16 @@ void Sequence::replace_page(std::size_t index, std::byte* page) {
 }
 
 bool Sequence::reserve(std::size_t count) {
-  const std::size_t needed = (length_ + count + compute::page_positions - 1) / compute::page_positions;
+  const std::size_t needed = pages_for(length_ + count);
   if (needed <= pages_.size()) return true;
   if (needed - pages_.size() > pool_->free_pages()) return false;
+  pages_.reserve(needed);
   while (pages_.size() < needed) pages_.push_back(pool_->take());
   return true;
 }
 
 void Sequence::truncate(std::size_t length) {
-  const std::size_t kept = (length + compute::page_positions - 1) / compute::page_positions;
+  const std::size_t kept = pages_for(length);
   while (pages_.size() > kept) {
     pool_->give_back(pages_.back());
     pages_.pop_back();

@@ -13,6 +13,10 @@
 
 namespace smollm3 {
 
+inline std::size_t pages_for(std::size_t positions) {
+  return (positions + compute::page_positions - 1) / compute::page_positions;
+}
+
 class PagePool {
  public:
   // Reserves room for `positions` positions in the memory of the device, which must outlive the pool; processors take

@@ -338,8 +338,14 @@ TEST_F(Requests, ThinkingEndsWhenItIsAskedTo) {
   asked->cancel();
   EXPECT_GE(said(asked).done.usage.thinking_tokens, 20u);
   // Before it has begun to think, it does not begin.
-  const Asked early = engine->start(turn);
+  const auto small = make_engine(256);
+  const Asked before = small->start(endless(*small, long_prompt));
+  wait_for(before, State::Reading);
+  turn.input.messages[0]["content"] = "What is 123 + 345? " + std::string(long_prompt) + long_prompt;
+  const Asked early = small->start(turn);
   early->finish_thinking();
+  EXPECT_EQ(early->state(), State::Queued);
+  before->cancel();
   wait_for_tokens(early, 12);
   early->cancel();
   EXPECT_EQ(said(early).thinking, "");

@@ -4,6 +4,7 @@
 // another.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <limits>
@@ -183,6 +184,12 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   EXPECT_GE(whole, 100);
 }
 
+bool any_failed(const std::vector<Generation*>& generations) {
+  return std::ranges::any_of(generations, [](const Generation* generation) {
+    return generation->journal().over() && said(*generation).done.finish == Finish::Failed;
+  });
+}
+
 // Whatever operation fails: those that it was for end as Failed, all others as if nothing had been, no page is lost,
 // and what comes next is answered.
 TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
@@ -202,8 +209,15 @@ TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
       if (random() % 20 == 0 && !generations.empty()) generations[random() % generations.size()]->cancel();
       if (more && random() % 16 == 0) device_->fail_after(random() % 60);
       if (!more) device_->fail_no_more();
+      std::vector<Generation*> writing, others;  // one operation is for those who write, or for those who read
+      for (const auto& generation : generations) {
+        if (!generation->journal().over()) {
+          (generation->state() == State::Writing ? writing : others).push_back(generation.get());
+        }
+      }
       const bool busy = bench.worker().step();
       bench.worker().check();
+      EXPECT_FALSE(any_failed(writing) && any_failed(others));
       over = !busy && !more;
       ASSERT_LT(requests.size(), 5000u);
     }

@@ -1,0 +1,89 @@
+// The worker's memory: pages for each step, whose they are, and who gives them up.
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "engine/worker.h"
+
+namespace engine {
+namespace {
+
+// A prompt gets the like of so many rows of every step, even where its time is over.
+constexpr std::size_t least_rows = 8, least_rows_of_tiles = 32;
+
+}  // namespace
+
+Budget Worker::budget() const {
+  const bool fast = options_.prompts == compute::Precision::Fast;
+  return {.seconds = seconds(options_.step),
+          .rows = loaded_.model().max_batch(),
+          .layers = loaded_.config().layers,
+          .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
+          .free_pages = pool_.pages() - held_pages()};
+}
+
+// Reserves pages for the step. Those of kept conversations go first, and then the youngest generation gives up its own;
+// the step has to be planned again then, which false says.
+bool Worker::make_room(const Step& step) {
+  for (const auto* shares : {&step.writers, &step.slice}) {
+    for (const Share& share : *shares) {
+      while (!running_[share.runnable]->sequence.reserve(share.rows)) {
+        if (cache_.evict()) continue;
+        if (!slice_.gone().empty()) {
+          drop_slice();  // what it holds of those that are gone can be evicted then
+        } else {
+          preempt();
+        }
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+void Worker::preempt() {
+  std::unique_ptr<Running> youngest = take_out(running_.back().get());
+  if (slice_.has_part(*youngest)) drop_slice();
+  if (running_.empty()) {
+    end(std::move(youngest), Finish::Failed,
+        base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
+    return;
+  }
+  cache_.insert(youngest->sequence, youngest->transcript(), /*tail=*/true);
+  youngest->give_up();
+  youngest->report();
+  insert(waiting_, std::move(youngest));
+  ++counts_.preempted;
+}
+
+// Pages that generations under way hold, or will need for what they have to read.
+std::size_t Worker::held_pages() const {
+  std::unordered_set<const std::byte*> held;
+  std::size_t more = 0;
+  const auto hold = [&](const smollm3::Sequence& sequence) {
+    held.insert(sequence.pages().begin(), sequence.pages().end());
+  };
+  for (const auto& running : running_) {
+    hold(running->sequence);
+    const std::size_t needed = smollm3::pages_for(running->transcript().size() + 1);
+    more += needed - std::min(needed, running->sequence.pages().size());
+  }
+  for (const auto& gone : slice_.gone()) hold(gone->sequence);
+  return std::min(held.size() + more, pool_.pages());
+}
+
+void Worker::check() const {
+  std::unordered_map<const std::byte*, std::uint32_t> owners;
+  const auto count = [&](const smollm3::Sequence& sequence) {
+    for (const std::byte* page : sequence.pages()) ++owners[page];
+  };
+  for (const auto& running : running_) count(running->sequence);
+  for (const auto& waiting : waiting_) count(waiting->sequence);
+  for (const auto& gone : slice_.gone()) count(gone->sequence);
+  cache_.each_page([&](const std::byte* page) { ++owners[page]; });
+  pool_.check(owners);
+  cache_.check();
+}
+
+}  // namespace engine
