@@ -186,8 +186,7 @@ TEST_P(ByIsaAtTheEdges, ProductsHaveTheScalarBitsAndStayWithin) {
     const WeightRows matrix{w, blocks * block_bytes, rows, blocks * 256};
     (scalar_kernels().*product)(matrix, x, n, {expected.data(), stride, add});
     const auto expect_got = [&](const char* by) {
-      ASSERT_TRUE(same_bits(expected, got))
-          << by << ' ' << info.name << ", " << n << " × " << rows << " × " << blocks;
+      ASSERT_TRUE(same_bits(expected, got)) << by << ' ' << info.name << ", " << n << " × " << rows << " × " << blocks;
       for (std::size_t a = 0; a < n; ++a) {
         for (std::size_t i = rows; i < stride; ++i) ASSERT_EQ(got[a * stride + i], before[a * stride + i]);
       }
