@@ -16,7 +16,7 @@
 //   engine
 //
 // The state is told by the Journal's progress. Done is final, and is always reached: a cancelled generation gets there
-// within a step of the worker.
+// within a step of the worker, or when the preparing thread, if that is at it, is done with it.
 #pragma once
 
 #include <atomic>

@@ -2,7 +2,7 @@
 // worker's thread touches it.
 //
 //   (nothing) ── begin() ──▶ on its way ── advance() …, finish() ──▶ (nothing)
-//                                └── drop(), or a failure ──▶ (nothing)
+//                                └── drop(), also after a failure ──▶ (nothing)
 #pragma once
 
 #include <chrono>

@@ -66,11 +66,9 @@ struct Step {
   BatchWork writers_work;
   std::vector<Share> slice;  // to be begun, all of one precision; empty if one is on its way, or nobody reads
   BatchWork slice_work;      // of the slice, whichever it is
-  // That it is taken on: so many at most, and fewer, if they take longer than was foreseen, but not fewer than the
-  // least.
-  std::uint32_t layers = 0;
-  std::uint32_t least_layers = 0;
-  double layer_seconds = 0;  // of one, as foreseen
+  std::uint32_t layers = 0;        // through which the slice is taken, if they take no longer than foreseen
+  std::uint32_t least_layers = 0;  // through which it is taken in any case
+  double layer_seconds = 0;        // of one, as foreseen
 
   bool empty() const { return writers.empty() && layers == 0; }
 };

@@ -25,7 +25,7 @@
 
 namespace engine {
 
-// What happened so far, for tests, logs and metrics.
+// What happened so far. For tests: only the worker's thread may read it.
 struct Counts {
   std::uint64_t steps = 0;
   std::uint64_t mixed_steps = 0;  // in which some wrote and others' prompts were read
