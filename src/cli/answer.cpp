@@ -1,6 +1,7 @@
 #include "cli/answer.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <random>
@@ -13,6 +14,7 @@
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
+#include "cli/output.h"
 
 namespace cli {
 namespace {
@@ -72,6 +74,14 @@ engine::Done follow(engine::Generation& generation, Display& display) {
     if (done.error) throw *done.error;
     return done;
   }
+}
+
+void tell_if_cut_off(const engine::Done& done, std::uint32_t max_tokens, std::uint32_t context) {
+  if (done.finish != engine::Finish::Length || (max_tokens != 0 && done.usage.generated_tokens >= max_tokens)) return;
+  write_error(
+      dim(STDERR_FILENO,
+          fmt::format("The answer was cut off: the context of {} positions is full; --ctx raises it.", context)) +
+      "\n");
 }
 
 std::string figures(const engine::Usage& usage) {

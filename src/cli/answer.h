@@ -34,6 +34,9 @@ void require_utf8(const std::string& name, const std::string& text);
 // thrown as the base::Error that it is.
 engine::Done follow(engine::Generation& generation, Display& display);
 
+// Says so on standard error where an answer ends because the context is full.
+void tell_if_cut_off(const engine::Done& done, std::uint32_t max_tokens, std::uint32_t context);
+
 // "214 tokens at 9.1/s · prompt 812 tokens, 780 of them known, at 84/s".
 std::string figures(const engine::Usage& usage);
 

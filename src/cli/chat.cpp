@@ -168,6 +168,7 @@ class Conversation {
       const engine::Done done = follow(*engine_.start(std::move(turn)), display);
       display.end();
       messages_.push_back({{"role", "assistant"}, {"content", display.answer()}});
+      tell_if_cut_off(done, options_.sampling.max_tokens, engine_.context());
       const bool stopped = done.finish == engine::Finish::Cancelled;
       say((stopped ? "stopped · " : "") + figures(done.usage));
     } catch (const OutputError&) {

@@ -120,12 +120,8 @@ int run(const Options& options, const Globals& globals) {
   display.end();
   if (options.json)
     standard_output().write(json_report(*engine, display, done, sampling.seed));
-  else if (done.finish == engine::Finish::Length && options.sampling.max_tokens == 0 && !globals.quiet) {
-    write_error(
-        dim(STDERR_FILENO, fmt::format("The answer was cut off: the context of {} positions is full; --ctx raises it.",
-                                       engine->context())) +
-        "\n");
-  }
+  else if (!globals.quiet)
+    tell_if_cut_off(done, options.sampling.max_tokens, engine->context());
   return done.finish == engine::Finish::Cancelled ? exit_interrupted : 0;
 }
 

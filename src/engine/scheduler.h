@@ -64,8 +64,8 @@ struct Slice {
 struct Step {
   std::vector<Share> writers;
   BatchWork writers_work;
-  std::vector<Share> slice;  // to be begun, all of one precision; empty if one is on its way, or nobody reads
-  BatchWork slice_work;      // of the slice, whichever it is
+  std::vector<Share> slice;        // to be begun, all of one precision; empty if one is on its way, or nobody reads
+  BatchWork slice_work;            // of the slice, whichever it is
   std::uint32_t layers = 0;        // through which the slice is taken, if they take no longer than foreseen
   std::uint32_t least_layers = 0;  // through which it is taken in any case
   double layer_seconds = 0;        // of one, as foreseen

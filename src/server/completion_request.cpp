@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 
+#include "base/utf8.h"
 #include "server/api_error.h"
 #include "smollm3/chat_messages.h"
 
@@ -51,9 +52,10 @@ void read_number(const ordered_json& object, const char* field, double least, do
 void read_count(const ordered_json& object, const char* field, std::uint32_t least, std::uint32_t& result) {
   const ordered_json* value = find(object, field);
   if (value == nullptr) return;
-  const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() >= least &&
-                    value->get<std::uint64_t>() <= std::numeric_limits<std::uint32_t>::max();
-  if (!fits) wrong(field, "an integer of at least " + std::to_string(least));
+  constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+  const bool fits =
+      value->is_number_unsigned() && value->get<std::uint64_t>() >= least && value->get<std::uint64_t>() <= most;
+  if (!fits) wrong(field, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
   result = value->get<std::uint32_t>();
 }
 
@@ -64,7 +66,9 @@ ordered_json parse_json(std::string_view body) {
   try {
     return ordered_json::parse(body);
   } catch (const ordered_json::exception& error) {
-    throw ApiError(400, std::string("the request's body is not JSON: ") + error.what(), {}, "invalid_json");
+    const std::string_view why = error.what();  // quotes what is wrong, of any length
+    throw ApiError(400, "the request's body is not JSON: " + std::string(why.substr(0, base::utf8::cut(why, 300))), {},
+                   "invalid_json");
   }
 }
 

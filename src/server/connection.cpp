@@ -4,7 +4,6 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -269,7 +268,8 @@ Awaitable<bool> Connection::State::read_request() {
   co_return false;
 }
 
-// Returns when the client closed its side. What it sends meanwhile (the next request) is kept, up to a bound.
+// Returns when the client closed its side. What it sends meanwhile (the next request) is kept; who sends more than that
+// cannot be heard leaving any more, and counts as gone.
 Awaitable<void> Connection::State::watch_for_leaving() {
   while (buffer.size() < rules->limits.header_bytes) {
     // The socket itself, not the stream: the stream's timeout is for its writes.
@@ -277,8 +277,6 @@ Awaitable<void> Connection::State::watch_for_leaving() {
     buffer.commit(bytes);
     if (error) co_return;
   }
-  asio::steady_timer forever(stream.get_executor(), Clock::time_point::max());
-  co_await forever.async_wait(as_result);
 }
 
 Awaitable<void> Connection::State::call_handler() {

@@ -325,6 +325,17 @@ test("many idle connections cost no threads and do not slow the others", async (
   for (const socket of sockets) socket.destroy();
 });
 
+test("a log that nobody reads holds nobody up", async () => {
+  const deaf = await Server.start(random_model());
+  deaf.child.stderr.pause();
+  for (let asked = 0; asked < 4000; asked += 50) {  // 64 KB of lines fill a pipe
+    const answers = await Promise.all(Array.from({ length: 50 }, () => deaf.health()));
+    assert.equal(answers.length, 50);
+  }
+  deaf.child.kill("SIGTERM");
+  assert.equal((await deaf.exited).code, 0);
+});
+
 test("SIGTERM ends it in order, answers under way included", async () => {
   const one = await Server.start(random_model(), { args: endless });
   const its = new OpenAI({ apiKey: "none", baseURL: `${one.url}/v1`, maxRetries: 0 });
