@@ -95,8 +95,12 @@ class Input {
 
 class Conversation {
  public:
-  Conversation(engine::Engine& engine, const Options& options, bool interactive)
-      : engine_(engine), options_(options), interactive_(interactive), thinking_(!options.no_think) {
+  Conversation(engine::Engine& engine, const Options& options, bool interactive, bool quiet)
+      : engine_(engine),
+        options_(options),
+        interactive_(interactive && !quiet),
+        quiet_(quiet),
+        thinking_(!options.no_think) {
     reset();
   }
 
@@ -168,7 +172,7 @@ class Conversation {
       const engine::Done done = follow(*engine_.start(std::move(turn)), display);
       display.end();
       messages_.push_back({{"role", "assistant"}, {"content", display.answer()}});
-      tell_if_cut_off(done, options_.sampling.max_tokens, engine_.context());
+      if (!quiet_) tell_if_cut_off(done, options_.sampling.max_tokens, engine_.context());
       const bool stopped = done.finish == engine::Finish::Cancelled;
       say((stopped ? "stopped · " : "") + figures(done.usage));
     } catch (const OutputError&) {
@@ -184,6 +188,7 @@ class Conversation {
   engine::Engine& engine_;
   const Options& options_;
   bool interactive_;
+  bool quiet_;
   bool thinking_;
   bool failed_ = false;
   ordered_json messages_;
@@ -205,7 +210,7 @@ int chat(const Options& options, const Globals& globals) {
   std::optional<InterruptGuard> guard;
   if (interactive) guard.emplace(InterruptGuard::Second::IsNoted);
   Input input(interactive);
-  Conversation conversation(*engine, options, interactive && !globals.quiet);
+  Conversation conversation(*engine, options, interactive, globals.quiet);
   while (const std::optional<std::string> line = input.next()) {
     if (!conversation.take(*line)) break;
   }
