@@ -234,7 +234,6 @@ TEST(PrefixCache, RandomConversationsFindWhatIsTheirs) {
         const std::size_t before = conversations.cache.pages();
         if (left > 0 && conversations.compute(*one, 1 + random() % left)) {
           evicted += conversations.cache.pages() < before ? 1 : 0;
-          if (random() % 2 == 0) conversations.cache.insert(one->sequence, one->transcript, false);
           if (random() % 2 == 0) {
             Transcript pages = one->transcript;
             pages.truncate(one->sequence.length() / page_tokens * page_tokens);

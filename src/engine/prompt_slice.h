@@ -5,7 +5,6 @@
 //                                └── drop(), also after a failure ──▶ (nothing)
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>

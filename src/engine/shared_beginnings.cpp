@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <unordered_set>
-#include <utility>
 
 namespace engine {
 namespace {

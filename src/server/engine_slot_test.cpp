@@ -67,13 +67,22 @@ Answer end_of(const Asked& asked) {
   return answer_of(asked->journal());
 }
 
+struct Busy {
+  Asked writing;
+  std::vector<Asked> queued;
+};
+
+Busy one_that_writes_and_three_that_wait(EngineSlot& slot) {
+  Busy busy{slot.start(long_question()), {}};
+  until([&] { return busy.writing->journal().progress().generated_tokens > 2; });
+  for (int i = 0; i < 3; ++i) busy.queued.push_back(slot.start(patient_question()));
+  until([&] { return slot.load().waiting == 3; });
+  return busy;
+}
+
 TEST(EngineSlot, AnswersUnderWayEndAndThoseQueuedAreAnsweredByTheNewModel) {
   EngineSlot slot(endless());
-  const Asked writing = slot.start(long_question());
-  until([&] { return writing->journal().progress().generated_tokens > 2; });
-  std::vector<Asked> queued;
-  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(patient_question()));
-  until([&] { return slot.load().waiting == 3; });
+  const auto [writing, queued] = one_that_writes_and_three_that_wait(slot);
   queued[1]->cancel();
 
   auto replacing = std::async(std::launch::async, [&] { slot.replace(demo()); });
@@ -87,11 +96,7 @@ TEST(EngineSlot, AnswersUnderWayEndAndThoseQueuedAreAnsweredByTheNewModel) {
 
 TEST(EngineSlot, WhatWaitsCanBeCancelledAllTheWhileThatItIsReplaced) {
   EngineSlot slot(endless());
-  const Asked writing = slot.start(long_question());
-  until([&] { return writing->journal().progress().generated_tokens > 2; });
-  std::vector<Asked> queued;
-  for (int i = 0; i < 3; ++i) queued.push_back(slot.start(patient_question()));
-  until([&] { return slot.load().waiting == 3; });
+  const auto [writing, queued] = one_that_writes_and_three_that_wait(slot);
   std::promise<void> making, go_on;
   auto replacing = std::async(std::launch::async, [&] {
     slot.replace([&] {
