@@ -38,12 +38,14 @@ void Display::show_progress(const engine::Progress& progress) {
   switch (progress.state) {
     case engine::State::Queued:
       if (progress.prompt_tokens == 0) return;
-      text = "waiting for memory …";
+      text = progress.wait_seconds > 0 ? fmt::format("waiting, for about {} s yet …", progress.wait_seconds)
+                                       : "waiting for memory …";
       break;
     case engine::State::Reading:
       text = fmt::format("reading {} of {} tokens …", grouped(progress.prompt_done), grouped(progress.prompt_tokens));
       break;
     case engine::State::Writing:
+    case engine::State::Paused:
     case engine::State::Done:
       return;
   }

@@ -25,7 +25,15 @@ std::uint64_t choose_context(std::uint32_t asked, const smollm3::Config& config,
   return std::max<std::uint64_t>(std::min<std::uint64_t>(config.context, fitting), compute::page_positions);
 }
 
+// Of the places of those that wait, as many as one client may take: some are left for others.
+std::size_t most_of_one(std::size_t places) { return places - places / 4; }
+
 }  // namespace
+
+Busy::Busy(std::string_view why, std::uint32_t seconds)
+    : Error(ErrorKind::Busy, "server", why,
+            "try again in " + std::to_string(seconds) + (seconds == 1 ? " second" : " seconds")),
+      retry_after(seconds) {}
 
 struct Engine::State {
   State(gguf::File file, const Options& its_options)
@@ -36,7 +44,7 @@ struct Engine::State {
         context(choose_context(options.context, loaded.config(), kv_shape, budget)),
         pool(loaded.device(), kv_shape, context, budget),
         prompts(compute::prompt_precision(loaded.device(), options.exact)),
-        preparer(std::make_shared<Preparer>(loaded, context)),
+        preparer(std::make_shared<Preparer>(loaded, context, options.system)),
         worker(loaded, pool, context, preparer->inbox(), {.step = options.step, .prompts = prompts}) {
     loaded.tokenizer();  // what is wrong with either is to be known now
     loaded.chat_template();
@@ -51,7 +59,8 @@ struct Engine::State {
 
   void loop();
   void hand_back();
-  void refuse_what_is_too_much() const;
+  std::shared_ptr<Generation> admit(const std::string& client);
+  std::size_t waiting() const { return worker.load().waiting + preparer->waiting() + preparer->inbox().size(); }
 
   Options options;
   LoadedModel loaded;
@@ -67,6 +76,7 @@ struct Engine::State {
   std::condition_variable changed;
   std::optional<std::vector<Unbegun>> handed_back;
   std::atomic<bool> retired{false};
+  std::vector<std::weak_ptr<Generation>> asked;  // those that may not have been begun yet
   std::thread thread;
 };
 
@@ -102,12 +112,29 @@ void Engine::State::hand_back() {
   changed.notify_all();
 }
 
-void Engine::State::refuse_what_is_too_much() const {
+// A generation for what is asked now, if there is room for it. Under the mutex.
+std::shared_ptr<Generation> Engine::State::admit(const std::string& client) {
   if (retired) throw Error(ErrorKind::Busy, "model", "it is being replaced by another", "try again in a moment");
-  const std::size_t waiting = worker.load().waiting + preparer->waiting() + preparer->inbox().size();
-  if (waiting >= options.most_waiting) {
-    throw Error(ErrorKind::Busy, "server", "too many requests are waiting", "try again later");
-  }
+  std::erase_if(asked, [](const std::weak_ptr<Generation>& one) {
+    const auto generation = one.lock();
+    return !generation || generation->state() != engine::State::Queued;
+  });
+  const Load load = worker.load();
+  const auto refuse = [&](const char* why) {
+    // Until an eighth of those that wait have been begun.
+    const std::uint32_t seconds = load.waiting > 0 ? load.wait_seconds / 8 : 0;
+    throw Busy(why, std::max<std::uint32_t>(seconds, 1));
+  };
+  if (waiting() >= options.most_waiting) refuse("too many requests are waiting");
+  const auto its = std::ranges::count_if(asked, [&](const std::weak_ptr<Generation>& one) {
+    const auto generation = one.lock();
+    return generation && generation->client() == client;
+  });
+  if (static_cast<std::size_t>(its) >= most_of_one(options.most_waiting))
+    refuse("too many requests of yours are waiting");
+  auto generation = std::make_shared<Generation>(preparer, client);
+  asked.push_back(generation);
+  return generation;
 }
 
 Engine::Engine(gguf::File file, const Options& options) : state_(std::make_unique<State>(std::move(file), options)) {}
@@ -117,8 +144,7 @@ Engine::~Engine() = default;
 std::shared_ptr<Generation> Engine::start(Turn turn) {
   turn.sampling.check();
   const std::lock_guard lock(state_->mutex);
-  state_->refuse_what_is_too_much();
-  auto generation = std::make_shared<Generation>(state_->preparer);
+  auto generation = state_->admit(turn.asker.client);
   state_->preparer->put({generation, std::make_shared<const Turn>(std::move(turn)), Clock::now()});
   return generation;
 }
@@ -126,8 +152,7 @@ std::shared_ptr<Generation> Engine::start(Turn turn) {
 std::shared_ptr<Generation> Engine::start(Request request) {
   check_request(request, tokenizer(), state_->context);
   const std::lock_guard lock(state_->mutex);
-  state_->refuse_what_is_too_much();
-  auto generation = std::make_shared<Generation>(state_->preparer);
+  auto generation = state_->admit(request.asker.client);
   state_->preparer->inbox().put({generation, std::move(request), nullptr, Clock::now()});
   return generation;
 }
@@ -149,9 +174,9 @@ void Engine::adopt(std::vector<Unbegun> turns) {
 }
 
 Load Engine::load() const {
-  const Load load = state_->worker.load();
-  const std::size_t waiting = load.waiting + state_->preparer->waiting() + state_->preparer->inbox().size();
-  return {.running = load.running, .waiting = static_cast<std::uint32_t>(waiting)};
+  Load load = state_->worker.load();
+  load.waiting = static_cast<std::uint32_t>(state_->waiting());
+  return load;
 }
 
 const gguf::File& Engine::file() const { return state_->loaded.file(); }

@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "compute/compute.h"
 #include "engine/generation.h"
 #include "engine/loaded_model.h"
@@ -28,6 +30,14 @@ struct Options {
   bool exact = false;                   // prompts too are computed exactly, where something faster is built in
   std::chrono::milliseconds step{250};  // that a step may take while somebody waits for the next token
   std::size_t most_waiting = 256;       // requests; more are refused as Busy
+  std::string system = {};              // the system prompt of conversations that bring none; shared by all accounts
+};
+
+// Too much is waiting.
+struct Busy : base::Error {
+  Busy(std::string_view why, std::uint32_t seconds);
+
+  std::uint32_t retry_after;  // seconds after which there will probably be room
 };
 
 class Engine {
@@ -38,8 +48,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Begins an answer. Throws base::Error if parameters are out of range, or too much is waiting (Busy). What only shows
-  // when the conversation is rendered, as that it does not fit the context (TooLong), is the error of its Done.
+  // Begins an answer. Throws base::Error if parameters are out of range, Busy if too much is waiting, of all clients or
+  // of this one. What only shows when the conversation is rendered, as that it does not fit the context (TooLong), is
+  // the error of its Done.
   std::shared_ptr<Generation> start(Turn turn);
   std::shared_ptr<Generation> start(Request request);
 

@@ -21,7 +21,8 @@ std::string random_id() {
 
 }  // namespace
 
-Generation::Generation(std::shared_ptr<Bell> bell) : id_(random_id()), bell_(std::move(bell)) {}
+Generation::Generation(std::shared_ptr<Bell> bell, std::string client)
+    : id_(random_id()), client_(std::move(client)), bell_(std::move(bell)) {}
 
 void Generation::cancel() {
   cancel_asked_ = true;
@@ -31,6 +32,27 @@ void Generation::cancel() {
 void Generation::finish_thinking() {
   finish_thinking_asked_ = true;
   ring();
+}
+
+void Generation::pause() {
+  pause_asked_ = true;
+  ring();
+}
+
+void Generation::resume() {
+  pause_asked_ = false;
+  ring();
+}
+
+std::shared_ptr<const Transcript> Generation::take_transcript() {
+  if (!journal_.over()) return nullptr;
+  const std::lock_guard lock(mutex_);
+  return std::exchange(transcript_, nullptr);
+}
+
+void Generation::keep(std::shared_ptr<const Transcript> transcript) {
+  const std::lock_guard lock(mutex_);
+  transcript_ = std::move(transcript);
 }
 
 void Generation::belongs_to(std::shared_ptr<Bell> bell) {

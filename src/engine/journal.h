@@ -25,11 +25,11 @@
 
 namespace engine {
 
-enum class State { Queued, Reading, Writing, Done };  // see generation.h
+enum class State { Queued, Reading, Writing, Paused, Done };  // see generation.h
 
 enum class Finish {
   Stop,       // the model ended its turn, or a stop text came
-  Length,     // the limit of tokens was reached, or the context is full
+  Length,     // the limit of tokens was reached, the context is full, or its time is over
   ToolCalls,  // as Stop, after tools were called
   Cancelled,  // by whoever asked, or because the engine is shutting down
   Failed,     // Done::error says why
@@ -52,6 +52,7 @@ struct Usage {
 struct Progress {
   State state = State::Queued;
   std::uint32_t ahead = 0;          // requests that will be begun before this one, while it is queued
+  std::uint32_t wait_seconds = 0;   // that it will probably be queued for yet; 0: nobody can say
   std::uint32_t prompt_tokens = 0;  // 0 until the conversation has been rendered and tokenised
   std::uint32_t prompt_done = 0;    // of them, computed
   std::uint32_t generated_tokens = 0;

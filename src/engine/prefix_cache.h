@@ -8,7 +8,8 @@
 //         └─ page 0'
 //
 // A page found whole is shared. One found in part (a tail, or a page that differs from some token on) is copied, since
-// its other positions will be written. Only the worker's thread touches it.
+// its other positions will be written: so a conversation can be forked at any token. Only the worker's thread touches
+// it.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +17,9 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "engine/transcript.h"
 #include "smollm3/kv_cache.h"
@@ -34,15 +35,11 @@ class PrefixCache {
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
 
-  struct Found {
-    smollm3::Sequence sequence;
-    Transcript transcript;  // of the sequence's tokens, and how each was computed
-  };
-  // A sequence of as many of the transcript's first tokens as are known, but not of the last one, whose logits are
-  // needed. With `provenance` a token is known only where it was given, or generated, as it was here.
-  Found find(const Transcript& transcript, bool provenance);
+  // A sequence of as many of the transcript's first tokens as are known to whoever has its salt, but not of the last
+  // one, whose logits are needed.
+  smollm3::Sequence find(const Transcript& transcript);
   // How many whole pages find() would share.
-  std::size_t known_pages(const Transcript& transcript, bool provenance) const;
+  std::size_t known_pages(const Transcript& transcript) const;
 
   // Takes note of what was computed: whole pages and, with `tail`, the rest, which nobody may write to any more. Pages
   // of the sequence that are known already are exchanged for the known ones.
@@ -56,6 +53,8 @@ class PrefixCache {
   static std::uint64_t hash_on(std::uint64_t hash, const Transcript& transcript, std::size_t page);
 
   std::size_t pages() const { return nodes_.size(); }
+  std::uint64_t forked() const { return forked_; }    // pages that were copied, so far
+  std::uint64_t evicted() const { return evicted_; }  // pages that were given back, so far
   // Changes whenever more may be found than before.
   std::uint64_t version() const { return version_; }
 
@@ -66,15 +65,28 @@ class PrefixCache {
  private:
   struct Node;
 
+  // Of one page: what tells it apart from others that follow the same.
+  struct Key {
+    std::uint64_t salt;
+    std::span<const Token> tokens;
+    std::uint64_t generated;  // a bit for each; 0 where these make no difference
+  };
+  // The order of a dictionary, in which the page that begins most alike is a neighbour.
+  struct Before {
+    using is_transparent = void;
+    bool operator()(const Node* a, const Node* b) const;
+    bool operator()(const Node* a, const Key& b) const;
+  };
+  using Pages = std::set<Node*, Before>;
+
   // Its place among those that could be given back: worth, then when it was last used.
   using Rank = std::pair<double, std::uint64_t>;
 
-  Node* find_page(const Node* parent, const Transcript& transcript, std::size_t page, bool provenance) const;
-  Node* find_part(const Node* parent, const Transcript& transcript, std::size_t page, std::size_t most, bool provenance,
-                  std::size_t& common) const;
-  std::size_t common_tokens(const Node& node, const Transcript& transcript, std::size_t page, std::size_t most,
-                            bool provenance) const;
-  Node* add(Node* parent, const Transcript& transcript, std::size_t page, std::size_t tokens, std::byte* memory);
+  static std::size_t common_tokens(const Key& a, const Key& b);
+  Key key_of(const Transcript& transcript, std::size_t page, std::size_t tokens) const;
+  Node* find_page(const Node* parent, const Transcript& transcript, std::size_t page) const;
+  Node* find_part(const Node* parent, const Key& key, std::size_t& common) const;
+  Node* add(Node* parent, const Key& key, std::byte* memory);
   void insert_tail(Node* parent, smollm3::Sequence& sequence, const Transcript& transcript, std::size_t page);
   void use(Node& node);
   void remove(Node& node);
@@ -88,6 +100,8 @@ class PrefixCache {
   double clock_ = 0;  // the worth of what was given back last
   std::uint64_t uses_ = 0;
   std::uint64_t version_ = 0;
+  std::uint64_t forked_ = 0;
+  std::uint64_t evicted_ = 0;
 };
 
 }  // namespace engine

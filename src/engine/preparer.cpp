@@ -39,8 +39,8 @@ void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, 
   }
 }
 
-Preparer::Preparer(const LoadedModel& loaded, std::size_t context)
-    : loaded_(loaded), context_(context), thread_([this] { work(); }) {}
+Preparer::Preparer(const LoadedModel& loaded, std::size_t context, std::string system)
+    : loaded_(loaded), context_(context), system_(std::move(system)), thread_([this] { work(); }) {}
 
 void Preparer::put(Unbegun turn) {
   {
@@ -99,7 +99,7 @@ void Preparer::work() {
 
 void Preparer::prepare_one(const Unbegun& turn) {
   try {
-    Request request = prepare(*turn.turn, loaded_.chat_template(), loaded_.tokenizer());
+    Request request = prepare(*turn.turn, system_, loaded_.chat_template(), loaded_.tokenizer());
     check_request(request, loaded_.tokenizer(), context_);
     inbox_.put({turn.generation, std::move(request), turn.turn, turn.asked});
   } catch (const std::exception& failure) {

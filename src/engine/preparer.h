@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -33,8 +34,8 @@ void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, 
 
 class Preparer : public Bell {
  public:
-  // The model must outlive close(). `context`: positions a conversation may have.
-  Preparer(const LoadedModel& loaded, std::size_t context);
+  // The model must outlive close(). `context`: positions a conversation may have. `system`: as of prepare().
+  Preparer(const LoadedModel& loaded, std::size_t context, std::string system = {});
   ~Preparer() override { close(); }
 
   // All are safe from any thread, also after close().
@@ -53,6 +54,7 @@ class Preparer : public Bell {
 
   const LoadedModel& loaded_;
   std::size_t context_;
+  std::string system_;
   Inbox inbox_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,6 +1,9 @@
 #include "engine/running.h"
 
 #include <algorithm>
+#include <functional>
+#include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -9,6 +12,14 @@ namespace {
 
 // A thought that has used up its budget may go on for so many tokens if a sentence's end comes by then.
 constexpr std::uint32_t sentence_patience = 16;
+
+// Accounts by a number that nobody can foresee, so that nobody can choose a name that has another's.
+Salt salt_of(const Request& request) {
+  if (request.asker.account.empty()) return {};
+  static const std::string secret =
+      std::to_string(std::random_device{}()) + '/' + std::to_string(std::random_device{}());
+  return {.account = std::hash<std::string>{}(secret + request.asker.account) | 1, .shared = request.shared};
+}
 
 }  // namespace
 
@@ -19,29 +30,33 @@ Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer
       arrival_(std::move(arrival)),
       tokenizer_(tokenizer),
       room_(room),
+      transcript_(salt_of(arrival_.request)),
       sampler_(arrival_.request.sampling, static_cast<std::size_t>(tokenizer.vocab_size())),
       reply_(arrival_.request, tokenizer, arrival_.generation->journal()) {
-  transcript_.append(arrival_.request.prompt, /*generated=*/false);
+  transcript_.append(arrival_.request.prompt, arrival_.request.generated);
   sampler_.see_prompt(arrival_.request.prompt);
   usage_.prompt_tokens = static_cast<std::uint32_t>(transcript_.size());
 }
 
-void Running::begin(PrefixCache::Found known, Clock::time_point now) {
-  sequence = std::move(known.sequence);
-  transcript_.take_provenance(known.transcript, sequence.length());
+void Running::begin(smollm3::Sequence known, Clock::time_point now) {
+  sequence = std::move(known);
   under_way_ = true;
   if (!std::exchange(begun_, true)) {
     began_ = now;
     usage_.queue_seconds = seconds(now - arrival_.asked);
     usage_.cached_tokens = static_cast<std::uint32_t>(sequence.length());
+    ticket.charge(FairShare::read * static_cast<double>(transcript_.size() - sequence.length()));
   }
   report();
 }
 
-void Running::go_on_from(PrefixCache::Found known) {
-  if (!writing_) usage_.cached_tokens += static_cast<std::uint32_t>(known.sequence.length() - sequence.length());
-  sequence = std::move(known.sequence);
-  transcript_.take_provenance(known.transcript, sequence.length());
+void Running::go_on_from(smollm3::Sequence known) {
+  const std::size_t more = known.length() - sequence.length();
+  if (!writing_) {
+    usage_.cached_tokens += static_cast<std::uint32_t>(more);
+    ticket.charge(-FairShare::read * static_cast<double>(more));
+  }
+  sequence = std::move(known);
   report();
 }
 
@@ -59,6 +74,25 @@ void Running::give_up() {
   waits = under_way_ = false;
 }
 
+void Running::pause(Clock::time_point now) {
+  give_up();
+  ticket = {};
+  paused_at_ = now;
+  report();
+}
+
+void Running::resume(Clock::time_point now) {
+  const Clock::duration time = now - *std::exchange(paused_at_, std::nullopt);
+  arrival_.asked += time;
+  began_ += time;
+  first_token_ += time;
+}
+
+bool Running::is_late(Clock::time_point now) const {
+  const double deadline = arrival_.request.limits.deadline;
+  return deadline > 0 && !paused() && seconds(now - arrival_.asked) > deadline;
+}
+
 Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
   const std::size_t computed = sequence.length();
   const bool mixed = prompts != compute::Precision::Exact;
@@ -69,6 +103,7 @@ Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
           .precision = transcript_.generated(computed) ? compute::Precision::Exact : prompts,
           .writing = writes(),
           .waits = waits,
+          .client = ticket.client(),
           .sat_out = sat_out};
 }
 
@@ -127,6 +162,7 @@ void Running::append(Token token, Clock::time_point now) {
   transcript_.append(token, /*generated=*/true);
   sampler_.accept(token);
   ++usage_.generated_tokens;
+  ticket.charge(FairShare::generated);
   usage_.generate_seconds = seconds(now - first_token_);
   if (reply_.thinking()) {
     ++usage_.thinking_tokens;
@@ -136,19 +172,20 @@ void Running::append(Token token, Clock::time_point now) {
 }
 
 Progress Running::progress() const {
-  return {.state = !under_way_     ? State::Queued
+  return {.state = paused()        ? State::Paused
+                   : !under_way_   ? State::Queued
                    : catching_up() ? State::Reading
                                    : State::Writing,
-          .ahead = 0,
           .prompt_tokens = usage_.prompt_tokens,
           .prompt_done = static_cast<std::uint32_t>(std::min<std::size_t>(sequence.length(), usage_.prompt_tokens)),
           .generated_tokens = usage_.generated_tokens,
           .thinking_seconds = usage_.thinking_seconds};
 }
 
-void Running::report(std::uint32_t ahead) {
+void Running::report(std::uint32_t ahead, std::uint32_t wait_seconds) {
   Progress now = progress();
   now.ahead = ahead;
+  now.wait_seconds = wait_seconds;
   generation().journal().report(now);
 }
 
@@ -161,6 +198,7 @@ void Running::report_part(std::size_t tokens) {
 void Running::end(Finish finish, std::optional<base::Error> error, Clock::time_point now) {
   if (!begun_) usage_.queue_seconds = seconds(now - arrival_.asked);
   try {
+    generation().keep(std::make_shared<const Transcript>(transcript_));
     if (finish != Finish::Failed) reply_.finish();
   } catch (const std::exception& failure) {
     finish = Finish::Failed;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "engine/fair_share.h"
 #include "engine/generation.h"
 #include "engine/prefix_cache.h"
 #include "engine/reply.h"
@@ -42,14 +43,20 @@ class Running {
   Arrival& arrival() { return arrival_; }
   const Transcript& transcript() const { return transcript_; }
   bool begun() const { return begun_; }
+  bool writing_began() const { return writing_; }
+  bool paused() const { return paused_at_.has_value(); }
+  bool is_late(Clock::time_point now) const;      // its deadline is over
   bool writes() const { return !catching_up(); }  // somebody waits for its next token; else it is read
 
   // It is begun (or begun again) with what is known of its transcript.
-  void begin(PrefixCache::Found known, Clock::time_point now);
+  void begin(smollm3::Sequence known, Clock::time_point now);
   // More is known of its prompt by now than it has read.
-  void go_on_from(PrefixCache::Found known);
+  void go_on_from(smollm3::Sequence known);
   // Its keys and values are given up; the transcript stays.
   void give_up();
+  // The time that it is paused counts as none of its own.
+  void pause(Clock::time_point now);
+  void resume(Clock::time_point now);
   // As the scheduler sees it. `prompts`: the precision that prompts are computed in; `rows`: the most of a step.
   Runnable runnable(compute::Precision prompts, std::size_t rows) const;
   std::span<const Token> next_tokens(std::size_t count) const {
@@ -70,13 +77,14 @@ class Running {
   // it, or with the end of the thinking where that is due. Returns how the answer ended, if it did.
   std::optional<Finish> advance(Token drawn, Clock::time_point now);
 
-  void report(std::uint32_t ahead = 0);
+  void report(std::uint32_t ahead = 0, std::uint32_t wait_seconds = 0);
   // While a step is computed: of its prompt, tokens that are nearly done.
   void report_part(std::size_t tokens);
   // Writes what is held back of the text, and the end. Nothing may be written after this.
   void end(Finish finish, std::optional<base::Error> error, Clock::time_point now);
 
   const std::uint64_t order;
+  FairShare::Ticket ticket;         // while it is not paused
   smollm3::Sequence sequence;       // computed: of the transcript's first tokens
   std::uint64_t sat_out = 0;        // steps in a row in which it had no row
   std::size_t pages_noted = 0;      // by the prefix cache
@@ -100,6 +108,7 @@ class Running {
   bool under_way_ = false;  // not queued
   bool begun_ = false;      // was under way before
   bool writing_ = false;    // the first token was drawn
+  std::optional<Clock::time_point> paused_at_;
   std::uint64_t hash_ = 0;  // of so many pages' tokens
   std::size_t hashed_pages_ = 0;
   Clock::time_point began_;  // reading the prompt

@@ -3,6 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
+#include <optional>
+#include <queue>
+#include <ranges>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace engine {
@@ -11,8 +17,33 @@ namespace {
 // Who sat out so many steps in a row has a row in the next one; but one of them in each.
 constexpr std::uint64_t most_sat_out = 8;
 
-// The writers' rows. Of those that are deep, the one that sat out longest comes first, and in time even if it does not
-// fit.
+// How many rows each client has among those that write.
+std::unordered_map<std::uint32_t, std::size_t> rows_of_clients(std::span<const Runnable> running) {
+  std::unordered_map<std::uint32_t, std::size_t> rows;
+  for (const Runnable& one : running) rows[one.client] += one.writing ? 1 : 0;
+  return rows;
+}
+
+// Seconds that the writers may take, so that a prompt of a client with fewer rows than another one gets half of the
+// time that it would get beside one row of each; none if there is no such prompt.
+std::optional<double> fair_limit(std::span<const Runnable> running, const Budget& budget, const BatchCost& cost) {
+  const auto rows = rows_of_clients(running);
+  const std::size_t most = std::ranges::max(rows | std::views::values);
+  const bool reads_beside_more = most > 1 && std::ranges::any_of(running, [&](const Runnable& one) {
+                                   return !one.writing && !one.waits && rows.at(one.client) < most;
+                                 });
+  if (!reads_beside_more) return std::nullopt;
+  BatchWork one_of_each;
+  std::unordered_set<std::uint32_t> counted;
+  for (const Runnable& one : running) {
+    if (one.writing && counted.insert(one.client).second) one_of_each.add(one.unread, one.computed);
+  }
+  const double alone = std::min(cost.seconds(one_of_each), budget.seconds);
+  return budget.seconds - (budget.seconds - alone) / 2;
+}
+
+// The writers' rows. Of those that may sit out, the one that sat out longest comes first, and in time even if it does
+// not fit.
 void add_writers(Step& step, std::span<const Runnable> running, const Budget& budget, const BatchCost& cost) {
   const auto give = [&](std::size_t i) {
     const std::size_t rows = std::min(running[i].unread, budget.rows - step.writers_work.rows);
@@ -20,45 +51,82 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
     step.writers.push_back({i, rows});
     step.writers_work.add(rows, running[i].computed);
   };
-  std::vector<std::size_t> deep;
+  std::vector<std::size_t> shallow, deep;
   for (std::size_t i = 0; i < running.size(); ++i) {
-    if (!running[i].writing) continue;
-    if (running[i].computed > budget.deep) {
-      deep.push_back(i);
-    } else {
-      give(i);
+    if (running[i].writing) (running[i].computed > budget.deep ? deep : shallow).push_back(i);
+  }
+  const auto longest_out_first = [&](std::vector<std::size_t>& rows) {
+    std::ranges::stable_sort(rows, std::greater{}, [&](std::size_t i) { return running[i].sat_out; });
+  };
+  const auto give_while_they_fit = [&](std::vector<std::size_t>& rows, double limit) {
+    for (const std::size_t i : rows) {
+      BatchWork with = step.writers_work;
+      with.add(running[i].unread, running[i].computed);
+      const bool must = i == rows.front() && (step.writers.empty() || running[i].sat_out >= most_sat_out);
+      if (must || cost.seconds(with) <= limit) give(i);
     }
+  };
+  longest_out_first(deep);
+  const std::optional<double> fair = shallow.size() > 1 ? fair_limit(running, budget, cost) : std::nullopt;
+  if (fair) {
+    longest_out_first(shallow);
+    std::unordered_set<std::uint32_t> has_row;
+    std::erase_if(shallow, [&](std::size_t i) {
+      const bool first = has_row.insert(running[i].client).second;
+      if (first) give(i);
+      return first;
+    });
+    give_while_they_fit(shallow, *fair);
+  } else {
+    std::ranges::for_each(shallow, give);
   }
-  std::ranges::stable_sort(deep, std::greater{}, [&](std::size_t i) { return running[i].sat_out; });
-  for (const std::size_t i : deep) {
-    BatchWork with = step.writers_work;
-    with.add(running[i].unread, running[i].computed);
-    const bool must = i == deep.front() && (step.writers.empty() || running[i].sat_out >= most_sat_out);
-    if (must || cost.seconds(with) <= budget.seconds) give(i);
-  }
+  give_while_they_fit(deep, fair.value_or(budget.seconds));
+  std::ranges::sort(step.writers, {}, &Share::runnable);
 }
 
-// A slice of at most `rows` rows, in the order of its shares: those soonest done, and the oldest.
-std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows) {
-  std::vector<std::size_t> order, waiting;
-  for (std::size_t i = 0; i < running.size(); ++i) {
-    if (!running[i].writing) (running[i].waits ? waiting : order).push_back(i);
-  }
-  if (order.empty()) order = std::move(waiting);  // whom they waited for has gone
-  if (order.empty()) return {};
+// Deals up to `rows` rows to prompts, in addition to those that they have: half to the first, which is the oldest, and
+// half to those that are soonest done. Returns how many it dealt.
+std::size_t deal(std::span<const std::size_t> prompts, std::span<const Runnable> running, std::size_t rows,
+                 std::vector<std::size_t>& dealt) {
+  std::vector<std::size_t> order(prompts.begin(), prompts.end());
   const std::size_t oldest = order.front();
-  std::erase_if(order, [&](std::size_t i) { return running[i].precision != running[oldest].precision; });
+  const auto wanted = [&](std::size_t i) { return running[i].run - dealt[i]; };
   std::ranges::stable_sort(order, {}, [&](std::size_t i) { return running[i].unread; });
-  std::size_t for_oldest = order.front() == oldest ? 0 : std::min(rows / 2, running[oldest].run);
-  std::size_t left = rows - for_oldest;
-  std::vector<Share> slice;
-  for (const std::size_t i : order) {
-    if (i == oldest && for_oldest > 0) continue;
-    const std::size_t share = std::min(left, running[i].run);
-    if (share > 0) slice.push_back({i, share});
+  const std::size_t for_oldest = order.front() == oldest ? 0 : std::min(rows / 2, wanted(oldest));
+  std::size_t left = rows;
+  const auto give = [&](std::size_t i, std::size_t most) {
+    const std::size_t share = std::min(most, wanted(i));
+    dealt[i] += share;
     left -= share;
+  };
+  give(oldest, for_oldest);
+  for (const std::size_t i : order) give(i, left);
+  return rows - left;
+}
+
+// A slice of at most `rows` rows, those soonest done first.
+std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows) {
+  std::vector<std::size_t> prompts, waiting;
+  for (std::size_t i = 0; i < running.size(); ++i) {
+    if (!running[i].writing) (running[i].waits ? waiting : prompts).push_back(i);
   }
-  if (for_oldest > 0) slice.push_back({oldest, std::min(for_oldest + left, running[oldest].run)});
+  if (prompts.empty()) prompts = std::move(waiting);  // whom they waited for has gone
+  if (prompts.empty()) return {};
+  const compute::Precision precision = running[prompts.front()].precision;
+  std::erase_if(prompts, [&](std::size_t i) { return running[i].precision != precision; });
+
+  std::map<std::uint32_t, std::vector<std::size_t>> of_clients;
+  for (const std::size_t i : prompts) of_clients[running[i].client].push_back(i);
+  std::vector<std::size_t> dealt(running.size());
+  std::size_t left = rows;
+  for (const auto& [client, its] : of_clients) left -= deal(its, running, rows / of_clients.size(), dealt);
+  deal(prompts, running, left, dealt);
+
+  std::ranges::stable_sort(prompts, {}, [&](std::size_t i) { return running[i].unread; });
+  std::vector<Share> slice;
+  for (const std::size_t i : prompts) {
+    if (dealt[i] > 0) slice.push_back({i, dealt[i]});
+  }
   return slice;
 }
 
@@ -70,13 +138,32 @@ BatchWork work_of(std::span<const Share> shares, std::span<const Runnable> runni
 
 }  // namespace
 
-std::size_t Scheduler::admit(std::span<const Candidate> waiting, std::size_t running, const Budget& budget) {
-  std::size_t free = budget.free_pages;
-  std::size_t count = 0;
-  while (count < waiting.size() && running + count < budget.most_running && waiting[count].pages <= free) {
-    free -= waiting[count++].pages;
+std::vector<std::size_t> Scheduler::order(std::span<const Candidate> waiting) {
+  struct Client {
+    double served;
+    std::vector<std::size_t> its;
+    std::size_t next = 0;
+  };
+  std::map<std::uint32_t, Client> clients;
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    clients.try_emplace(waiting[i].client, Client{waiting[i].served, {}}).first->second.its.push_back(i);
   }
-  return count;
+  // The client with the fewest tokens on top; of two that have as many, the one that asked first.
+  const auto later = [](const Client* a, const Client* b) {
+    return std::pair(a->served, a->its[a->next]) > std::pair(b->served, b->its[b->next]);
+  };
+  std::priority_queue<Client*, std::vector<Client*>, decltype(later)> queue(later);
+  for (auto& [number, client] : clients) queue.push(&client);
+  std::vector<std::size_t> order;
+  while (!queue.empty()) {
+    Client& client = *queue.top();
+    queue.pop();
+    const std::size_t next = client.its[client.next++];
+    order.push_back(next);
+    client.served += waiting[next].cost;
+    if (client.next < client.its.size()) queue.push(&client);
+  }
+  return order;
 }
 
 Step Scheduler::plan(std::span<const Runnable> running, const std::optional<Slice>& slice, const Budget& budget,

@@ -27,12 +27,16 @@ struct Runnable {
   compute::Precision precision = compute::Precision::Exact;  // that of the first unread token
   bool writing = false;       // somebody waits for its next token; else its prompt is read
   bool waits = false;         // for another one that reads the same
+  std::uint32_t client = 0;   // who asked
   std::uint64_t sat_out = 0;  // steps in a row in which it wrote nothing
 };
 
-// A request that waits to be begun, or to be begun again.
+// A request that waits to be begun, or to be begun again. They too are listed in the order in which they were asked
+// for.
 struct Candidate {
-  std::size_t pages = 0;  // that its tokens so far, and one more, need
+  std::uint32_t client = 0;
+  double served = 0;  // tokens that its client was given so far, as of FairShare
+  double cost = 0;    // tokens that its client will be charged when it is begun
 };
 
 struct Budget {
@@ -41,8 +45,6 @@ struct Budget {
   std::uint32_t layers = 36;          // of the model
   std::size_t least_prompt_rows = 8;  // of a slice, if the prompts have as many
   std::size_t deep = 16384;           // rows beyond this position may sit out steps
-  std::size_t most_running = 256;
-  std::size_t free_pages = 0;  // that no generation under way holds
 };
 
 // What batches cost: those of rows that write, and slices of prompts.
@@ -75,12 +77,15 @@ struct Step {
 
 class Scheduler {
  public:
-  // How many of those that wait are to be begun now, the first ones first.
-  static std::size_t admit(std::span<const Candidate> waiting, std::size_t running, const Budget& budget);
+  // The order in which those that wait are to be begun, as indices: each time the first of the client that was given
+  // the fewest tokens.
+  static std::vector<std::size_t> order(std::span<const Candidate> waiting);
 
   // What to compute. Everybody who writes gets a row, but those so deep that the step would become too long; these take
-  // turns. Of a slice half goes to the oldest prompt, and half to those that are soonest done, so that a short question
-  // does not wait for a long document, nor the document for ever. `slice`: the one that is on its way.
+  // turns. So do the rows of a client that has many, where another one's prompt would else get less than half of the
+  // time that it would get beside one row of each. A slice is shared out between clients. Of a client's part half goes
+  // to its oldest prompt, and half to those that are soonest done, so that a short question does not wait for a long
+  // document, nor the document for ever. `slice`: the one that is on its way.
   static Step plan(std::span<const Runnable> running, const std::optional<Slice>& slice, const Budget& budget,
                    const StepCost& cost);
 };

@@ -16,9 +16,9 @@ void note_whole_pages(Running& running, PrefixCache& cache) {
 void go_on_from_others(Running& running, PrefixCache& cache) {
   if (running.cache_version == cache.version()) return;
   running.cache_version = cache.version();
-  const std::size_t known = cache.known_pages(running.transcript(), /*provenance=*/true);
+  const std::size_t known = cache.known_pages(running.transcript());
   if (known * compute::page_positions <= running.sequence.length()) return;
-  running.go_on_from(cache.find(running.transcript(), /*provenance=*/true));
+  running.go_on_from(cache.find(running.transcript()));
 }
 
 }  // namespace

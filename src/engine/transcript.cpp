@@ -13,6 +13,20 @@ void Transcript::append(std::span<const Token> tokens, bool generated) {
   }
 }
 
+void Transcript::append(std::span<const Token> tokens, std::span<const std::uint64_t> generated) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    append(tokens[i], i / 64 < generated.size() && (generated[i / 64] >> (i % 64) & 1) != 0);
+  }
+}
+
+void Transcript::append(const Transcript& other, std::size_t begin, std::size_t end) {
+  while (begin < end) {
+    const std::size_t run = other.run_length(begin, end - begin);
+    append(other.tokens().subspan(begin, run), other.generated(begin));
+    begin += run;
+  }
+}
+
 void Transcript::truncate(std::size_t size) {
   if (size >= tokens_.size()) return;
   tokens_.resize(size);
@@ -21,28 +35,11 @@ void Transcript::truncate(std::size_t size) {
   if (size % 64 != 0) generated_.back() &= (std::uint64_t{1} << (size % 64)) - 1;
 }
 
-void Transcript::take_provenance(const Transcript& other, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint64_t bit = std::uint64_t{1} << (i % 64);
-    generated_[i / 64] = other.generated(i) ? generated_[i / 64] | bit : generated_[i / 64] & ~bit;
-  }
-}
-
 std::size_t Transcript::run_length(std::size_t begin, std::size_t most) const {
   const std::size_t last = begin + std::min(most, size() - begin);
   std::size_t end = begin + 1;
   while (end < last && generated(end) == generated(begin)) ++end;
   return end - begin;
-}
-
-std::size_t Transcript::common_prefix(const Transcript& other, bool provenance) const {
-  const auto differ = std::mismatch(tokens_.begin(), tokens_.end(), other.tokens_.begin(), other.tokens_.end());
-  const auto same = static_cast<std::size_t>(differ.first - tokens_.begin());
-  if (!provenance) return same;
-  for (std::size_t i = 0; i < same; ++i) {
-    if (generated(i) != other.generated(i)) return i;
-  }
-  return same;
 }
 
 }  // namespace engine

@@ -34,15 +34,22 @@ TEST(Transcript, KnowsWhatWasGeneratedAcrossPages) {
   }
 }
 
-TEST(Transcript, PrefixesAreOfTokensAndIfWantedOfTheirProvenance) {
-  Transcript a, b;
-  a.append(std::vector<Token>{1, 2, 3}, false);
-  a.append(std::vector<Token>{4, 5, 6}, true);
-  b.append(std::vector<Token>{1, 2, 3, 4, 5, 7}, false);
-  EXPECT_EQ(a.common_prefix(b, false), 5u);
-  EXPECT_EQ(a.common_prefix(b, true), 3u);
-  EXPECT_EQ(a.common_prefix(a, true), 6u);
-  EXPECT_EQ(a.common_prefix({}, true), 0u);
+TEST(Transcript, TakesPartsOfOthersWithTheirBits) {
+  std::mt19937 random(2);
+  for (int i = 0; i < 200; ++i) {
+    Transcript all({.account = 7, .shared = 100});
+    while (all.size() < 150) all.append(std::vector<Token>(1 + random() % 40, 1), random() % 2 == 0);
+    const std::size_t end = random() % all.size(), begin = random() % (end + 1);
+    Transcript part;
+    part.append(all, begin, end);
+    Transcript copy(all.salt());
+    copy.append(all.tokens(), all.generated().first(2));
+    ASSERT_EQ(part.size(), end - begin);
+    for (std::size_t at = begin; at < end; ++at) ASSERT_EQ(part.generated(at - begin), all.generated(at));
+    for (std::size_t at = 0; at < all.size(); ++at) ASSERT_EQ(copy.generated(at), at < 128 && all.generated(at));
+    EXPECT_EQ(copy.salt().of_page(0), 0u);
+    EXPECT_EQ(copy.salt().of_page(1), 7u);
+  }
 }
 
 }  // namespace

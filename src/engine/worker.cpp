@@ -27,8 +27,10 @@ Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context
 
 Worker::~Worker() {
   take_arrivals();
-  while (!running_.empty()) end(take_out(running_.back().get()), Finish::Cancelled);
-  for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Cancelled);
+  while (!running_.empty()) end(take_out(running_, running_.back().get()), Finish::Cancelled);
+  for (List* list : {&waiting_, &paused_}) {
+    for (auto& one : std::exchange(*list, {})) end(std::move(one), Finish::Cancelled);
+  }
 }
 
 bool Worker::step() {
@@ -47,28 +49,6 @@ bool Worker::step() {
   return true;
 }
 
-void Worker::take_arrivals() {
-  for (Arrival& arrival : inbox_.take()) {
-    const std::shared_ptr<Generation> generation = arrival.generation;
-    try {
-      waiting_.push_back(
-          std::make_unique<Running>(std::move(arrival), ++arrived_, loaded_.tokenizer(), pool_, context_));
-    } catch (const std::exception& failure) {
-      generation->journal().append(Done{.finish = Finish::Failed, .error = as_error(failure)});
-    }
-  }
-}
-
-void Worker::end_cancelled() {
-  for (std::size_t i = running_.size(); i-- > 0;) {
-    if (running_[i]->generation().cancel_asked()) end(take_out(running_[i].get()), Finish::Cancelled);
-  }
-  const auto stays = [](const auto& waiting) { return !waiting->generation().cancel_asked(); };
-  const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(), stays);
-  for (auto it = gone; it != waiting_.end(); ++it) end(std::move(*it), Finish::Cancelled);
-  waiting_.erase(gone, waiting_.end());
-}
-
 // The answer begins with the token that comes next. One with a part in the slice has to wait for its end: the tokens
 // that are computed there must stay its last.
 void Worker::close_thinking() {
@@ -81,6 +61,8 @@ Step Worker::plan() {
   inbox_.rang();
   take_arrivals();
   end_cancelled();
+  end_late();
+  pause_and_resume();
   close_thinking();
   admit();
   share_beginnings(running_, slice_, cache_);
@@ -96,34 +78,6 @@ Step Worker::plan() {
   for (const Share& share : step.writers) running_[share.runnable]->sat_out = 0;
   if (!step.writers.empty() && step.layers > 0) ++counts_.mixed_steps;
   return step;
-}
-
-void Worker::admit() {
-  std::vector<Candidate> candidates;
-  for (const auto& waiting : waiting_) {
-    if (!begins_ && !waiting->begun()) break;  // those that were begun come first
-    candidates.push_back({std::min(smollm3::pages_for(waiting->transcript().size() + 1), pool_.pages())});
-  }
-  std::size_t count = Scheduler::admit(candidates, running_.size(), budget());
-  running_.reserve(running_.size() + count);
-  for (; count > 0; --count) {
-    // One that is begun again goes on with the bits it had.
-    std::unique_ptr<Running> next = std::move(waiting_.front());
-    waiting_.pop_front();
-    try {
-      next->begin(cache_.find(next->transcript(), /*provenance=*/next->begun()), options_.now());
-      insert(running_, std::move(next));
-      ++counts_.begun;
-    } catch (const std::exception& failure) {
-      end(std::move(next), Finish::Failed, as_error(failure));
-    }
-  }
-}
-
-void Worker::report_places() {
-  count();
-  std::uint32_t ahead = 0;
-  for (const auto& waiting : waiting_) waiting->report(ahead++);
 }
 
 // Everybody who writes: one batch, and a token for each.
@@ -214,7 +168,7 @@ bool Worker::look_up() {
     end_cancelled();
     report_places();
     const auto closes = [&](const auto& running) { return running->is_to_close() && !slice_.has_part(*running); };
-    if (!slice_.on_its_way() || std::ranges::any_of(running_, closes)) return false;
+    if (!slice_.on_its_way() || nobody_wants_slice() || std::ranges::any_of(running_, closes)) return false;
   }
   const Clock::time_point now = options_.now();
   if (now - last_report_ < report_interval) return true;
@@ -261,14 +215,14 @@ void Worker::draw(std::span<Running* const> who, compute::View logits) {
   for (std::size_t i = 0; i < who.size(); ++i) {
     if (who[i] == nullptr) continue;
     if (!choices[i].finite) {
-      end(take_out(who[i]), Finish::Failed,
+      end(take_out(running_, who[i]), Finish::Failed,
           base::Error("logits", "are not finite: the model file is damaged or not a language model",
                       "download it again"));
       continue;
     }
     try {
       if (const auto finish = who[i]->advance(static_cast<Token>(choices[i].token), now)) {
-        end(take_out(who[i]), *finish);
+        end(take_out(running_, who[i]), *finish);
       } else {
         who[i]->report();
       }
@@ -281,22 +235,17 @@ void Worker::draw(std::span<Running* const> who, compute::View logits) {
 void Worker::fail(std::span<Running* const> who, const std::exception& failure) {
   const base::Error error = as_error(failure);
   for (Running* running : who) {
-    if (auto failed = take_out(running)) end(std::move(failed), Finish::Failed, error);
+    if (auto failed = take_out(running_, running)) end(std::move(failed), Finish::Failed, error);
   }
 }
 
-// Null if it is not under way any more.
-std::unique_ptr<Running> Worker::take_out(const Running* running) {
-  const auto found = std::ranges::find(running_, running, &std::unique_ptr<Running>::get);
-  if (found == running_.end()) return nullptr;
+// Null if it is not in the list.
+std::unique_ptr<Running> Worker::take_out(List& list, const Running* running) {
+  const auto found = std::ranges::find(list, running, &std::unique_ptr<Running>::get);
+  if (found == list.end()) return nullptr;
   std::unique_ptr<Running> taken = std::move(*found);
-  running_.erase(found);
+  list.erase(found);
   return taken;
-}
-
-void Worker::count() {
-  running_count_ = static_cast<std::uint32_t>(running_.size());
-  waiting_count_ = static_cast<std::uint32_t>(waiting_.size());
 }
 
 // The one place where a generation that arrived here ends. What it computed is kept, unless it failed.
@@ -316,20 +265,9 @@ void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<
   }
 }
 
-std::vector<Arrival> Worker::hand_back() {
-  take_arrivals();
-  std::vector<Arrival> arrivals;
-  std::erase_if(waiting_, [&](const std::unique_ptr<Running>& waiting) {
-    if (waiting->begun()) return false;
-    arrivals.push_back(std::move(waiting->arrival()));
-    return true;
-  });
-  return arrivals;
-}
-
 void Worker::give_up(const std::exception& failure) {
   drop_slice();
-  while (!running_.empty()) end(take_out(running_.back().get()), Finish::Failed, as_error(failure));
+  while (!running_.empty()) end(take_out(running_, running_.back().get()), Finish::Failed, as_error(failure));
   for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Failed, as_error(failure));
 }
 

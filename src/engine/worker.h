@@ -7,20 +7,22 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
+#include "engine/fair_share.h"
 #include "engine/inbox.h"
 #include "engine/loaded_model.h"
 #include "engine/prefix_cache.h"
 #include "engine/prompt_slice.h"
 #include "engine/running.h"
 #include "engine/scheduler.h"
+#include "engine/wait_estimate.h"
 #include "smollm3/kv_cache.h"
 
 namespace engine {
@@ -33,6 +35,7 @@ struct Counts {
   std::uint64_t ended = 0;
   std::uint64_t cancelled = 0;
   std::uint64_t preempted = 0;
+  std::uint64_t paused = 0;
   std::uint64_t sliced = 0;    // slices of a prompt that were not its last
   std::uint64_t layered = 0;   // steps that left a slice on its way through the layers
   std::uint64_t given_up = 0;  // slices, since everybody whom they were for had gone
@@ -41,6 +44,8 @@ struct Counts {
 struct Load {
   std::uint32_t running = 0;
   std::uint32_t waiting = 0;
+  std::uint32_t paused = 0;
+  std::uint32_t wait_seconds = 0;  // that one would probably wait that is asked for now; 0: not at all, or nobody knows
 };
 
 class Worker {
@@ -63,17 +68,20 @@ class Worker {
   bool step();
   // From now on none is begun that was not begun before.
   void begin_no_more() { begins_ = false; }
-  // Those that have not been begun, in the order in which they came. They are no longer the worker's.
+  // Those that have not been begun, in the order in which they came. They are no longer the worker's. What was begun
+  // and is paused ends (Finish::Cancelled).
   std::vector<Arrival> hand_back();
 
-  Load load() const { return {running_count_, waiting_count_}; }  // safe from any thread
+  Load load() const { return {running_count_, waiting_count_, paused_count_, wait_seconds_}; }  // safe from any thread
   const Counts& counts() const { return counts_; }
+  const PrefixCache& cache() const { return cache_; }
   // Throws base::Error (Internal) unless all pages are accounted for. For tests, between steps.
   void check() const;
 
  private:
+  using List = std::vector<std::unique_ptr<Running>>;
+
   // In the order in which they were asked for, also where one was preempted.
-  template <typename List>
   static void insert(List& list, std::unique_ptr<Running> running) {
     const auto place =
         std::ranges::upper_bound(list, running->order, {}, [](const auto& other) { return other->order; });
@@ -81,15 +89,26 @@ class Worker {
   }
 
   void take_arrivals();
+  // worker_turns.cpp
+  template <typename Wanted>
+  static List take_if(List& list, Wanted wanted);
   void end_cancelled();
-  void close_thinking();
+  void end_late();
+  void pause_and_resume();
+  bool nobody_wants_slice() const;
   void admit();
+  void begin(std::unique_ptr<Running> next);
+  std::vector<Running*> fair_order() const;
+  bool make_way_for(const Running& next);
+  std::unordered_map<std::uint32_t, std::size_t> running_of_clients() const;
+  Running* youngest_of_most() const;
   void report_places();
   void count();
+  void close_thinking();
 
   Step plan();
   bool make_room(const Step& step);
-  void preempt();
+  void preempt(const Running* one);
   void begin_slice(const Step& step);
 
   std::vector<Running*> writers_of(const Step& step) const;
@@ -104,7 +123,7 @@ class Worker {
   void fail(std::span<Running* const> who, const std::exception& failure);
   void give_up(const std::exception& failure);
 
-  std::unique_ptr<Running> take_out(const Running* running);
+  static std::unique_ptr<Running> take_out(List& list, const Running* running);
   void end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error = {});
   std::size_t held_pages() const;
   Budget budget() const;
@@ -117,13 +136,16 @@ class Worker {
   PrefixCache cache_;
   StepCost cost_;
   smollm3::Pass writing_;
+  FairShare fair_share_;
   PromptSlice slice_;
-  std::deque<std::unique_ptr<Running>> waiting_;
-  std::vector<std::unique_ptr<Running>> running_;  // both in the order in which they were asked for
+  WaitEstimate wait_estimate_;
+  List waiting_, running_, paused_;  // all in the order in which they were asked for
   std::uint64_t arrived_ = 0;
   bool begins_ = true;
   std::atomic<std::uint32_t> running_count_{0};
   std::atomic<std::uint32_t> waiting_count_{0};
+  std::atomic<std::uint32_t> paused_count_{0};
+  std::atomic<std::uint32_t> wait_seconds_{0};
   Clock::time_point last_report_{};  // from within a step
   Counts counts_;
 };

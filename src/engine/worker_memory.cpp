@@ -19,12 +19,11 @@ Budget Worker::budget() const {
   return {.seconds = seconds(options_.step),
           .rows = loaded_.model().max_batch(),
           .layers = loaded_.config().layers,
-          .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
-          .free_pages = pool_.pages() - held_pages()};
+          .least_prompt_rows = fast ? least_rows_of_tiles : least_rows};
 }
 
-// Reserves pages for the step. Those of kept conversations go first, and then the youngest generation gives up its own;
-// the step has to be planned again then, which false says.
+// Reserves pages for the step. Those of kept conversations go first, and then the youngest generation, of the client of
+// whom most are under way, gives up its own; the step has to be planned again then, which false says.
 bool Worker::make_room(const Step& step) {
   for (const auto* shares : {&step.writers, &step.slice}) {
     for (const Share& share : *shares) {
@@ -33,7 +32,7 @@ bool Worker::make_room(const Step& step) {
         if (!slice_.gone().empty()) {
           drop_slice();  // what it holds of those that are gone can be evicted then
         } else {
-          preempt();
+          preempt(youngest_of_most());
         }
         return false;
       }
@@ -42,8 +41,8 @@ bool Worker::make_room(const Step& step) {
   return true;
 }
 
-void Worker::preempt() {
-  std::unique_ptr<Running> youngest = take_out(running_.back().get());
+void Worker::preempt(const Running* one) {
+  std::unique_ptr<Running> youngest = take_out(running_, one);
   if (slice_.has_part(*youngest)) drop_slice();
   if (running_.empty()) {
     end(std::move(youngest), Finish::Failed,
@@ -79,7 +78,9 @@ void Worker::check() const {
     for (const std::byte* page : sequence.pages()) ++owners[page];
   };
   for (const auto& running : running_) count(running->sequence);
-  for (const auto& waiting : waiting_) count(waiting->sequence);
+  for (const List* list : {&waiting_, &paused_}) {
+    for (const auto& one : *list) count(one->sequence);
+  }
   for (const auto& gone : slice_.gone()) count(gone->sequence);
   cache_.each_page([&](const std::byte* page) { ++owners[page]; });
   pool_.check(owners);

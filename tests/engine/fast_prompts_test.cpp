@@ -96,8 +96,9 @@ std::string text_of(const Journal& journal) {
 // An answer that is on its way.
 class Asked {
  public:
-  Asked(Engine& engine, std::vector<Token> prompt, std::uint64_t seed)
+  Asked(Engine& engine, std::vector<Token> prompt, std::uint64_t seed, std::vector<std::uint64_t> generated_bits = {})
       : generation_(engine.start(Request{.prompt = std::move(prompt),
+                                         .generated = std::move(generated_bits),
                                          .sampling = sampling(seed),
                                          .limits = {.max_tokens = generated},
                                          .chat = {}})) {}
@@ -107,6 +108,8 @@ class Asked {
     EXPECT_EQ(done.finish, Finish::Length);
     return {text_of(generation_->journal()), done.usage};
   }
+  // All tokens, and which of them were generated.
+  std::shared_ptr<const Transcript> transcript() const { return generation_->take_transcript(); }
 
  private:
   std::shared_ptr<Generation> generation_;
@@ -131,14 +134,12 @@ class Expected {
 
   // The text that follows on `more` tokens of a prompt.
   std::string answer(std::span<const Token> more, std::uint64_t seed) {
-    std::vector<Token> prompt = tokens_of_last_;
-    prompt.insert(prompt.end(), more.begin(), more.end());
+    if (!tokens_of_last_.empty()) generator_.forward(sequence_, tokens_of_last_, precision_);
     tokens_.insert(tokens_.end(), more.begin(), more.end());
     std::vector<float> logits;
     constexpr std::size_t cut = 300;  // not as the engine cuts prompts
-    for (std::size_t at = 0; at < prompt.size(); at += cut) {
-      const std::size_t count = std::min(cut, prompt.size() - at);
-      logits = prompts_.forward(sequence_, std::span(prompt).subspan(at, count), Precision::Fast);
+    for (std::size_t at = 0; at < more.size(); at += cut) {
+      logits = prompts_.forward(sequence_, more.subspan(at, std::min(cut, more.size() - at)), Precision::Fast);
     }
     Sampler sampler(sampling(seed), vocab);
     smollm3::StreamDecoder decoder(tokenizer_);
@@ -181,7 +182,8 @@ TEST_F(FastPrompts, AreGoneOnFromExactly) {
     Expected expected(file(), Isa::Scalar);
     Expected all_fast(file(), Isa::Amx, Precision::Fast);
     const std::vector<Token> prompt = random_tokens(length, length);
-    const Answered first = ask(*engine, prompt, 1).get();
+    const Asked asked = ask(*engine, prompt, 1);
+    const Answered first = asked.get();
     EXPECT_EQ(first.text, expected.answer(prompt, 1)) << length;
     EXPECT_NE(first.text, all_fast.answer(prompt, 1)) << length;
 
@@ -189,10 +191,17 @@ TEST_F(FastPrompts, AreGoneOnFromExactly) {
     std::vector<Token> conversation = expected.tokens();
     const std::vector<Token> more = random_tokens(30, length + 1);
     conversation.insert(conversation.end(), more.begin(), more.end());
-    const Answered second = ask(*engine, conversation, 2).get();
+    const std::shared_ptr<const Transcript> transcript = asked.transcript();
+    const std::span<const std::uint64_t> bits = transcript->generated();
+    const Answered second = Asked(*engine, conversation, 2, {bits.begin(), bits.end()}).get();
     EXPECT_EQ(second.usage.cached_tokens, length + generated - 1);
     EXPECT_EQ(second.text, expected.answer(more, 2)) << length;
     EXPECT_NE(second.text, all_fast.answer(more, 2)) << length;
+
+    // Asked by someone who has the text alone, it is all a prompt, whatever is known from before.
+    const Answered text_alone = ask(*engine, conversation, 2).get();
+    EXPECT_EQ(text_alone.usage.cached_tokens, length);
+    EXPECT_EQ(text_alone.text, ask(*make_engine("amx"), conversation, 2).get().text) << length;
   }
 }
 

@@ -1,15 +1,18 @@
-// Random schedules: requests join, leave, are cancelled, cut into slices, preempted and begun again, at random instants
-// of an invented clock. Whatever happens around it, an answer is, byte for byte, the one that is given alone. The
+// Random schedules: requests of several clients join, leave, are cancelled, paused and resumed, cut into slices,
+// preempted and begun again, go on from what others computed, and have their pages given back, at random instants of an
+// invented clock. Whatever happens around it, an answer is, byte for byte, the one that is given alone and cold. The
 // worker is driven step by step on this thread, so a seed gives the same schedule each time; SMOLLM3_SEED chooses
 // another.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <iostream>
 #include <limits>
 #include <memory>
 #include <random>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -57,7 +60,7 @@ class Bench {
                  }}) {}
 
   std::shared_ptr<Generation> start(const Request& request) {
-    auto generation = std::make_shared<Generation>(inbox_);
+    auto generation = std::make_shared<Generation>(inbox_, request.asker.client);
     inbox_->put({generation, request, nullptr, now_});
     return generation;
   }
@@ -72,14 +75,24 @@ class Bench {
   Worker worker_;
 };
 
-Request random_request(std::mt19937_64& random, const std::vector<Request>& earlier) {
+// Also one that goes on from what an earlier one said, with the tokens that it said it with.
+Request random_request(std::mt19937_64& random, const std::vector<Request>& earlier,
+                       const std::vector<std::shared_ptr<Generation>>& generations) {
   Request request{.prompt = random_tokens(1 + random() % (random() % 4 == 0 ? 300 : 60), random()),
                   .sampling = {.temperature = random() % 4 == 0 ? 0.0f : 5.0f, .top_p = 0.9f, .seed = random()},
-                  .limits = {.max_tokens = 1 + static_cast<std::uint32_t>(random() % 60)}};
+                  .limits = {.max_tokens = 1 + static_cast<std::uint32_t>(random() % 60)},
+                  .asker = {.client = std::string(1, static_cast<char>('a' + random() % 3)),
+                            .account = random() % 4 == 0 ? "its own" : ""}};
   if (!earlier.empty() && random() % 3 == 0) {  // begins like another one
     const std::vector<Token>& other = earlier[random() % earlier.size()].prompt;
     const std::size_t shared = std::min<std::size_t>(other.size(), random() % 200);
     std::copy_n(other.begin(), std::min(shared, request.prompt.size()), request.prompt.begin());
+  } else if (!earlier.empty() && random() % 3 == 0) {
+    const auto said = generations[random() % generations.size()]->take_transcript();
+    if (said && said->size() + request.prompt.size() < context) {
+      request.prompt.insert(request.prompt.begin(), said->tokens().begin(), said->tokens().end());
+      request.generated.assign(said->generated().begin(), said->generated().end());
+    }
   }
   return request;
 }
@@ -125,38 +138,66 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
 
   std::vector<Request> requests;
   std::vector<std::shared_ptr<Generation>> generations;
-  int cancelled_queued = 0, cancelled_reading = 0, cancelled_writing = 0;
-  const auto cancel_one = [&](State state, int& count) {
-    for (std::size_t i = generations.size(), tried = 0; i-- > 0 && tried < 1000; ++tried) {
-      if (generations[i]->state() != state) continue;
-      generations[i]->cancel();
-      ++count;
-      return;
+  // Of what happened to those that were queued, reading, writing, paused.
+  using Happened = std::array<int, 4>;
+  Happened cancelled{}, paused{}, resumed{};
+  const auto some_are_in = [&](State state) -> Generation* {
+    std::vector<Generation*> in;
+    for (const auto& generation : generations) {
+      if (generation->state() == state) in.push_back(generation.get());
+    }
+    return in.empty() ? nullptr : in[random() % in.size()];
+  };
+  const auto do_to_one = [&](Happened& happened, void (Generation::*what)()) {
+    const std::size_t kind = random() % happened.size();
+    if (Generation* one = some_are_in(static_cast<State>(kind))) {
+      (one->*what)();
+      ++happened[kind];
     }
   };
+  const auto enough_of = [](const Happened& happened, std::size_t kinds) {
+    return std::ranges::min(std::span(happened).first(kinds)) >= 100;
+  };
   const Counts& counts = bench.worker().counts();
+  const PrefixCache& cache = bench.worker().cache();
+  const auto followed_up = [&] {
+    return std::ranges::count_if(requests, [](const Request& request) { return !request.generated.empty(); });
+  };
   const auto enough = [&] {
     return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.layered >= 100 && counts.preempted >= 100 &&
-           counts.begun >= 300 && cancelled_queued >= 100 && cancelled_reading >= 100 && cancelled_writing >= 100 &&
-           counts.steps >= 1000;
+           counts.begun >= 300 && counts.steps >= 1000 && enough_of(cancelled, 4) && enough_of(paused, 3) &&
+           resumed[3] >= 100 && counts.paused >= 300 && cache.forked() >= 100 && cache.evicted() >= 100 &&
+           followed_up() >= 100;
   };
   const auto told = [&] {
     std::ostringstream out;
+    const auto list = [&](const char* what, const Happened& happened) {
+      out << ", " << what << ' ' << happened[0] << " queued, " << happened[1] << " reading, " << happened[2]
+          << " writing, " << happened[3] << " paused";
+    };
     out << requests.size() << " requests in " << counts.steps << " steps: " << counts.mixed_steps << " mixed, "
-        << counts.sliced << " slices, " << counts.layered << " layered, " << counts.preempted
-        << " preempted, cancelled " << cancelled_queued << " queued, " << cancelled_reading << " reading, "
-        << cancelled_writing << " writing\n";
+        << counts.sliced << " slices, " << counts.layered << " layered, " << counts.preempted << " preempted, "
+        << cache.forked() << " forked, " << cache.evicted() << " evicted, " << followed_up() << " next turns";
+    list("cancelled", cancelled);
+    list("asked to pause", paused);
+    out << " (" << counts.paused << " in effect)";
+    list("resumed", resumed);
+    out << '\n';
     return out.str();
   };
   for (bool over = false; !over;) {
-    if (!enough() && random() % 3 == 0) {
-      requests.push_back(random_request(random, requests));
+    const auto live = std::ranges::count_if(generations, [](const auto& one) { return !one->journal().over(); });
+    if (!enough() && live < 14 && random() % 3 == 0) {
+      requests.push_back(random_request(random, requests, generations));
       generations.push_back(bench.start(requests.back()));
     }
-    // Until there were enough of a kind, its kind is looked for.
-    if (cancelled_queued < 100 && random() % 3 == 0) cancel_one(State::Queued, cancelled_queued);
-    if (cancelled_reading < 100 && random() % 8 == 0) cancel_one(State::Reading, cancelled_reading);
-    if (cancelled_writing < 100 && random() % 12 == 0) cancel_one(State::Writing, cancelled_writing);
+    if (enough()) {
+      for (const auto& generation : generations) generation->resume();
+    } else {
+      if (random() % 8 == 0 && !enough_of(cancelled, 4)) do_to_one(cancelled, &Generation::cancel);
+      if (random() % 4 == 0) do_to_one(paused, &Generation::pause);
+      if (random() % 2 == 0) do_to_one(resumed, &Generation::resume);
+    }
     const bool busy = bench.worker().step();
     bench.worker().check();
     over = !busy && enough();
@@ -167,11 +208,11 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   int whole = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     Said got = said(*generations[i]);
-    const bool cancelled = got.done.finish == Finish::Cancelled;
-    if (cancelled && got.text.empty()) continue;
+    const bool was_cancelled = got.done.finish == Finish::Cancelled;
+    if (was_cancelled && got.text.empty()) continue;
     const Said expected = alone(requests[i]);
     ASSERT_NE(got.done.finish, Finish::Failed) << got.done.error->what();
-    if (cancelled) {
+    if (was_cancelled) {
       while (got.text.ends_with("\uFFFD")) got.text.resize(got.text.size() - 3);  // half a character at its end
       ASSERT_TRUE(expected.text.starts_with(got.text)) << "request " << i << ": " << got.text;
       continue;
@@ -203,10 +244,14 @@ TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
     for (bool over = false; !over;) {
       const bool more = device_->failures() < 200;
       if (more && random() % 3 == 0) {
-        requests.push_back(random_request(random, requests));
+        requests.push_back(random_request(random, requests, generations));
         generations.push_back(bench.start(requests.back()));
       }
       if (random() % 20 == 0 && !generations.empty()) generations[random() % generations.size()]->cancel();
+      for (const auto& generation : generations) {
+        if (generation->pause_asked() && (!more || random() % 4 == 0)) generation->resume();
+      }
+      if (more && random() % 8 == 0 && !generations.empty()) generations[random() % generations.size()]->pause();
       if (more && random() % 16 == 0) device_->fail_after(random() % 60);
       if (!more) device_->fail_no_more();
       std::vector<Generation*> writing, others;  // one operation is for those who write, or for those who read
@@ -221,7 +266,7 @@ TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
       over = !busy && !more;
       ASSERT_LT(requests.size(), 5000u);
     }
-    requests.push_back(random_request(random, requests));
+    requests.push_back(random_request(random, requests, generations));
     generations.push_back(bench.start(requests.back()));
     while (bench.worker().step()) {
     }
