@@ -25,12 +25,14 @@ std::string rate(double tokens_per_second) {
 
 }  // namespace
 
-std::unique_ptr<engine::Engine> load_engine(const Globals& globals, std::chrono::milliseconds step) {
+std::unique_ptr<engine::Engine> load_engine(const Globals& globals, std::chrono::milliseconds step,
+                                            const std::string& system) {
   auto loaded = std::make_unique<engine::Engine>(open_model(globals), engine::Options{.device = device_kind(globals),
                                                                                       .threads = globals.threads,
                                                                                       .context = globals.context,
                                                                                       .exact = globals.exact,
-                                                                                      .step = step});
+                                                                                      .step = step,
+                                                                                      .system = system});
   announce_model(globals, loaded->file());
   say_device_note(globals, loaded->device_note());
   return loaded;
@@ -59,21 +61,33 @@ void require_utf8(const std::string& name, const std::string& text) {
   if (!base::utf8::is_valid(text)) throw base::Error(name, "is not UTF-8 text", "convert it, for example with iconv");
 }
 
-engine::Done follow(engine::Generation& generation, Display& display) {
-  engine::Journal::Place place;
-  for (bool cancelled = false;;) {
-    if (interrupted() && !std::exchange(cancelled, true)) generation.cancel();
+std::optional<engine::Done> Follower::follow(Display& display, Interrupt interrupt) {
+  for (bool noticed = false;;) {
+    if (interrupted() && !std::exchange(noticed, true)) {
+      if (interrupt == Interrupt::Cancels) {
+        generation_->cancel();
+      } else {
+        generation_->pause();
+      }
+    }
     // A signal wakes nobody up, hence the patience.
-    if (!generation.journal().wait_for_more(place, std::chrono::milliseconds(20))) continue;
-    const engine::Journal::Reading reading = generation.journal().read(place);
-    place = reading.next;
+    if (!generation_->journal().wait_for_more(place_, std::chrono::milliseconds(20))) continue;
+    const engine::Journal::Reading reading = generation_->journal().read(place_);
+    place_ = reading.next;
     display.show_progress(reading.progress);
     for (const engine::Event& event : reading.events) display.show(event.what);
-    if (!reading.over) continue;
+    if (!reading.over) {
+      if (noticed && reading.progress.state == engine::State::Paused) return std::nullopt;
+      continue;
+    }
     const auto& done = std::get<engine::Done>(reading.events.back().what);
     if (done.error) throw *done.error;
     return done;
   }
+}
+
+engine::Done follow(std::shared_ptr<engine::Generation> generation, Display& display) {
+  return Follower(std::move(generation)).follow(display, Follower::Interrupt::Cancels).value();
 }
 
 void tell_if_cut_off(const engine::Done& done, std::uint32_t max_tokens, std::uint32_t context) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "cli/command_line.h"
 #include "cli/display.h"
@@ -13,9 +14,10 @@
 namespace cli {
 
 // Opens the chosen model, and says which it is.
-// `step`: as of engine::Options.
+// `step`, `system`: as of engine::Options.
 std::unique_ptr<engine::Engine> load_engine(const Globals& globals,
-                                            std::chrono::milliseconds step = engine::Options{}.step);
+                                            std::chrono::milliseconds step = engine::Options{}.step,
+                                            const std::string& system = {});
 
 struct SamplingOptions {
   engine::Sampling sampling;
@@ -30,9 +32,25 @@ struct SamplingOptions {
 // Throws base::Error unless the text is UTF-8, as conversations must be; `name` says where it came from.
 void require_utf8(const std::string& name, const std::string& text);
 
-// Shows what comes of an answer, on this thread, until it is over. An interrupt (interrupt.h) cancels it. A failure is
-// thrown as the base::Error that it is.
-engine::Done follow(engine::Generation& generation, Display& display);
+// Shows what comes of an answer, on this thread, until it is over, or paused. Several calls go on where the one before
+// ended.
+class Follower {
+ public:
+  enum class Interrupt { Cancels, Pauses };  // what an interrupt (interrupt.h) does to the answer
+
+  explicit Follower(std::shared_ptr<engine::Generation> generation) : generation_(std::move(generation)) {}
+
+  engine::Generation& generation() { return *generation_; }
+  // How it ended; nothing if it is paused. A failure is thrown as the base::Error that it is.
+  std::optional<engine::Done> follow(Display& display, Interrupt interrupt);
+
+ private:
+  std::shared_ptr<engine::Generation> generation_;
+  engine::Journal::Place place_;
+};
+
+// Until it is over; an interrupt cancels it.
+engine::Done follow(std::shared_ptr<engine::Generation> generation, Display& display);
 
 // Says so on standard error where an answer ends because the context is full.
 void tell_if_cut_off(const engine::Done& done, std::uint32_t max_tokens, std::uint32_t context);

@@ -32,6 +32,7 @@ constexpr const char* help_text =
     "  /no_think [MESSAGE]   answer at once, from here on\n"
     "  /reset                forget the conversation and begin a new one\n"
     "  /exit                 leave; so does Ctrl-D\n"
+    "  /continue             go on with the answer that Ctrl-C stopped, where it stopped\n"
     "  Ctrl-C                stops the answer, or clears the line; twice on an empty line leaves\n"
     "  \\ at the end          continues the message on the next line\n";
 
@@ -116,6 +117,8 @@ class Conversation {
       standard_output().write(help_text);
     else if (word == "/reset")
       start_again();
+    else if (word == "/continue")
+      go_on();
     else if (word == "/think" || word == "/no_think")
       set_thinking(word == "/think", line.substr(begin + word.size()));
     else if (is_unknown_command(line.substr(begin), word))
@@ -135,6 +138,8 @@ class Conversation {
   }
 
   void reset() {
+    leave_stopped();
+    before_.reset();
     messages_ = ordered_json::array();
     if (!options_.system.empty()) messages_.push_back({{"role", "system"}, {"content", options_.system}});
   }
@@ -157,32 +162,77 @@ class Conversation {
     if (interactive_) standard_output().write(dim(STDOUT_FILENO, text) + "\n");
   }
 
+  // An answer on its way, or stopped.
+  struct Answering {
+    Follower follower;
+    Display display;
+  };
+
   void answer(const std::string& message) {
-    const ordered_json before = messages_;
-    Display display(is_terminal(STDOUT_FILENO) ? STDOUT_FILENO : Display::no_thinking);
+    leave_stopped();
     try {
       require_utf8("message", message);
-      messages_.push_back({{"role", "user"}, {"content", message}});
+      ordered_json messages = messages_;
+      messages.push_back({{"role", "user"}, {"content", message}});
       engine::Turn turn;
       turn.sampling = options_.sampling.choose();
       turn.limits.max_tokens = options_.sampling.max_tokens;
-      turn.input.messages = messages_;
+      turn.input.messages = messages;
       turn.input.enable_thinking = thinking_;
+      turn.before = before_;
+      answering_.emplace(Follower(engine_.start(std::move(turn))),
+                         Display(is_terminal(STDOUT_FILENO) ? STDOUT_FILENO : Display::no_thinking));
+      messages_ = std::move(messages);
+    } catch (const base::Error& error) {
+      failed_ = true;
+      report_error(error.what());
+      return;
+    }
+    follow();
+  }
+
+  void follow() {
+    Display& display = answering_->display;
+    try {
       forget_interrupts();
-      const engine::Done done = follow(*engine_.start(std::move(turn)), display);
+      const std::optional<engine::Done> done = answering_->follower.follow(display, Follower::Interrupt::Pauses);
       display.end();
-      messages_.push_back({{"role", "assistant"}, {"content", display.answer()}});
-      if (!quiet_) tell_if_cut_off(done, options_.sampling.max_tokens, engine_.context());
-      const bool stopped = done.finish == engine::Finish::Cancelled;
-      say((stopped ? "stopped · " : "") + figures(done.usage));
+      if (!done) {
+        say("stopped · /continue goes on");
+        return;
+      }
+      note_answer();
+      if (!quiet_) tell_if_cut_off(*done, options_.sampling.max_tokens, engine_.context());
+      say(figures(done->usage));
     } catch (const OutputError&) {
       throw;
     } catch (const base::Error& error) {
       if (!display.answer().empty()) display.end();
-      messages_ = before;
+      messages_.erase(messages_.size() - 1);  // the question
+      answering_.reset();
       failed_ = true;
       report_error(error.what());
     }
+  }
+
+  void note_answer() {
+    messages_.push_back({{"role", "assistant"}, {"content", answering_->display.answer()}});
+    if (auto newer = answering_->follower.generation().take_transcript()) before_ = std::move(newer);
+    answering_.reset();
+  }
+
+  void go_on() {
+    if (!answering_) return say("No answer was stopped.");
+    answering_->follower.generation().resume();
+    follow();
+  }
+
+  // What was stopped and is not to go on stays as it is.
+  void leave_stopped() {
+    if (!answering_) return;
+    answering_->follower.generation().cancel();
+    answering_->follower.generation().journal().wait_for_end();
+    note_answer();
   }
 
   engine::Engine& engine_;
@@ -192,6 +242,8 @@ class Conversation {
   bool thinking_;
   bool failed_ = false;
   ordered_json messages_;
+  std::shared_ptr<const engine::Transcript> before_;  // as of engine::Turn
+  std::optional<Answering> answering_;
 };
 
 int chat(const Options& options, const Globals& globals) {

@@ -53,6 +53,11 @@ std::string read_file(const std::string& path) {
 
 std::string read_standard_input() { return read_all(STDIN_FILENO, "standard input"); }
 
+std::string without_last_breaks(std::string text) {
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
 nlohmann::ordered_json read_json(const std::string& path) {
   const std::string text = read_file(path);
   if (!smollm3::within_json_bounds(text)) {

@@ -13,6 +13,8 @@ namespace cli {
 // Throw base::Error if the file, or standard input, cannot be read.
 std::string read_file(const std::string& path);
 std::string read_standard_input();
+// Without the line breaks at its end, which a file's last line has.
+std::string without_last_breaks(std::string text);
 
 // Throws base::Error naming the file if it cannot be read or is not JSON.
 nlohmann::ordered_json read_json(const std::string& path);

@@ -27,11 +27,6 @@ struct Options {
   SamplingOptions sampling;
 };
 
-std::string without_last_breaks(std::string text) {
-  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
-  return text;
-}
-
 // The words joined by blanks, "-" standing for standard input; without any words, standard input.
 std::string read_prompt(const Options& options) {
   if (options.words.empty() && is_terminal(STDIN_FILENO)) throw UsageError("there is no prompt");
@@ -68,7 +63,7 @@ engine::Done run_raw(engine::Engine& engine, const std::string& prompt, const Op
   request.sampling = sampling;
   request.limits.max_tokens = options.sampling.max_tokens;
   if (tokenizer.add_bos()) request.prompt.insert(request.prompt.begin(), tokenizer.bos().value());
-  return follow(*engine.start(std::move(request)), display);
+  return follow(engine.start(std::move(request)), display);
 }
 
 engine::Done run_chat(engine::Engine& engine, const std::string& prompt, const Options& options,
@@ -80,7 +75,7 @@ engine::Done run_chat(engine::Engine& engine, const std::string& prompt, const O
   if (!options.system.empty()) turn.input.messages.push_back({{"role", "system"}, {"content", options.system}});
   turn.input.messages.push_back({{"role", "user"}, {"content", prompt}});
   turn.input.enable_thinking = !options.no_think;
-  return follow(*engine.start(std::move(turn)), display);
+  return follow(engine.start(std::move(turn)), display);
 }
 
 std::string json_report(const engine::Engine& engine, const Display& display, const engine::Done& done,

@@ -7,6 +7,7 @@
 
 #include "cli/answer.h"
 #include "cli/format.h"
+#include "cli/input.h"
 #include "cli/output.h"
 #include "server/server.h"
 
@@ -18,11 +19,20 @@ struct Options {
   std::uint32_t port = 3000;
   std::uint32_t step_ms = 250;
   std::vector<std::string> names;
+  std::string system_file;
 };
+
+std::string read_system_prompt(const std::string& path) {
+  if (path.empty()) return {};
+  std::string text = without_last_breaks(read_file(path));
+  require_utf8(path, text);
+  return text;
+}
 
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
-  server::EngineSlot engines([&globals, step] { return load_engine(globals, step); });
+  const std::string system = read_system_prompt(options.system_file);
+  server::EngineSlot engines([&globals, step, system] { return load_engine(globals, step, system); });
   const auto model = engines.facts();
   server::Server server(
       engines, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
@@ -50,6 +60,9 @@ void add_serve(CommandLine& line) {
   command.option("--port", "PORT", "Default: 3000; 0 takes any that is free", options->port).between(0, 65535);
   command.option("--name", "NAME", "A further name the server is called by, as behind a proxy; may be repeated",
                  options->names);
+  command.option("--system", "FILE",
+                 "A system prompt for conversations that bring none; it is read once for all of them",
+                 options->system_file);
   command
       .option("--step-ms", "N",
               "Milliseconds that a step may take while answers are written: less is smoother for them, and slower for "

@@ -2,10 +2,12 @@
 
 #include <new>
 
+#include "engine/engine.h"
+
 namespace server {
 namespace {
 
-// About what an answer takes, after which there is room for another.
+// About what an answer takes, after which there is room for another; where nobody knows better.
 constexpr unsigned busy_seconds = 5;
 
 }  // namespace
@@ -50,7 +52,8 @@ ApiError told_to_client(const std::exception& failure) {
     told.code = "context_length_exceeded";
   } else if (kind == base::ErrorKind::Busy) {
     told.code = "overloaded";
-    told.retry_after = busy_seconds;
+    const auto* busy = dynamic_cast<const engine::Busy*>(&failure);
+    told.retry_after = busy != nullptr ? busy->retry_after : busy_seconds;
   }
   return told;
 }

@@ -86,16 +86,18 @@ Response Chat::accept(const Request& request, const std::string& id) {
                              "start a new chat."));
   }
   const bool think = fields.contains("think");
-  auto generation = start(conversation.get(), text, think);
+  auto generation = start(conversation.get(), text, think, request.client);
   const auto opened = conversations_.open(id);
   opened->rounds.push_back(
       {.prompt = std::move(text), .think = think, .generation = std::move(generation), .facts = engines_.facts()});
   return html(200, sent_fragment(*opened), {{"HX-Replace-Url", "/c/" + id}});
 }
 
-std::shared_ptr<engine::Generation> Chat::start(const Conversation* conversation, const std::string& prompt,
-                                                bool think) {
+std::shared_ptr<engine::Generation> Chat::start(Conversation* conversation, const std::string& prompt, bool think,
+                                                const std::string& client) {
   engine::Turn turn;
+  if (conversation != nullptr) turn.before = conversation->transcript();
+  turn.asker.client = client;
   turn.input.messages = conversation != nullptr ? conversation->messages(prompt) : Conversation{}.messages(prompt);
   turn.input.enable_thinking = think;
   turn.sampling.seed = random_seed();
@@ -107,9 +109,18 @@ Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
   co_await exchange.respond(std::move(response));
 }
 
-Awaitable<void> Chat::stop(Exchange& exchange, const std::string& id) {
+bool Chat::is_control(std::string_view action) { return action == "stop" || action == "pause" || action == "resume"; }
+
+Awaitable<void> Chat::control(Exchange& exchange, const std::string& id, const std::string& action) {
   if (const auto conversation = conversations_.find(id); conversation && conversation->answering()) {
-    conversation->rounds.back().generation->cancel();
+    engine::Generation& generation = *conversation->rounds.back().generation;
+    if (action == "stop") {
+      generation.cancel();
+    } else if (action == "pause") {
+      generation.pause();
+    } else {
+      generation.resume();
+    }
   }
   Response done{.status = 204};
   co_await exchange.respond(std::move(done));

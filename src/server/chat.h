@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "server/conversations.h"
 #include "server/engine_slot.h"
@@ -26,12 +27,14 @@ class Chat {
   Awaitable<void> post_message(Exchange& exchange, const std::string& id);
   // GET /c/ID/stream/N: follows the answer to message N.
   Awaitable<void> stream(Exchange& exchange, const std::string& id, std::size_t round);
-  // POST /c/ID/stop
-  Awaitable<void> stop(Exchange& exchange, const std::string& id);
+  // POST /c/ID/stop, …/pause, …/resume: of the answer that is under way.
+  static bool is_control(std::string_view action);
+  Awaitable<void> control(Exchange& exchange, const std::string& id, const std::string& action);
 
  private:
   Response accept(const Request& request, const std::string& id);
-  std::shared_ptr<engine::Generation> start(const Conversation* conversation, const std::string& prompt, bool think);
+  std::shared_ptr<engine::Generation> start(Conversation* conversation, const std::string& prompt, bool think,
+                                            const std::string& client);
 
   EngineSlot& engines_;
   Conversations conversations_;

@@ -37,7 +37,8 @@ bool read_bool(const ordered_json& object, const char* field, bool otherwise, co
   return value->get<bool>();
 }
 
-void read_number(const ordered_json& object, const char* field, double least, double most, float& result) {
+template <typename Number>
+void read_number(const ordered_json& object, const char* field, double least, double most, Number& result) {
   const ordered_json* value = find(object, field);
   if (value == nullptr) return;
   const double number = value->is_number() ? value->get<double>() : std::numeric_limits<double>::quiet_NaN();
@@ -46,7 +47,15 @@ void read_number(const ordered_json& object, const char* field, double least, do
     std::snprintf(range, sizeof range, "a number from %g to %g", least, most);
     wrong(field, range);
   }
-  result = static_cast<float>(number);
+  result = static_cast<Number>(number);
+}
+
+// Empty if it is absent.
+std::string read_text(const ordered_json& object, const char* field) {
+  const ordered_json* value = find(object, field);
+  if (value == nullptr) return {};
+  if (!value->is_string()) wrong(field, "a text");
+  return value->get<std::string>();
 }
 
 void read_count(const ordered_json& object, const char* field, std::uint32_t least, std::uint32_t& result) {
@@ -211,6 +220,8 @@ CompletionRequest parse_completion_request(std::string_view body) {
   read_count(object, "max_tokens", 1, request.turn.limits.max_tokens);
   read_count(object, "max_completion_tokens", 1, request.turn.limits.max_tokens);
   request.turn.limits.stop = read_stop(object);
+  read_number(object, "deadline_seconds", 0.001, 1e6, request.turn.limits.deadline);
+  request.turn.asker.account = read_text(object, "cache_salt");
   request.stream = read_bool(object, "stream", false);
   if (const ordered_json* options = find(object, "stream_options")) {
     if (!options->is_object()) wrong("stream_options", "an object");

@@ -70,11 +70,13 @@ std::exception_ptr failure_of(const engine::Done& done) {
   return done.error ? std::make_exception_ptr(*done.error) : std::make_exception_ptr(std::runtime_error("no reason"));
 }
 
+constexpr const char* id_prefix = "chatcmpl-";
+
 // What every object of one answer has in common.
 class Envelope {
  public:
-  Envelope(const ModelFacts& facts, const char* object)
-      : head_{{"id", "chatcmpl-" + random_hex(12)},
+  Envelope(const ModelFacts& facts, const char* object, const std::string& generation)
+      : head_{{"id", id_prefix + generation},
               {"object", object},
               {"created",
                std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -109,7 +111,7 @@ class WholeAnswer {
   }
 
   // Once Done was added. Throws what the answer failed of.
-  ordered_json json(const ModelFacts& facts) const {
+  ordered_json json(const ModelFacts& facts, const std::string& generation) const {
     if (const std::exception_ptr failure = failure_of(done_)) std::rethrow_exception(failure);
     ordered_json message{{"role", "assistant"}, {"content", nullptr}, {"refusal", nullptr}};
     if (calls_.empty() || !text_.empty()) message["content"] = text_;
@@ -117,7 +119,7 @@ class WholeAnswer {
     if (!calls_.empty()) message["tool_calls"] = calls_;
     ordered_json choice{
         {"index", 0}, {"message", std::move(message)}, {"logprobs", nullptr}, {"finish_reason", finish_reason(done_)}};
-    ordered_json answer = Envelope(facts, "chat.completion").with(ordered_json::array({std::move(choice)}));
+    ordered_json answer = Envelope(facts, "chat.completion", generation).with(ordered_json::array({std::move(choice)}));
     answer["usage"] = usage_json(done_.usage);
     answer["timings"] = timings_json(done_.usage, facts);
     return answer;
@@ -131,8 +133,8 @@ class WholeAnswer {
 
 class DeltaStream {
  public:
-  DeltaStream(const ModelFacts& facts, bool include_usage)
-      : facts_(facts), envelope_(facts, "chat.completion.chunk"), include_usage_(include_usage) {}
+  DeltaStream(const ModelFacts& facts, const std::string& generation, bool include_usage)
+      : facts_(facts), envelope_(facts, "chat.completion.chunk", generation), include_usage_(include_usage) {}
 
   std::string begin() const { return delta({{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}); }
 
@@ -220,7 +222,8 @@ Awaitable<engine::Journal::Reading> first_reading(JournalReader& reader) {
   }
 }
 
-Awaitable<void> answer_whole(Exchange& exchange, JournalReader& reader, const ModelFacts& facts) {
+Awaitable<void> answer_whole(Exchange& exchange, JournalReader& reader, const ModelFacts& facts,
+                             const std::string& generation) {
   WholeAnswer whole;
   engine::Journal::Reading reading = reader.read();
   while (true) {
@@ -229,17 +232,18 @@ Awaitable<void> answer_whole(Exchange& exchange, JournalReader& reader, const Mo
     co_await reader.wait(keep_alive_interval);
     reading = reader.read();
   }
-  Response response = json_response(200, whole.json(facts));
+  Response response = json_response(200, whole.json(facts, generation));
   co_await exchange.respond(std::move(response));
 }
 
-Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const ModelFacts& facts, bool include_usage) {
+Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const ModelFacts& facts,
+                              const std::string& generation, bool include_usage) {
   engine::Journal::Reading reading = co_await first_reading(reader);
   if (reading.over && reading.events.size() == 1) {  // nothing but Done: the status can still tell of a failure
     const std::exception_ptr failure = failure_of(std::get<engine::Done>(reading.events.front().what));
     if (failure) std::rethrow_exception(failure);
   }
-  DeltaStream stream(facts, include_usage);
+  DeltaStream stream(facts, generation, include_usage);
   co_await exchange.begin_stream();
   std::string text = stream.begin();
   auto last_sent = std::chrono::steady_clock::now();
@@ -247,7 +251,8 @@ Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const M
     text += stream.pieces(reading.events);
     // Progress wakes the reader too, and is nothing to send.
     const auto now = std::chrono::steady_clock::now();
-    if (text.empty() && now - last_sent >= keep_alive_interval) text = ": waiting\n\n";
+    if (text.empty() && now - last_sent >= keep_alive_interval)
+      text = reading.progress.state == engine::State::Paused ? ": paused\n\n" : ": waiting\n\n";
     if (!text.empty()) {
       last_sent = now;
       co_await exchange.send(std::move(text));
@@ -265,14 +270,34 @@ Awaitable<void> answer_completion(EngineSlot& engines, Exchange& exchange) {
   std::string body = exchange.take_body();
   CompletionRequest request = parse_completion_request(body);
   std::string().swap(body);
+  request.turn.asker.client = exchange.request().client;
   const std::shared_ptr<const ModelFacts> facts = engines.facts();
   const Wanted wanted(engines.start(std::move(request.turn)));
+  const std::string& id = wanted.generation()->id();
   JournalReader reader(wanted.generation(), exchange.executor());
   if (request.stream) {
-    co_await answer_stream(exchange, reader, *facts, request.include_usage);
+    co_await answer_stream(exchange, reader, *facts, id, request.include_usage);
   } else {
-    co_await answer_whole(exchange, reader, *facts);
+    co_await answer_whole(exchange, reader, *facts, id);
   }
+}
+
+Response control_completion(const EngineSlot& engines, const std::string& id, const std::string& action) {
+  const std::string_view given = id;
+  const bool has_prefix = given.starts_with(id_prefix);
+  const auto generation = engines.find(has_prefix ? id.substr(std::string_view(id_prefix).size()) : id);
+  if (!generation) throw ApiError(404, "there is no such answer under way", "id", "not_found");
+  if (action == "pause") {
+    generation->pause();
+  } else if (action == "resume") {
+    generation->resume();
+  } else if (action == "finish_thinking") {
+    generation->finish_thinking();
+  } else {
+    throw ApiError(404, "an answer can be asked to pause, to resume or to finish_thinking", {}, "not_found");
+  }
+  return json_response(
+      202, {{"id", id_prefix + generation->id()}, {"object", "chat.completion.control"}, {"action", action}});
 }
 
 }  // namespace server

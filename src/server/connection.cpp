@@ -50,9 +50,27 @@ ByteBudget::Share ByteBudget::take(std::size_t bytes) {
   return Share(this, [this, bytes](void*) { left_ += bytes; });
 }
 
+// The address at the other end. Of IPv6 the network alone, of which a client may have as many addresses as it likes.
+std::string client_of(const asio::ip::tcp::socket& socket) {
+  error_code error;
+  const auto endpoint = socket.remote_endpoint(error);
+  if (error) return {};
+  asio::ip::address address = endpoint.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+  }
+  if (address.is_v4() || address.is_loopback()) return address.to_string();
+  auto bytes = address.to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return asio::ip::make_address_v6(bytes).to_string() + "/64";
+}
+
 struct Connection::State : Exchange {
   State(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> its_rules)
-      : stream(std::move(socket)), rules(std::move(its_rules)), buffer(rules->limits.header_bytes + 64 * 1024) {}
+      : stream(std::move(socket)),
+        client(client_of(stream.socket())),
+        rules(std::move(its_rules)),
+        buffer(rules->limits.header_bytes + 64 * 1024) {}
 
   // Exchange
   const Request& request() const override { return current; }
@@ -76,6 +94,7 @@ struct Connection::State : Exchange {
   void log() const;
 
   beast::tcp_stream stream;
+  std::string client;  // as of Request
   std::shared_ptr<const ConnectionRules> rules;
   beast::flat_buffer buffer;
   Request current;
@@ -145,6 +164,7 @@ Awaitable<void> Connection::State::send(std::string piece) {
 
 void Connection::State::take_head(const http::request<http::string_body>& message) {
   current = Request{};
+  current.client = client;
   current.method = text_of(message.method_string());
   const std::string target = text_of(message.target());
   const std::size_t question = std::min(target.find('?'), target.size());

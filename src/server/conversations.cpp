@@ -9,7 +9,17 @@ namespace server {
 std::size_t Conversation::bytes() const {
   std::size_t sum = sizeof(Conversation);
   for (const Round& round : rounds) sum += sizeof(Round) + round.prompt.size() + round.journal().bytes();
-  return sum;
+  return sum + (last_transcript ? last_transcript->size() * sizeof(engine::Token) : 0);
+}
+
+std::shared_ptr<const engine::Transcript> Conversation::transcript() {
+  for (auto round = rounds.rbegin(); round != rounds.rend(); ++round) {
+    auto newer = round->generation->take_transcript();
+    if (!newer) continue;
+    last_transcript = std::move(newer);
+    break;
+  }
+  return last_transcript;
 }
 
 nlohmann::ordered_json Conversation::messages(const std::string& prompt) const {
@@ -24,6 +34,14 @@ nlohmann::ordered_json Conversation::messages(const std::string& prompt) const {
   return list;
 }
 
+bool Conversations::may_go(const Conversation& conversation) {
+  return !conversation.answering() || conversation.paused();
+}
+
+void Conversations::let_go(const Conversation& conversation) {
+  if (conversation.answering()) conversation.rounds.back().generation->cancel();
+}
+
 bool Conversations::is_id(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
@@ -34,7 +52,8 @@ std::shared_ptr<Conversation> Conversations::find(const std::string& id) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return nullptr;
   const auto entry = found->second;
-  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->answering()) {
+  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && may_go(**entry)) {
+    let_go(**entry);
     recent_.erase(entry);
     by_id_.erase(found);
     return nullptr;
@@ -68,7 +87,8 @@ void Conversations::make_room(std::size_t coming) {
     const Conversation& conversation = **entry;
     const bool too_much = recent_.size() + coming > limits_.count || bytes > limits_.bytes;
     if (!too_much && conversation.used >= oldest_kept) break;  // those before it were used later
-    if (conversation.answering()) continue;
+    if (!may_go(conversation)) continue;
+    let_go(conversation);
     bytes -= std::min(bytes, conversation.bytes());
     by_id_.erase(conversation.id);
     entry = recent_.erase(entry);

@@ -1,5 +1,5 @@
 // The web chat's conversations, kept in memory: bounded in number, size and age, the longest unused going first; those
-// that are being answered stay. For one thread.
+// that are being answered stay, but an answer that is paused when its conversation goes ends. For one thread.
 #pragma once
 
 #include <chrono>
@@ -32,8 +32,12 @@ struct Conversation {
   std::string id;  // 32 hexadecimal digits that nobody can guess
   std::vector<Round> rounds;
   std::chrono::steady_clock::time_point used;
+  std::shared_ptr<const engine::Transcript> last_transcript{};
 
   std::size_t bytes() const;
+  // Its tokens, up to the last answer that has ended.
+  std::shared_ptr<const engine::Transcript> transcript();
+  bool paused() const { return answering() && rounds.back().generation->pause_asked(); }
   bool answering() const { return !rounds.empty() && rounds.back().open(); }
   // What the model is to answer: all rounds that did not fail, and then `prompt`, in the OpenAI form.
   nlohmann::ordered_json messages(const std::string& prompt) const;
@@ -61,6 +65,8 @@ class Conversations {
   std::size_t size() const { return recent_.size(); }
 
  private:
+  static bool may_go(const Conversation& conversation);
+  static void let_go(const Conversation& conversation);
   // So that `coming` more may be added.
   void make_room(std::size_t coming);
 

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -37,6 +38,8 @@ class EngineSlot {
   engine::Load load() const;
   // As engine::Engine::start.
   std::shared_ptr<engine::Generation> start(engine::Turn turn);
+  // The one under way that has this id; null if none has.
+  std::shared_ptr<engine::Generation> find(const std::string& id) const;
 
   // Puts the engine that `factory` makes into the place of this one. What was begun ends first, which can take minutes;
   // turns that were not begun go to the new one. Both do not fit into memory, so the old one goes before the new one is

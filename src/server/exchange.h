@@ -16,6 +16,7 @@ using Awaitable = boost::asio::awaitable<T>;
 
 struct Request {
   std::string method{};  // "GET", …
+  std::string client{};  // who asks, as engine::Asker has it: the address, or an IPv6 network's
   std::string path{};    // percent-decoded, without the query
   std::string query{};   // what follows the '?', as sent
   std::string host{};    // the headers the server decides by; empty if absent

@@ -20,6 +20,16 @@ bool is_api(const std::string& path) { return path == "/v1" || path.starts_with(
 
 bool reads(const Request& request) { return request.method == "GET" || request.method == "HEAD"; }
 
+// "/v1/chat/completions/ID/ACTION" to {"ID", "ACTION"}
+std::optional<std::pair<std::string, std::string>> parse_control_path(const std::string& path) {
+  static constexpr std::string_view prefix = "/v1/chat/completions/";
+  if (!path.starts_with(prefix)) return std::nullopt;
+  const std::string rest = path.substr(prefix.size());
+  const std::size_t slash = rest.find('/');
+  if (slash == std::string::npos || rest.find('/', slash + 1) != std::string::npos) return std::nullopt;
+  return std::pair(rest.substr(0, slash), rest.substr(slash + 1));
+}
+
 // "/c/ID/messages" to {"ID", "messages", ""}, "/c/ID/stream/3" to {"ID", "stream", "3"}
 struct ChatPath {
   std::string id, action, number;
@@ -93,6 +103,8 @@ Response health_response(const EngineSlot& engines) {
                              {"threads", facts->threads},
                              {"running", load.running},
                              {"waiting", load.waiting},
+                             {"paused", load.paused},
+                             {"wait_seconds", load.wait_seconds},
                              {"version", SMOLLM3_VERSION}});
 }
 
@@ -158,6 +170,9 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
       co_return;
     }
     response = not_allowed(request, "POST");
+  } else if (const auto control = parse_control_path(path)) {
+    response = request.method == "POST" ? control_completion(engines_, control->first, control->second)
+                                        : not_allowed(request, "POST");
   } else if (path.starts_with("/c/")) {
     co_await dispatch_chat(exchange);
     co_return;
@@ -202,12 +217,12 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
       co_return;
     }
     response = not_allowed(request, "GET");
-  } else if ((parts->action == "messages" || parts->action == "stop") && parts->number.empty()) {
+  } else if ((parts->action == "messages" || Chat::is_control(parts->action)) && parts->number.empty()) {
     if (request.method == "POST" && request.body.size() <= most_form) {
-      if (parts->action == "stop") {
-        co_await chat_.stop(exchange, parts->id);
-      } else {
+      if (parts->action == "messages") {
         co_await chat_.post_message(exchange, parts->id);
+      } else {
+        co_await chat_.control(exchange, parts->id, parts->action);
       }
       co_return;
     }

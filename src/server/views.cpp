@@ -30,6 +30,7 @@ const jinja::Template* find_template(std::string_view name) {
 }
 
 constexpr const char* waiting_dots = "…";  // of a page that shows nothing of the answer yet
+constexpr const char* paused_status = "Paused.";
 
 std::string thought_for(double time) {
   const auto seconds = std::max<std::int64_t>(1, std::llround(time));
@@ -98,15 +99,20 @@ ordered_json round_context(const Round& round, std::size_t n, const Answer& answ
   return context;
 }
 
-std::string place_in_queue(std::uint32_t ahead) {
-  if (ahead == 0) return "Waiting: this answer is the next.";
-  return ahead == 1 ? "Waiting: one answer comes first." : fmt::format("Waiting: {} answers come first.", ahead);
+std::string place_in_queue(const engine::Progress& progress) {
+  const std::uint32_t ahead = progress.ahead, wait = progress.wait_seconds;
+  std::string place = ahead == 0   ? "Waiting: this answer is the next"
+                      : ahead == 1 ? "Waiting: one answer comes first"
+                                   : fmt::format("Waiting: {} answers come first", ahead);
+  if (wait >= 120) return place + fmt::format(", in about {} minutes.", (wait + 30) / 60);
+  return wait > 0 ? place + fmt::format(", in about {} s.", wait) : place + ".";
 }
 
 std::string status_of(const Answer& answer) {
   const engine::Progress& progress = answer.progress;
   // Also in mid-answer: one that others had to be given room by is begun again.
-  if (progress.state == engine::State::Queued && progress.prompt_tokens > 0) return place_in_queue(progress.ahead);
+  if (progress.state == engine::State::Paused) return paused_status;
+  if (progress.state == engine::State::Queued && progress.prompt_tokens > 0) return place_in_queue(progress);
   // A short prompt is read before anyone could read this.
   if (progress.state == engine::State::Reading && progress.prompt_tokens >= 256 && progress.prompt_done > 0) {
     return fmt::format("Reading… {} % of {} tokens", 100 * std::uint64_t{progress.prompt_done} / progress.prompt_tokens,
@@ -244,6 +250,7 @@ std::string AnswerView::update(const Answer& answer) {
     over_ = true;
   } else if (std::string status = status_of(answer); status != status_) {
     set("status", status);
+    context["paused"] = status == paused_status;
     status_ = std::move(status);
   }
   return changes ? render_template("update.jinja", context) : std::string{};
