@@ -22,7 +22,7 @@ struct Options {
 
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
-  server::EngineSlot engines([&globals, step] { return load_engine(globals, step); });
+  server::EngineSlot engines([&globals, step] { return load_engine(globals, {.step = step}); });
   const auto model = engines.facts();
   server::Server server(
       engines, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
