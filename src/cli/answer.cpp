@@ -25,14 +25,13 @@ std::string rate(double tokens_per_second) {
 
 }  // namespace
 
-std::unique_ptr<engine::Engine> load_engine(const Globals& globals, std::chrono::milliseconds step,
-                                            const std::string& system) {
-  auto loaded = std::make_unique<engine::Engine>(open_model(globals), engine::Options{.device = device_kind(globals),
-                                                                                      .threads = globals.threads,
-                                                                                      .context = globals.context,
-                                                                                      .exact = globals.exact,
-                                                                                      .step = step,
-                                                                                      .system = system});
+std::unique_ptr<engine::Engine> load_engine(const Globals& globals, engine::Options options) {
+  options.device = device_kind(globals);
+  options.threads = globals.threads;
+  options.context = globals.context;
+  options.kv_memory = globals.kv_memory.value_or(0);
+  options.exact = globals.exact;
+  auto loaded = std::make_unique<engine::Engine>(open_model(globals), options);
   announce_model(globals, loaded->file());
   say_device_note(globals, loaded->device_note());
   return loaded;

@@ -13,11 +13,8 @@
 
 namespace cli {
 
-// Opens the chosen model, and says which it is.
-// `step`, `system`: as of engine::Options.
-std::unique_ptr<engine::Engine> load_engine(const Globals& globals,
-                                            std::chrono::milliseconds step = engine::Options{}.step,
-                                            const std::string& system = {});
+// Opens the chosen model, and says which it is. Of `options` what the globals do not say.
+std::unique_ptr<engine::Engine> load_engine(const Globals& globals, engine::Options options);
 
 struct SamplingOptions {
   engine::Sampling sampling;

@@ -270,7 +270,7 @@ int bench(const Options& options, const Globals& globals) {
   const ProgressLine progress(globals.quiet);
   progress.show("measuring the machine's limits …");
   Limits limits(device, weight_bytes(model));
-  tests = keep_possible(std::move(tests), model, device.free_memory(loaded->file().size()));
+  tests = keep_possible(std::move(tests), model, device.free_memory(loaded->file().size()).for_pages());
   progress.clear();
   const compute::Precision precision = compute::prompt_precision(device, globals.exact);
   Output& out = standard_output();

@@ -249,7 +249,7 @@ class Conversation {
 int chat(const Options& options, const Globals& globals) {
   options.sampling.choose();
   require_utf8("--system", options.system);
-  const auto engine = load_engine(globals);
+  const auto engine = load_engine(globals, {.conversations = 1});
   const bool interactive = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
   if (interactive && !globals.quiet) {
     standard_output().write(printable(engine->model_name()) + "\n");

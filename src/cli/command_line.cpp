@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "cli/format.h"
 #include "cli/help.h"
 #include "cli/output.h"
 
@@ -86,6 +87,18 @@ Option& Option::between(double least, double most) {
   return *this;
 }
 
+Option& Option::bytes() {
+  option_->transform(CLI::Validator(
+      [](std::string& text) {
+        const std::optional<std::uint64_t> size = parse_byte_size(text);
+        if (!size) return fmt::format("'{}' is not a size such as 512M, 1.5G or 4GiB", printable(text));
+        text = std::to_string(*size);
+        return std::string();
+      },
+      ""));
+  return *this;
+}
+
 Option Command::option(const std::string& names, const std::string& label, const std::string& help,
                        std::string& value) {
   return Option(add_option(app_, names, label, help, value));
@@ -161,6 +174,12 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>(about, "smollm3")) 
               "model and the memory allow)",
               globals_.context)
       .between(1, 16'777'216);
+  root.option(
+          "--kv-memory", "SIZE",
+          "Memory for the keys and values of all conversations together, as 512M, 1.5G or 4GiB; processors take it as "
+          "it is needed, a GPU at the start (default: what is free, for at most 256 conversations of --ctx)",
+          globals_.kv_memory)
+      .bytes();
   root.flag("--exact",
             "The same bits on every machine for prompts too, on the CPU (default where nothing faster is built in: "
             "processors without AMX)",

@@ -18,10 +18,11 @@ namespace cli {
 
 // Options that stand before or after any command.
 struct Globals {
-  std::string model;            // empty: see model_choice.h
-  std::string device = "auto";  // or "cpu", "cuda"
-  int threads = 0;              // 0: as many as there are processors
-  std::uint32_t context = 0;    // 0: what the model and the memory allow
+  std::string model;                       // empty: see model_choice.h
+  std::string device = "auto";             // or "cpu", "cuda"
+  int threads = 0;                         // 0: as many as there are processors
+  std::uint32_t context = 0;               // 0: what the model and the memory allow
+  std::optional<std::uint64_t> kv_memory;  // bytes
   bool exact = false;
   bool quiet = false;  // nothing on standard error but errors
 };
@@ -47,6 +48,7 @@ class Option {
   Option& required();
   Option& one_of(std::vector<std::string> choices);
   Option& between(double least, double most);
+  Option& bytes();  // a size as of parse_byte_size
 
  private:
   CLI::Option* option_;

@@ -279,7 +279,7 @@ void show(const ordered_json& report) {
 }  // namespace
 
 int bench_engine(const EngineBenchOptions& options, bool json, const Globals& globals) {
-  const auto engine = load_engine(globals, std::chrono::milliseconds(options.step_ms));
+  const auto engine = load_engine(globals, {.step = std::chrono::milliseconds(options.step_ms)});
   const ordered_json report = Bench(*engine, options).run();
   if (json)
     standard_output().write(report.dump(2) + "\n");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <string_view>
 
@@ -31,6 +32,24 @@ std::string grouped(std::uint64_t value) {
 
 std::string byte_size(std::uint64_t bytes) {
   return scaled(static_cast<double>(bytes), {" bytes", " kB", " MB", " GB", " TB"});
+}
+
+std::optional<std::uint64_t> parse_byte_size(std::string_view text) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [after, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (error != std::errc{}) return std::nullopt;
+  std::string unit;
+  for (const char c : std::string_view(after, end)) {
+    if (c != ' ') unit += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  const std::size_t power = std::string_view(" KMGT").find(unit.empty() || unit == "B" ? ' ' : unit.front());
+  if (power == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = power == 0 ? std::string_view() : std::string_view(unit).substr(1);
+  if (!rest.empty() && rest != "B" && rest != "IB") return std::nullopt;
+  const double bytes = value * std::pow(rest == "IB" ? 1024.0 : 1000.0, static_cast<double>(power));
+  if (!(bytes >= 1 && bytes <= 1e15)) return std::nullopt;
+  return static_cast<std::uint64_t>(bytes);
 }
 
 std::string count_size(std::uint64_t count) { return scaled(static_cast<double>(count), {"", " k", " M", " B", " T"}); }

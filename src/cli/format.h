@@ -2,13 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace cli {
 
-std::string grouped(std::uint64_t value);     // 128256 as "128,256"
-std::string byte_size(std::uint64_t bytes);   // "1.92 GB", "340 kB": powers of 1000, three figures
+std::string grouped(std::uint64_t value);    // 128256 as "128,256"
+std::string byte_size(std::uint64_t bytes);  // "1.92 GB", "340 kB": powers of 1000, three figures
+// The reverse, as people type it: "4G", "1.5 GB", "512MiB" (powers of 1024), "1000000"; nothing if it is no such size,
+// is less than a byte, or more than 1000 TB.
+std::optional<std::uint64_t> parse_byte_size(std::string_view text);
 std::string count_size(std::uint64_t count);  // "3.08 B" (10⁹), "5.2 M"
 std::string duration(double seconds);         // "0.4 s", "2 min 05 s"
 

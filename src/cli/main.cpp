@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   } catch (const base::Error& error) {
     cli::report_error(error.what());
   } catch (const std::bad_alloc&) {
-    cli::report_error("memory: there is not enough; close other programs, or ask for less with --ctx");
+    cli::report_error("memory: there is not enough; close other programs, or ask for less with --kv-memory or --ctx");
   } catch (const std::exception& error) {
     cli::report_error(std::string("internal error: ") + error.what() + "; please report it");
   }

@@ -72,11 +72,11 @@ double negative_log_likelihood(std::span<const float> logits, Token token) {
 
 class Chunks {
  public:
-  Chunks(smollm3::Model& model, compute::Precision precision, std::size_t size, std::uint64_t budget)
+  Chunks(smollm3::Model& model, compute::Precision precision, std::size_t size, const compute::FreeMemory& free)
       : model_(model),
         precision_(precision),
         size_(size),
-        pool_(model.device(), model.kv_shape(quant::Type::F16), size, budget),
+        pool_(model.device(), model.kv_shape(quant::Type::F16), size, free),
         sequence_(pool_) {}
 
   // Runs the tokens of one chunk through the model, from an empty context, and scores those of the second half: all

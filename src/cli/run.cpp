@@ -106,7 +106,7 @@ int run(const Options& options, const Globals& globals) {
     require_utf8("--system", options.system);
   }
   if (prompt.empty()) throw base::Error("prompt", "is empty", "write one after 'run', or pipe it in");
-  const auto engine = load_engine(globals);
+  const auto engine = load_engine(globals, {.conversations = 1});
   const bool watched = !globals.quiet && is_terminal(STDERR_FILENO);
   Display display(watched ? STDERR_FILENO : Display::no_thinking, options.json);
   const InterruptGuard guard(InterruptGuard::Second::EndsTheProgram);

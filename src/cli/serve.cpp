@@ -32,7 +32,8 @@ std::string read_system_prompt(const std::string& path) {
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
   const std::string system = read_system_prompt(options.system_file);
-  server::EngineSlot engines([&globals, step, system] { return load_engine(globals, step, system); });
+  server::EngineSlot engines(
+      [&globals, step, system] { return load_engine(globals, {.step = step, .system = system}); });
   const auto model = engines.facts();
   server::Server server(
       engines, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});

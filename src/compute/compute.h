@@ -93,6 +93,14 @@ struct KvShape {
   std::size_t page_bytes() const { return layers * kv_heads * 2 * block_bytes(); }
 };
 
+// What of a device's memory pages of keys and values may take.
+struct FreeMemory {
+  std::uint64_t found = 0;      // bytes that nobody has
+  std::uint64_t held_back = 0;  // of these, for weights that are not there yet and for all that is not a page
+
+  std::uint64_t for_pages() const { return found > held_back ? found - held_back : 0; }
+};
+
 // Bytes in a device's memory, for pages of keys and values.
 using PageMemory = std::unique_ptr<std::byte[], std::function<void(std::byte*)>>;
 
@@ -153,8 +161,8 @@ class Device {
   // Forgets what was asked for and has not begun, after a failure.
   virtual void abandon() noexcept {}
 
-  // Bytes that keys and values may take, beside a file of `file_bytes` whose weights have been prepared.
-  virtual std::uint64_t free_memory(std::uint64_t file_bytes) const = 0;
+  // What there is for keys and values beside a file of `file_bytes` whose weights have been prepared.
+  virtual FreeMemory free_memory(std::uint64_t file_bytes) const = 0;
   virtual PageMemory allocate_pages(std::size_t bytes) = 0;
   virtual void copy_page(const std::byte* from, std::byte* to, std::size_t bytes) = 0;
   virtual void write_page(std::span<const std::byte> from, std::byte* to) = 0;

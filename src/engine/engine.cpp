@@ -10,20 +10,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "smollm3/kv_memory.h"
 
 namespace engine {
 namespace {
 
 using base::Error;
 using base::ErrorKind;
-
-// The positions to make room for: what was asked for, or else the model's own number, fewer if memory is short.
-std::uint64_t choose_context(std::uint32_t asked, const smollm3::Config& config, const compute::KvShape& shape,
-                             std::uint64_t budget) {
-  if (asked != 0) return asked;
-  const std::uint64_t fitting = budget / shape.page_bytes() * compute::page_positions;
-  return std::max<std::uint64_t>(std::min<std::uint64_t>(config.context, fitting), compute::page_positions);
-}
 
 // Of the places of those that wait, as many as one client may take: some are left for others.
 std::size_t most_of_one(std::size_t places) { return places - places / 4; }
@@ -40,9 +33,12 @@ struct Engine::State {
       : options(its_options),
         loaded(std::move(file), options.device, options.threads, options.context),
         kv_shape(loaded.model().kv_shape(quant::Type::F16)),
-        budget(loaded.device().free_memory(loaded.file().size())),
-        context(choose_context(options.context, loaded.config(), kv_shape, budget)),
-        pool(loaded.device(), kv_shape, context, budget),
+        free(loaded.device().free_memory(loaded.file().size())),
+        kv_size(smollm3::choose_kv_size(
+            {.context = options.context, .memory = options.kv_memory, .conversations = options.conversations},
+            loaded.config().context, kv_shape, free)),
+        context(kv_size.context),
+        pool(loaded.device(), kv_shape, kv_size.positions, free),
         prompts(compute::prompt_precision(loaded.device(), options.exact)),
         preparer(std::make_shared<Preparer>(loaded, context, options.system)),
         worker(loaded, pool, context, preparer->inbox(), {.step = options.step, .prompts = prompts}) {
@@ -65,7 +61,8 @@ struct Engine::State {
   Options options;
   LoadedModel loaded;
   compute::KvShape kv_shape;
-  std::uint64_t budget;
+  compute::FreeMemory free;
+  smollm3::KvSize kv_size;
   std::uint64_t context;
   smollm3::PagePool pool;
   compute::Precision prompts;
@@ -188,5 +185,6 @@ std::string Engine::device_note() const { return state_->loaded.device_note(); }
 std::string Engine::mode() const { return compute::mode(state_->loaded.device(), state_->prompts); }
 int Engine::threads() const { return state_->loaded.device().threads(); }
 std::uint32_t Engine::context() const { return static_cast<std::uint32_t>(state_->context); }
+std::uint64_t Engine::kv_positions() const { return state_->kv_size.positions; }
 
 }  // namespace engine

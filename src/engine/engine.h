@@ -27,6 +27,8 @@ struct Options {
   compute::DeviceKind device = compute::DeviceKind::Auto;
   int threads = 0;                      // 0: as many as there are processors
   std::uint32_t context = 0;            // positions a conversation may have; 0: a default that fits into memory
+  std::uint64_t kv_memory = 0;          // bytes for the keys and values of all conversations; 0: what is free, but
+  std::uint64_t conversations = 256;    // no more than so many whole contexts would take
   bool exact = false;                   // prompts too are computed exactly, where something faster is built in
   std::chrono::milliseconds step{250};  // that a step may take while somebody waits for the next token
   std::size_t most_waiting = 256;       // requests; more are refused as Busy
@@ -70,7 +72,8 @@ class Engine {
   std::string device_note() const;  // as of compute::ChosenDevice
   std::string mode() const;         // how prompts are computed: "exact" or "fast", as of compute::mode
   int threads() const;
-  std::uint32_t context() const;  // positions a conversation may have
+  std::uint32_t context() const;       // positions a conversation may have
+  std::uint64_t kv_positions() const;  // positions that all conversations together may have
 
  private:
   struct State;

@@ -37,12 +37,14 @@ inline std::filesystem::path endless_model() {
   return file;
 }
 
+// All share the space of one context, so that many have to wait.
 inline std::unique_ptr<engine::Engine> make_engine(const std::filesystem::path& model, std::uint32_t context = 4096,
                                                    std::size_t most_waiting = 256) {
-  return std::make_unique<engine::Engine>(
-      gguf::File::open(model),
-      engine::Options{
-          .device = compute::DeviceKind::Cpu, .threads = 2, .context = context, .most_waiting = most_waiting});
+  return std::make_unique<engine::Engine>(gguf::File::open(model), engine::Options{.device = compute::DeviceKind::Cpu,
+                                                                                   .threads = 2,
+                                                                                   .context = context,
+                                                                                   .conversations = 1,
+                                                                                   .most_waiting = most_waiting});
 }
 
 }  // namespace server

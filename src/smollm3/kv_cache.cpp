@@ -5,24 +5,19 @@
 #include <utility>
 
 #include "base/error.h"
+#include "smollm3/kv_memory.h"
 
 namespace smollm3 {
 
-PagePool::PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget)
+PagePool::PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions,
+                   const compute::FreeMemory& free)
     : device_(device), shape_(shape) {
-  const std::uint64_t page_bytes = shape.page_bytes();
-  const std::uint64_t wanted = pages_for(positions);
-  const std::uint64_t fitting = budget / page_bytes;
-  if (wanted > fitting) {
-    const auto megabytes = [](std::uint64_t bytes) { return std::to_string(bytes / 1'000'000) + " MB"; };
-    throw base::Error(
-        "context of " + std::to_string(positions) + " positions",
-        "its keys and values take " + megabytes(wanted * page_bytes) + " and " + megabytes(budget) + " are free",
-        fitting > 0 ? "--ctx " + std::to_string(fitting * compute::page_positions) + " would fit" : "free some memory");
-  }
-  pages_ = static_cast<std::size_t>(wanted);
+  require_room(positions, shape, free);
+  const std::size_t page_bytes = shape.page_bytes();
+  pages_ = pages_for(positions);
   memory_ = device.allocate_pages(pages_ * page_bytes);
   owners_.resize(pages_);
+  free_.reserve(pages_);
   for (std::size_t i = pages_; i-- > 0;) free_.push_back(memory_.get() + i * page_bytes);
 }
 

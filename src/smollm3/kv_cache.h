@@ -21,8 +21,11 @@ class PagePool {
  public:
   // Reserves room for `positions` positions in the memory of the device, which must outlive the pool; processors take
   // the memory as pages are first used. Throws base::Error, naming the number of positions that would fit, if they
-  // would need more than `budget` bytes.
-  PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget);
+  // would need more than is free.
+  PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, const compute::FreeMemory& free);
+  // The same where `budget` bytes are free and nothing is held back.
+  PagePool(compute::Device& device, compute::KvShape shape, std::uint64_t positions, std::uint64_t budget)
+      : PagePool(device, shape, positions, compute::FreeMemory{.found = budget}) {}
   PagePool(const PagePool&) = delete;
   PagePool& operator=(const PagePool&) = delete;
 

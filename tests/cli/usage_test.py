@@ -26,6 +26,13 @@ class WrongUsage(unittest.TestCase):
         for arguments in (["--threads", "0"], ["--threads", "x"], ["--threads", "-1"], ["--ctx", "-1"], ["--ctx", "1e99"]):
             expect_error(self, run(*arguments, "inspect", micro()), 2, arguments[0])
 
+    def test_sizes(self):
+        for size in ("-1", "0", "", "G", "x", "1.5.5G", "4X", "4GBB", "1e9", "nan", "2000T", "99999999999999999999999"):
+            expect_error(self, run("--kv-memory", size, "inspect", micro()), 2, "--kv-memory", f"'{size}'", "1.5G")
+        for size in ("5000000", "1.5M", "1.5 MB", "2mib", "10000K"):
+            result = run("--model", micro(), "--quiet", "--kv-memory", size, "run", "--max-tokens", "1", "Hi")
+            self.assertEqual((result.returncode, result.stderr), (0, b""), size)
+
     def test_unknown_choice(self):
         expect_error(self, run("synth", "--shape", "huge", "--out", path("x")), 2, "huge")
 

@@ -35,7 +35,7 @@ class FaultyDevice : public compute::Device {
   void start() override { operate().start(); }
   void wait() override { operate().wait(); }
   void abandon() noexcept override { device_->abandon(); }
-  std::uint64_t free_memory(std::uint64_t file_bytes) const override { return device_->free_memory(file_bytes); }
+  compute::FreeMemory free_memory(std::uint64_t file_bytes) const override { return device_->free_memory(file_bytes); }
   compute::PageMemory allocate_pages(std::size_t bytes) override { return device_->allocate_pages(bytes); }
   void copy_page(const std::byte* from, std::byte* to, std::size_t bytes) override {
     operate().copy_page(from, to, bytes);

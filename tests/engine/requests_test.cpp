@@ -94,9 +94,11 @@ constexpr const char* long_prompt =
 class Requests : public reference::OnDevice {
  protected:
   // On the CPU exact, whatever the processor: in a fast mode prompts have other bits than what was generated.
-  static std::unique_ptr<Engine> make_engine(std::uint32_t context = 1024) {
-    return std::make_unique<Engine>(gguf::File::open(demo_model),
-                                    Options{.device = device, .threads = 2, .context = context, .exact = true});
+  // Memory is short by default: all share the space of one.
+  static std::unique_ptr<Engine> make_engine(std::uint32_t context = 1024, std::uint64_t conversations = 1) {
+    return std::make_unique<Engine>(
+        gguf::File::open(demo_model),
+        Options{.device = device, .threads = 2, .context = context, .conversations = conversations, .exact = true});
   }
 
   // Texts that were computed in different batches: the same on the CPU. On a GPU sums are rounded otherwise, and a near
@@ -185,6 +187,40 @@ TEST_F(Requests, EventsHaveTheSameNumbersWhoeverElseIsServed) {
     EXPECT_EQ(one.text, other.text) << number;
   }
   EXPECT_FALSE(said(alone).thinking.empty());
+}
+
+TEST_F(Requests, OfFullContextsRunBesideOneAnotherWhereThereIsMemoryForAll) {
+  const auto engine = make_engine(256, 4);
+  EXPECT_EQ(engine->context(), 256u);
+  EXPECT_EQ(engine->kv_positions(), 4 * 256u);
+  std::vector<Asked> asked;
+  for (int i = 0; i < 4; ++i) asked.push_back(engine->start(endless(*engine, std::to_string(i) + ". " + long_prompt)));
+  for (const Asked& one : asked) wait_for_tokens(one, 1);
+  // From now on nobody is to give way, and so to wait again.
+  while (!std::ranges::all_of(asked, [](const Asked& one) { return one->journal().over(); })) {
+    ASSERT_EQ(engine->load().waiting, 0u);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (const Asked& one : asked) {
+    const Done done = said(one).done;
+    EXPECT_EQ(done.finish, Finish::Length);
+    EXPECT_EQ(done.usage.prompt_tokens + done.usage.generated_tokens, 256u);
+  }
+}
+
+TEST_F(Requests, ABudgetBelowTheContextIsRefusedOrShortensIt) {
+  const auto make = [](std::uint32_t context, std::uint64_t kv_memory) {
+    return std::make_unique<Engine>(
+        gguf::File::open(demo_model),
+        Options{.device = device, .threads = 1, .context = context, .kv_memory = kv_memory, .exact = true});
+  };
+  EXPECT_THROW(make(1024, 1'000'000), base::Error);  // five pages
+  EXPECT_THROW(make(0, 100'000), base::Error);       // none
+  const auto shortened = make(0, 1'000'000);
+  EXPECT_EQ(shortened->context(), 320u);
+  EXPECT_EQ(shortened->kv_positions(), 320u);
+  EXPECT_EQ(make(128, 1'000'000)->context(), 128u);
+  EXPECT_EQ(make(128, 1'000'000)->kv_positions(), 320u);
 }
 
 // One has all pages but a few; the others have to wait for it.

@@ -35,9 +35,9 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 // A model that never says anything sensible, but a lot and for as long as it is let: no token ends its answers or begins
 // something else in them, and with a context of `endless` they outlast any test.
 export const endless = ["--ctx", "65536"];
-// With this context a text of `half_of_crowded` has more than half of all memory, so that a second one has to wait; an
-// answer to it is long, and not endless.
-export const crowded = ["--ctx", "16384"];
+// With this context, and memory for one of it, a text of `half_of_crowded` has more than half of all memory, so that a
+// second one has to wait; an answer to it is long, and not endless.
+export const crowded = ["--ctx", "16384", "--kv-memory", sanitized ? "32MiB" : "64MiB"];
 export const half_of_crowded = "word ".repeat(1800);
 export function random_model() {
   const file = join(folder, "random.gguf");

@@ -35,8 +35,12 @@ constexpr std::size_t part_bytes = 1 << 15;  // bytes of weights in a part where
 constexpr std::size_t parts_per_thread = 16;
 constexpr std::size_t tiled_parts_per_thread = 8;
 
-// Left to everything that is not weights, keys and values: buffers of the forward pass, the program, its connections.
-constexpr std::uint64_t spare_memory = 512'000'000;
+// Left to everything that is not weights, keys and values. The program, its threads and connections take tens of MB
+// with any model. The rest grows with the model up to what SmolLM3-3B needs: activations of a batch of 512 rows (60
+// MB), logits of 256 who write at the same time (130 MB, twice that while their buffer grows), the tokenizer (20 MB).
+std::uint64_t spare_memory(std::uint64_t file_bytes) {
+  return 64'000'000 + std::min<std::uint64_t>(file_bytes, 448'000'000);
+}
 
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -100,18 +104,16 @@ class CpuDevice : public Device {
   void prepare(std::span<const Matrix>, std::span<const std::span<const float>>) override {}
 
   // The file is mapped: its pages are not taken yet, but will be.
-  std::uint64_t free_memory(std::uint64_t file_bytes) const override {
-    const std::uint64_t taken = file_bytes + spare_memory;
-    const std::uint64_t available = base::available_memory();
-    return available > taken ? available - taken : 0;
+  FreeMemory free_memory(std::uint64_t file_bytes) const override {
+    return {.found = base::available_memory(), .held_back = file_bytes + spare_memory(file_bytes)};
   }
 
-  // Memory that is never touched is never taken, so a long context costs nothing until it is used.
+  // Memory that is never touched is never taken, so many long contexts cost nothing until they are used.
   PageMemory allocate_pages(std::size_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
       throw base::Error(base::ErrorKind::Resource, "key/value cache",
-                        std::string("cannot be reserved: ") + std::strerror(errno), "lower --ctx");
+                        std::string("cannot be reserved: ") + std::strerror(errno), "give less with --kv-memory");
     }
     madvise(memory, bytes, MADV_HUGEPAGE);
     return {static_cast<std::byte*>(memory), [bytes](std::byte* p) { munmap(p, bytes); }};

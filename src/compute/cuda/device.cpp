@@ -94,11 +94,11 @@ class CudaDevice : public Device {
     pass_.discard();
   }
 
-  std::uint64_t free_memory(std::uint64_t) const override {
+  FreeMemory free_memory(std::uint64_t) const override {
     std::size_t available = 0;
     std::size_t total = 0;
     check(cudaMemGetInfo(&available, &total), "memory");
-    return available > spare_memory ? available - spare_memory : 0;
+    return {.found = available, .held_back = spare_memory};
   }
 
   PageMemory allocate_pages(std::size_t bytes) override {

@@ -35,7 +35,7 @@ class DeviceMemory {
     throw base::Error(base::ErrorKind::Resource, "memory of the GPU",
                       std::to_string(bytes / 1'000'000) + " MB more are needed and " +
                           std::to_string(available / 1'000'000) + " are free",
-                      "lower --ctx, or use --device cpu");
+                      "give less with --kv-memory, or use --device cpu");
   }
 
   template <typename T = std::byte>
