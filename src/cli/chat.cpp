@@ -198,7 +198,8 @@ class Conversation {
       const std::optional<engine::Done> done = answering_->follower.follow(display, Follower::Interrupt::Pauses);
       display.end();
       if (!done) {
-        say("stopped · /continue goes on");
+        const std::uint32_t tokens = answering_->follower.generation().journal().progress().generated_tokens;
+        say(fmt::format("stopped after {} tokens · /continue goes on", grouped(tokens)));
         return;
       }
       note_answer();

@@ -47,7 +47,7 @@ TEST(Splice, TakesTheOldTokensAsFarAsTheTextIsTheSame) {
       "Ünïted we stand; <think> 12345 the quick brown fox jumps over the lazy dog, again and again.";
   std::mt19937 random(1);
   int longer = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 300; ++i) {
     std::string other = text;
     if (random() % 2 == 0) other[random() % other.size()] = 'x';
     if (random() % 4 == 0) other.resize(random() % other.size() + 1);
@@ -74,7 +74,7 @@ TEST(Splice, TakesTheOldTokensAsFarAsTheTextIsTheSame) {
     EXPECT_EQ(spliced.salt().account, 3u);
     longer += same_old > 10 ? 1 : 0;
   }
-  EXPECT_GT(longer, 100);
+  EXPECT_GT(longer, 20);
 }
 
 }  // namespace
