@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "cli/engine_bench.h"
 #include "cli/format.h"
+#include "cli/memory_bench.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/random_weights.h"
@@ -30,6 +31,8 @@ struct Options {
   bool json = false;
   bool engine = false;
   EngineBenchOptions of_engine;
+  bool memory = false;
+  MemoryBenchOptions of_memory;
 };
 
 struct Test {
@@ -262,6 +265,7 @@ std::string describe(const compute::Rates& limits) {
 
 int bench(const Options& options, const Globals& globals) {
   if (options.engine) return bench_engine(options.of_engine, options.json, globals);
+  if (options.memory) return bench_memory(options.of_memory, options.json, globals);
   std::vector<Test> tests = list_tests(options);
   if (tests.empty()) throw UsageError("there is no test to run");
   const auto loaded = load_model(globals);
@@ -323,6 +327,8 @@ void add_bench(CommandLine& line) {
                options->json);
   command.flag("--engine", "Measure what askers feel of the engine, many at once, in place of the model alone",
                options->engine);
+  command.flag("--memory", "Measure what the engine remembers: what is computed again of what it knows",
+               options->memory);
   EngineBenchOptions& of_engine = options->of_engine;
   command.option("--askers", "N,…", "With --engine: who ask at the same time (default: 1,16)", of_engine.askers);
   command.option("--prompt", "N", "With --engine: tokens of each one's prompt (default: 512)", of_engine.prompt)

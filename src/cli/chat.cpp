@@ -164,6 +164,9 @@ class Conversation {
 
   // An answer on its way, or stopped.
   struct Answering {
+    explicit Answering(std::shared_ptr<engine::Generation> generation)
+        : follower(std::move(generation)), display(is_terminal(STDOUT_FILENO) ? STDOUT_FILENO : Display::no_thinking) {}
+
     Follower follower;
     Display display;
   };
@@ -180,8 +183,7 @@ class Conversation {
       turn.input.messages = messages;
       turn.input.enable_thinking = thinking_;
       turn.before = before_;
-      answering_.emplace(Follower(engine_.start(std::move(turn))),
-                         Display(is_terminal(STDOUT_FILENO) ? STDOUT_FILENO : Display::no_thinking));
+      answering_.emplace(engine_.start(std::move(turn)));
       messages_ = std::move(messages);
     } catch (const base::Error& error) {
       failed_ = true;

@@ -116,14 +116,19 @@ class Bench {
     }
     report["long_prompt_joins"] = long_prompt_joins();
     report["short_question"] = short_question();
+    report["another_client"] = {{"prompt", options_.prompt},
+                                {"first_token_beside_1_seconds", beside_another_client(1)},
+                                {"first_token_beside_15_seconds", beside_another_client(15)}};
     report["cancel"] = cancel();
     report["finish_thinking_seconds"] = finish_thinking();
     return report;
   }
 
  private:
-  std::unique_ptr<Asker> ask(std::uint32_t prompt, std::uint32_t generated, bool thinks = false) {
+  std::unique_ptr<Asker> ask(std::uint32_t prompt, std::uint32_t generated, bool thinks = false,
+                             const char* client = "") {
     engine::Request request;
+    request.asker.client = client;
     if (thinks) request.chat = smollm3::StreamStart::Thinking;
     for (std::uint32_t i = 0; i < prompt; ++i) {
       request.prompt.push_back(static_cast<engine::Token>(random_.next() % engine_.config().vocab));
@@ -199,6 +204,21 @@ class Bench {
             {"first_token_beside_seconds", beside->to_first_token()}};
   }
 
+  // First token of a prompt beside so many requests of another client, half of which are answered when it comes and
+  // half of which come with it.
+  double beside_another_client(std::uint32_t count) {
+    Askers of_another;
+    const auto come = [&](std::uint32_t until) {
+      while (of_another.size() < until) of_another.push_back(ask(options_.prompt, 100'000, false, "another"));
+    };
+    come((count + 1) / 2);
+    for (const auto& asker : of_another) asker->wait_for_tokens(4);
+    come(count);
+    const auto one = ask(options_.prompt, 1, false, "one");
+    one->wait();
+    return one->to_first_token();
+  }
+
   // From cancel() to the end that a reader sees.
   ordered_json cancel() {
     const auto measure = [](Asker& asker) {
@@ -266,6 +286,11 @@ void show(const ordered_json& report) {
   out.write(fmt::format("first token of a question of {}: {:.0f} ms alone, {:.0f} ms beside an answer\n",
                         question["prompt"].get<int>(), 1000 * question["first_token_alone_seconds"].get<double>(),
                         1000 * question["first_token_beside_seconds"].get<double>()));
+  const ordered_json& client = report["another_client"];
+  out.write(
+      fmt::format("first token of a prompt of {}: {:.1f} s beside one request of another client, {:.1f} s beside 15\n",
+                  client["prompt"].get<int>(), client["first_token_beside_1_seconds"].get<double>(),
+                  client["first_token_beside_15_seconds"].get<double>()));
   const ordered_json& cancel = report["cancel"];
   out.write(fmt::format(
       "cancelled in {:.0f} ms while a prompt is read, in {:.0f} ms beside an answer, in {:.0f} ms "

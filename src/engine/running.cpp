@@ -78,7 +78,6 @@ void Running::pause(Clock::time_point now) {
   give_up();
   ticket = {};
   paused_at_ = now;
-  report();
 }
 
 void Running::resume(Clock::time_point now) {

@@ -18,7 +18,8 @@ bool brings_system_prompt(const ordered_json& messages) {
 
 smollm3::ChatInput with_system_prompt(smollm3::ChatInput input, const std::string& system) {
   if (system.empty() || !input.messages.is_array() || brings_system_prompt(input.messages)) return input;
-  input.messages.insert(input.messages.begin(), {{"role", "system"}, {"content", system}});
+  const ordered_json message = {{"role", "system"}, {"content", system}};
+  input.messages.insert(input.messages.begin(), message);
   return input;
 }
 

@@ -66,9 +66,12 @@ void Worker::pause_and_resume() {
   for (List* list : {&running_, &waiting_}) {
     for (auto& one : take_if(*list, pauses_now)) {
       if (list == &running_) cache_.insert(one->sequence, one->transcript(), /*tail=*/true);
-      one->pause(options_.now());
+      Running& paused = *one;
+      paused.pause(options_.now());
       insert(paused_, std::move(one));
       ++counts_.paused;
+      count();  // whoever reads that it is paused finds it counted
+      paused.report();
     }
   }
   for (auto& one : take_if(paused_, [&](const Running& it) { return !pauses(it); })) {

@@ -71,6 +71,28 @@ TEST_F(Chatting, SendingStartsTheAnswerAndTheStreamFollows) {
   EXPECT_THAT(loaded->response->body, HasSubstr("<div class=\"block\">" + page.blocks.at(0) + "</div>"));
 }
 
+TEST_F(ChattingForEver, APausedAnswerSaysSoAndGoesOnWhenItIsResumed) {
+  send(site, "Go+on");
+  const auto stream = hear_words(conversation);
+  EXPECT_EQ(site.post(conversation + "/pause", "")->response->status, 204u);
+  site.until([&] { return stream->sent.find("Paused.") != std::string::npos; });
+  EXPECT_EQ(site.engines.load().running, 0u);
+  EXPECT_EQ(site.engines.load().paused, 1u);
+  const auto loaded = site.get(conversation + "/stream/0");  // by another tab
+  site.until([&] { return loaded->sent.find("Paused.") != std::string::npos; });
+  const std::size_t heard = stream->sent.size();
+  site.post(conversation + "/resume", "");
+  site.until([&] { return stream->sent.size() > heard + 2000; });
+  FakePage page;
+  page.take(stream->sent);
+  EXPECT_NE(page.status, "Paused.");
+  site.post(conversation + "/pause", "");
+  site.until([&] { return site.engines.load().paused == 1; });
+  site.post(conversation + "/stop", "");
+  site.until_over(stream);
+  EXPECT_EQ(site.engines.load().paused, 0u);
+}
+
 TEST_F(Chatting, AnAnswerIsWrittenThoughNobodyFollows) {
   send(site, "What+is+12+%2B+34%3F");
   std::string body;

@@ -48,6 +48,71 @@ class CompletionsForEver : public testing::Test {
   }
 };
 
+// The id of a stream's answer, once it has one.
+std::string id_of(Site& site, const Site::Asked& stream) {
+  site.until([&] { return stream->pieces > 0; });
+  const std::size_t begin = stream->sent.find("chatcmpl-");
+  return stream->sent.substr(begin, stream->sent.find('"', begin) - begin);
+}
+
+TEST_F(CompletionsForEver, CanBePausedResumedAndToldToAnswer) {
+  json request = endless();
+  request["stream"] = true;
+  const auto stream = ask(site, request);
+  const std::string path = "/v1/chat/completions/" + id_of(site, stream);
+  const auto paused = site.post(path + "/pause", "");
+  EXPECT_EQ(paused->response->status, 202u) << paused->response->body;
+  site.until([&] { return site.engines.load().paused == 1; });
+  const std::size_t heard = stream->sent.size();
+  EXPECT_EQ(site.post(path + "/resume", "")->response->status, 202u);
+  site.until([&] { return stream->sent.size() > heard + 1000; });
+  EXPECT_EQ(site.post(path + "/finish_thinking", "")->response->status, 202u);
+  site.until([&] { return stream->sent.find("\"content\":\"", 400) != std::string::npos; });
+  EXPECT_EQ(site.post(path + "/explode", "")->response->status, 404u);
+  EXPECT_EQ(site.get(path + "/pause")->response->status, 405u);
+  EXPECT_EQ(site.post("/v1/chat/completions/chatcmpl-0/pause", "")->response->status, 404u);
+  stream->leave();
+  site.until_over(stream);
+  site.until_idle();
+  EXPECT_EQ(site.post(path + "/pause", "")->response->status, 404u) << "it is over";
+}
+
+TEST_F(CompletionsForEver, AClientThatLeavesEndsWhatItPaused) {
+  json request = endless();
+  request["stream"] = true;
+  const auto stream = ask(site, request);
+  site.post("/v1/chat/completions/" + id_of(site, stream) + "/pause", "");
+  site.until([&] { return site.engines.load().paused == 1; });
+  stream->leave();
+  site.until([&] { return site.engines.load().paused == 0; });
+}
+
+TEST_F(CompletionsForEver, EndByTheirDeadline) {
+  json request = endless();
+  request["deadline_seconds"] = 0.4;
+  const auto asked = ask(site, request);
+  site.until_over(asked);
+  ASSERT_EQ(asked->response->status, 200u) << asked->response->body;
+  EXPECT_EQ(json::parse(asked->response->body).at("choices").at(0).at("finish_reason"), "length");
+  request["deadline_seconds"] = -1;
+  EXPECT_EQ(error_of(ask(site, request)).at("param"), "deadline_seconds");
+}
+
+TEST_F(Completions, AreKnownAgainUnderTheSameSaltAlone) {
+  const auto cached = [&](const char* salt) {
+    json request = question("What is 12 + 34? Take your time, and think about each of the digits of the two numbers.");
+    request["max_tokens"] = 2;
+    if (salt != nullptr) request["cache_salt"] = salt;
+    const auto asked = ask(site, request);
+    site.until_over(asked);
+    return json::parse(asked->response->body).at("usage").at("prompt_tokens_details").at("cached_tokens").get<int>();
+  };
+  cached("a");
+  EXPECT_GT(cached("a"), 20);
+  EXPECT_LT(cached("b"), cached("a"));
+  EXPECT_LT(cached(nullptr), cached("a"));
+}
+
 TEST_F(Completions, AnswerWhole) {
   const auto asked = ask(site, question("What is 12 + 34?"));
   site.until_over(asked);

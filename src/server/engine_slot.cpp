@@ -96,7 +96,7 @@ std::shared_ptr<engine::Generation> EngineSlot::start(engine::Turn turn) {
 std::shared_ptr<engine::Generation> EngineSlot::find(const std::string& id) const {
   const std::lock_guard lock(mutex_);
   for (const std::weak_ptr<engine::Generation>& one : under_way_) {
-    const auto held = one.lock();
+    std::shared_ptr<engine::Generation> held = one.lock();
     if (held && held->id() == id && !held->journal().over()) return held;
   }
   return nullptr;

@@ -1,9 +1,10 @@
 """`serve` as a command: it says where it is, answers there, and ends when it is told to."""
+import json
 import signal
 import unittest
 import urllib.request
 
-from program import HANGS_AFTER, expect_error, micro, run, start
+from program import HANGS_AFTER, expect_error, micro, path, run, start
 
 
 class Serve(unittest.TestCase):
@@ -32,6 +33,23 @@ class Serve(unittest.TestCase):
     def test_wrong_ports(self):
         for port in ("65536", "-1", "http"):
             expect_error(self, run("serve", "--port", port), 2, "--port")
+
+    def test_system_prompt(self):
+        with open(path("system.txt"), "wb") as file:
+            file.write(b"Be brief.\n")
+        process = start("--model", micro(), "serve", "--port", "0", "--system", path("system.txt"))
+        url = process.stdout.readline().decode().split()[-1]
+        def tokens(*messages):
+            body = json.dumps({"messages": [{"role": role, "content": "Hi"} for role in messages], "max_tokens": 1}).encode()
+            with urllib.request.urlopen(url + "/v1/chat/completions", body, timeout=HANGS_AFTER) as response:
+                return json.load(response)["usage"]["prompt_tokens"]
+        self.assertEqual(tokens("user") - tokens("system", "user"), len(" Be brief.") - len(" Hi"))
+        process.kill()
+        process.communicate()
+        with open(path("binary"), "wb") as file:
+            file.write(b"\xff\xfe")
+        expect_error(self, run("--model", micro(), "--quiet", "serve", "--system", path("binary")), 1, "binary", "UTF-8")
+        expect_error(self, run("--model", micro(), "--quiet", "serve", "--system", path("absent")), 1, "absent")
 
     def test_wrong_host(self):
         expect_error(self, run("--model", micro(), "--quiet", "serve", "--host", "999.1.1.1", "--port", "0"), 1, "999.1.1.1")

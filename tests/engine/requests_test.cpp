@@ -388,6 +388,133 @@ TEST_F(Requests, ThinkingEndsWhenItIsAskedTo) {
   EXPECT_NE(said(early).text, "");
 }
 
+TEST_F(Requests, ThatArePausedGoOnWithTheSameWords) {
+  const auto engine = make_engine();
+  const std::string expected = answer(*engine, request(*engine, long_prompt, 200));
+  for (const std::uint32_t pause_at : {1u, 50u, 190u}) {
+    const Asked asked = engine->start(request(*engine, long_prompt, 200));
+    wait_for_tokens(asked, pause_at);
+    asked->pause();
+    wait_for(asked, State::Paused);
+    if (asked->journal().over()) continue;  // it was faster
+    EXPECT_EQ(engine->load().running, 0u);
+    EXPECT_EQ(engine->load().paused, 1u);
+    // Others are answered meanwhile, and take its pages if they need them.
+    for (int i = 0; i < 3; ++i) answer(*engine, request(*engine, std::to_string(i) + long_prompt + long_prompt, 300));
+    EXPECT_EQ(asked->state(), State::Paused);
+    EXPECT_EQ(asked->take_transcript(), nullptr) << "not before it is over";
+    asked->resume();
+    const Said all = said(asked);
+    expect_same_texts({all.text}, {expected});
+    EXPECT_LT(all.done.usage.generate_seconds, 60) << "the time that it was paused is not its own";
+  }
+}
+
+TEST_F(Requests, ThatArePausedCanBeCancelledOrPausedBeforeTheyBegin) {
+  const auto engine = make_engine();
+  const Asked paused = engine->start(question("Hello"));
+  paused->pause();
+  wait_for(paused, State::Paused);
+  paused->cancel();
+  EXPECT_NE(said(paused).done.finish, Finish::Failed);
+  const Asked early = engine->start(question("Hello"));
+  early->pause();
+  wait_for(early, State::Paused);
+  early->resume();
+  EXPECT_NE(said(early).done.finish, Finish::Failed);
+  const Asked left_alone = engine->start(endless(*engine));
+  wait_for_tokens(left_alone, 1);
+  left_alone->pause();
+  wait_for(left_alone, State::Paused);
+  EXPECT_TRUE(engine->retire().empty()) << "what was begun ends";
+  EXPECT_EQ(said(left_alone).done.finish, Finish::Cancelled);
+}
+
+TEST_F(Requests, TheNextTurnGoesOnFromTheVeryTokens) {
+  const auto engine = make_engine();
+  Turn first = question("What is 12 + 34?");
+  first.input.enable_thinking = false;
+  const Asked asked = engine->start(first);
+  const Said answered = said(asked);
+  const auto before = asked->take_transcript();
+  ASSERT_TRUE(before);
+  EXPECT_EQ(asked->take_transcript(), nullptr) << "once";
+  Turn next = question("And 1 more?");
+  next.input.enable_thinking = false;
+  next.input.messages = {{{"role", "user"}, {"content", "What is 12 + 34?"}},
+                         {{"role", "assistant"}, {"content", answered.text}},
+                         {{"role", "user"}, {"content", "And 1 more?"}}};
+  next.before = before;
+  const Said second = said(engine->start(next));
+  EXPECT_GE(second.done.usage.cached_tokens + 2, before->size());
+  const auto alone = make_engine();
+  expect_same_texts({second.text}, {said(alone->start(next)).text});
+}
+
+TEST_F(Requests, TheServersSystemPromptIsForConversationsThatBringNone) {
+  Options options{.device = device, .threads = 2, .context = 1024, .exact = true};
+  options.system = "Call yourself Ada. " + std::string(long_prompt);
+  Engine engine(gguf::File::open(demo_model), options);
+  const auto tokens = [&](const char* role, const std::string& account) {
+    Turn turn = question("Hello");
+    turn.input.messages = {{{"role", role}, {"content", "Be brief."}}, {{"role", "user"}, {"content", "Hello"}}};
+    if (std::string_view(role) == "user") turn.input.messages.erase(0);
+    turn.limits.max_tokens = 2;
+    turn.asker.account = account;
+    return said(engine.start(turn)).done.usage;
+  };
+  const Usage with = tokens("user", "a");
+  EXPECT_GT(with.prompt_tokens, tokens("system", "a").prompt_tokens + 50);
+  EXPECT_EQ(tokens("developer", "a").prompt_tokens, tokens("system", "a").prompt_tokens);
+  EXPECT_EQ(tokens("user", "a").cached_tokens, with.prompt_tokens - 1);
+  const std::uint32_t shared = tokens("user", "b").cached_tokens;
+  EXPECT_GE(shared, 64u) << "the system prompt is shared by all accounts";
+  EXPECT_LT(shared, with.prompt_tokens - 1) << "and what follows it is not";
+}
+
+TEST_F(Requests, EndByTheirDeadline) {
+  const auto engine = make_engine(long_context);
+  Request slow = endless(*engine);
+  slow.limits.deadline = 0.3;
+  const Said cut = said(engine->start(slow));
+  EXPECT_EQ(cut.done.finish, Finish::Length);
+  EXPECT_FALSE(cut.text.empty());
+  slow.limits.deadline = 1e-9;
+  const Said late = said(engine->start(slow));
+  EXPECT_EQ(late.done.finish, Finish::Failed);
+  ASSERT_TRUE(late.done.error);
+  EXPECT_EQ(late.done.error->kind(), base::ErrorKind::Busy);
+}
+
+TEST_F(Requests, OneClientLeavesPlacesForOthersAndAnothersComesSoon) {
+  Options options{.device = device, .threads = 2, .context = 512, .exact = true};
+  options.conversations = 1;
+  options.most_waiting = 16;
+  Engine engine(gguf::File::open(demo_model), options);
+  const auto ask = [&](const char* client) {
+    Request one = endless(engine, long_prompt);
+    one.asker.client = client;
+    return engine.start(one);
+  };
+  std::vector<Asked> greedy;
+  const auto fill = [&] {
+    for (int i = 0; i < 40; ++i) greedy.push_back(ask("greedy"));
+  };
+  try {
+    fill();
+    FAIL() << "40 found 16 places";
+  } catch (const Busy& busy) {
+    EXPECT_THAT(busy.what(), testing::HasSubstr("yours"));
+    EXPECT_GE(busy.retry_after, 1u);
+  }
+  const Asked other = ask("other");
+  wait_for(other, State::Reading);
+  const auto queued = std::ranges::count_if(greedy, [](const Asked& one) { return one->state() == State::Queued; });
+  EXPECT_GE(queued, 8) << "it did not wait until all of the other one's had been answered";
+  for (const Asked& one : greedy) one->cancel();
+  other->cancel();
+}
+
 TEST_F(Requests, RefusesWhatItCannotAnswer) {
   const auto engine = make_engine(128);
   EXPECT_THROW(engine->start(Request{}), base::Error);

@@ -49,6 +49,23 @@ test("models are listed", async () => {
   await assert.rejects(client.models.retrieve("gpt-9"), { status: 404, code: "model_not_found" });
 });
 
+test("an answer under way is paused and resumed by its id, and says the same", async () => {
+  const expected = (await ask({ seed: 7, max_tokens: 300 })).choices[0].message.content;
+  const stream = await ask({ seed: 7, max_tokens: 300, stream: true });
+  let text = "", paused = 0;
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    if (paused++ !== 5) continue;
+    const control = (action) => fetch(`${server.url}/v1/chat/completions/${chunk.id}/${action}`, { method: "POST" });
+    const answer = await control("pause");
+    if (answer.status === 404) continue;  // it was faster
+    assert.equal(answer.status, 202);
+    await sleep(200);
+    assert.equal((await control("resume")).status, 202);
+  }
+  assert.equal(text, expected);
+});
+
 test("a whole answer", async () => {
   const answer = await ask({ seed: 5 });
   assert.equal(answer.object, "chat.completion");

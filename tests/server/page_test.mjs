@@ -80,6 +80,34 @@ async function watch_growing(page, n, until) {
 }
 
 for (const size of Object.keys(sizes)) {
+  test(`${size}: an answer is paused, stays so through a reload, and is resumed`, async () => {
+    const page = await open(size);
+    await page.uncheck("#think");
+    await send(page, "Say something.");
+    await watch_growing(page, 0, (seen) => seen.length >= 4);
+    assert.ok(!(await page.isVisible("#resume")));
+    await page.click("#pause");
+    await page.waitForSelector("#resume", { state: "visible" });
+    assert.match(await page.innerText("#a0-status"), /Paused/);
+    assert.ok(!(await page.isVisible("#pause")));
+    assert.ok(await page.isVisible("#stop"));
+    const kept = await page.innerText("#a0 .text");
+    await sleep(300);
+    assert.equal(await page.innerText("#a0 .text"), kept);
+    await picture(page, `paused-${size}`);
+    await page.reload();
+    await page.waitForSelector("#resume", { state: "visible" });
+    await page.waitForFunction((text) => document.querySelector("#a0 .text").innerText === text, kept);
+    await page.click("#resume");
+    await page.waitForSelector("#pause", { state: "visible" });
+    await page.waitForFunction((length) => document.querySelector("#a0 .text").innerText.length > length + 50, kept.length);
+    const more = await page.innerText("#a0 .text");
+    assert.equal(more.slice(0, kept.length - 20), kept.slice(0, -20));
+    await page.click("#stop");
+    await over(page);
+    await close(page);
+  });
+
   test(`${size}: the first page`, async () => {
     const page = await open(size);
     assert.equal(await page.evaluate(() => document.activeElement.id), "text");
