@@ -6,7 +6,6 @@
 #include <map>
 #include <optional>
 #include <queue>
-#include <ranges>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -17,18 +16,12 @@ namespace {
 // Who sat out so many steps in a row has a row in the next one; but one of them in each.
 constexpr std::uint64_t most_sat_out = 8;
 
-// How many rows each client has among those that write.
-std::unordered_map<std::uint32_t, std::size_t> rows_of_clients(std::span<const Runnable> running) {
-  std::unordered_map<std::uint32_t, std::size_t> rows;
-  for (const Runnable& one : running) rows[one.client] += one.writing ? 1 : 0;
-  return rows;
-}
-
 // Seconds that the writers may take, so that a prompt of a client with fewer rows than another one gets half of the
 // time that it would get beside one row of each; none if there is no such prompt.
 std::optional<double> fair_limit(std::span<const Runnable> running, const Budget& budget, const BatchCost& cost) {
-  const auto rows = rows_of_clients(running);
-  const std::size_t most = std::ranges::max(rows | std::views::values);
+  std::unordered_map<std::uint32_t, std::size_t> rows;  // of each client, that write
+  std::size_t most = 0;
+  for (const Runnable& one : running) most = std::max(most, rows[one.client] += one.writing ? 1 : 0);
   const bool reads_beside_more = most > 1 && std::ranges::any_of(running, [&](const Runnable& one) {
                                    return !one.writing && !one.waits && rows.at(one.client) < most;
                                  });
