@@ -45,18 +45,15 @@ void Running::begin(smollm3::Sequence known, Clock::time_point now) {
     began_ = now;
     usage_.queue_seconds = seconds(now - arrival_.asked);
     usage_.cached_tokens = static_cast<std::uint32_t>(sequence.length());
-    ticket.charge(FairShare::read * static_cast<double>(transcript_.size() - sequence.length()));
   }
+  charged_ = std::max(charged_, sequence.length());
   report();
 }
 
 void Running::go_on_from(smollm3::Sequence known) {
-  const std::size_t more = known.length() - sequence.length();
-  if (!writing_) {
-    usage_.cached_tokens += static_cast<std::uint32_t>(more);
-    ticket.charge(-FairShare::read * static_cast<double>(more));
-  }
+  if (!writing_) usage_.cached_tokens += static_cast<std::uint32_t>(known.length() - sequence.length());
   sequence = std::move(known);
+  charged_ = std::max(charged_, sequence.length());
   report();
 }
 
@@ -103,6 +100,7 @@ Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
           .writing = writes(),
           .waits = waits,
           .client = ticket.client(),
+          .served = ticket.tokens(),
           .sat_out = sat_out};
 }
 
@@ -179,6 +177,12 @@ Progress Running::progress() const {
           .prompt_done = static_cast<std::uint32_t>(std::min<std::size_t>(sequence.length(), usage_.prompt_tokens)),
           .generated_tokens = usage_.generated_tokens,
           .thinking_seconds = usage_.thinking_seconds};
+}
+
+void Running::charge_reading(std::size_t rows) {
+  const std::size_t until = std::max(sequence.length() + rows, charged_);
+  ticket.charge(FairShare::read * static_cast<double>(until - charged_));
+  charged_ = until;
 }
 
 void Running::report(std::uint32_t ahead, std::uint32_t wait_seconds) {

@@ -77,6 +77,9 @@ class Running {
   // it, or with the end of the thinking where that is due. Returns how the answer ended, if it did.
   std::optional<Finish> advance(Token drawn, Clock::time_point now);
 
+  // So many rows more of its prompt are being read.
+  void charge_reading(std::size_t rows);
+
   void report(std::uint32_t ahead = 0, std::uint32_t wait_seconds = 0);
   // While a step is computed: of its prompt, tokens that are nearly done.
   void report_part(std::size_t tokens);
@@ -109,7 +112,8 @@ class Running {
   bool begun_ = false;      // was under way before
   bool writing_ = false;    // the first token was drawn
   std::optional<Clock::time_point> paused_at_;
-  std::uint64_t hash_ = 0;  // of so many pages' tokens
+  std::size_t charged_ = 0;  // tokens, of its first ones: they were known, or its client was charged for them
+  std::uint64_t hash_ = 0;   // of so many pages' tokens
   std::size_t hashed_pages_ = 0;
   Clock::time_point began_;  // reading the prompt
   Clock::time_point first_token_;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <queue>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -77,8 +79,8 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
   std::ranges::sort(step.writers, {}, &Share::runnable);
 }
 
-// Deals up to `rows` rows to prompts, in addition to those that they have: half to the first, which is the oldest, and
-// half to those that are soonest done. Returns how many it dealt.
+// Deals up to `rows` rows to prompts: half to the first, which is the oldest, and half to those that are soonest done.
+// Returns how many it dealt.
 std::size_t deal(std::span<const std::size_t> prompts, std::span<const Runnable> running, std::size_t rows,
                  std::vector<std::size_t>& dealt) {
   std::vector<std::size_t> order(prompts.begin(), prompts.end());
@@ -97,25 +99,57 @@ std::size_t deal(std::span<const std::size_t> prompts, std::span<const Runnable>
   return rows - left;
 }
 
-// A slice of at most `rows` rows, those soonest done first.
-std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows) {
+bool may_read(const Runnable& one) { return !one.writing && !one.in_slice; }
+
+// The client that comes before those whose slice is on its way, since it was given no more than any of them; none if
+// there is none.
+std::optional<std::uint32_t> who_overtakes(std::span<const Runnable> running) {
+  double least = std::numeric_limits<double>::infinity();
+  std::unordered_set<std::uint32_t> in_slice;
+  for (const Runnable& one : running) {
+    if (!one.in_slice) continue;
+    in_slice.insert(one.client);
+    least = std::min(least, one.served);
+  }
+  const Runnable* first = nullptr;
+  for (const Runnable& one : running) {
+    if (!may_read(one) || one.waits || in_slice.contains(one.client) || one.served > least) continue;
+    if (first == nullptr || one.served < first->served) first = &one;
+  }
+  if (first == nullptr || in_slice.empty()) return std::nullopt;
+  return first->client;
+}
+
+// A slice of at most `rows` rows, of all clients or of one.
+std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows, std::optional<std::uint32_t> only) {
   std::vector<std::size_t> prompts, waiting;
+  std::unordered_map<std::uint32_t, std::size_t> count;
   for (std::size_t i = 0; i < running.size(); ++i) {
-    if (!running[i].writing) (running[i].waits ? waiting : prompts).push_back(i);
+    ++count[running[i].client];
+    if (!may_read(running[i]) || (only && running[i].client != *only)) continue;
+    (running[i].waits ? waiting : prompts).push_back(i);
   }
   if (prompts.empty()) prompts = std::move(waiting);  // whom they waited for has gone
   if (prompts.empty()) return {};
-  const compute::Precision precision = running[prompts.front()].precision;
-  std::erase_if(prompts, [&](std::size_t i) { return running[i].precision != precision; });
 
   std::map<std::uint32_t, std::vector<std::size_t>> of_clients;
   for (const std::size_t i : prompts) of_clients[running[i].client].push_back(i);
+  std::vector<std::span<const std::size_t>> clients;
+  for (const auto& [client, its] : of_clients) clients.emplace_back(its);
+  // Of two that were given as much, first the one that asks for less, and then the one that asked first.
+  std::ranges::sort(clients, {}, [&](std::span<const std::size_t> its) {
+    const Runnable& one = running[its.front()];
+    return std::tuple(one.served, count.at(one.client), its.front());
+  });
+
+  const compute::Precision precision = running[clients.front().front()].precision;
   std::vector<std::size_t> dealt(running.size());
   std::size_t left = rows;
-  for (const auto& [client, its] : of_clients) left -= deal(its, running, rows / of_clients.size(), dealt);
-  deal(prompts, running, left, dealt);
-
-  std::ranges::stable_sort(prompts, {}, [&](std::size_t i) { return running[i].unread; });
+  for (const std::span<const std::size_t> its : clients) {
+    std::vector<std::size_t> alike(its.begin(), its.end());
+    std::erase_if(alike, [&](std::size_t i) { return running[i].precision != precision; });
+    if (!alike.empty()) left -= deal(alike, running, left, dealt);
+  }
   std::vector<Share> slice;
   for (const std::size_t i : prompts) {
     if (dealt[i] > 0) slice.push_back({i, dealt[i]});
@@ -166,18 +200,21 @@ Step Scheduler::plan(std::span<const Runnable> running, const std::optional<Slic
   const double layers = budget.layers;
   const double left = budget.seconds - cost.writing.seconds(step.writers_work);
   const auto layer_seconds = [&] { return cost.reading.seconds(step.slice_work) / layers; };
-  if (slice) {
+  const std::optional<std::uint32_t> client = slice && budget.may_overtake ? who_overtakes(running) : std::nullopt;
+  step.overtakes = client.has_value();
+  const bool goes_on = slice && !step.overtakes;
+  if (goes_on) {
     step.slice_work = slice->work;
   } else {
     // Beside writers a slice is so small that a layer of it fits into what is left of the step, or a quarter of it.
     for (std::size_t rows = budget.rows;; rows /= 2) {
-      step.slice = cut_slice(running, rows);
+      step.slice = cut_slice(running, rows, client);
       step.slice_work = work_of(step.slice, running);
       const bool fits = layer_seconds() <= std::max(left, budget.seconds / 4);
       if (step.writers.empty() || fits || rows / 2 < budget.least_prompt_rows) break;
     }
   }
-  const std::uint32_t all = slice ? slice->layers_left : step.slice.empty() ? 0 : budget.layers;
+  const std::uint32_t all = goes_on ? slice->layers_left : step.slice.empty() ? 0 : budget.layers;
   step.layers = step.least_layers = all;
   step.layer_seconds = layer_seconds();
   if (!step.writers.empty() && all > 0) {

@@ -5,7 +5,7 @@
 // is left goes to prompts: a slice of up to 512 rows, of one prompt or several, which is taken through the layers as
 // far as the time allows, and on from there in the steps that follow (layered prefill). So a prompt is read at the
 // speed of full batches, whatever its share of the time, and nobody who writes waits for longer than a step. A slice
-// that is on its way is finished before another begins.
+// that is on its way is finished before another begins, unless that is of a client that was given less.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,8 @@ struct Runnable {
   bool writing = false;       // somebody waits for its next token; else its prompt is read
   bool waits = false;         // for another one that reads the same
   std::uint32_t client = 0;   // who asked
+  double served = 0;          // tokens that its client was given so far, as of FairShare
+  bool in_slice = false;      // it has a part in a slice that is on its way
   std::uint64_t sat_out = 0;  // steps in a row in which it wrote nothing
 };
 
@@ -45,6 +47,7 @@ struct Budget {
   std::uint32_t layers = 36;          // of the model
   std::size_t least_prompt_rows = 8;  // of a slice, if the prompts have as many
   std::size_t deep = 16384;           // rows beyond this position may sit out steps
+  bool may_overtake = false;          // another slice may be begun before the one on its way is finished
 };
 
 // What batches cost: those of rows that write, and slices of prompts.
@@ -67,6 +70,7 @@ struct Step {
   std::vector<Share> writers;
   BatchWork writers_work;
   std::vector<Share> slice;        // to be begun, all of one precision; empty if one is on its way, or nobody reads
+  bool overtakes = false;          // it is begun though one is on its way, which waits until this one is finished
   BatchWork slice_work;            // of the slice, whichever it is
   std::uint32_t layers = 0;        // through which the slice is taken, if they take no longer than foreseen
   std::uint32_t least_layers = 0;  // through which it is taken in any case
@@ -83,9 +87,10 @@ class Scheduler {
 
   // What to compute. Everybody who writes gets a row, but those so deep that the step would become too long; these take
   // turns. So do the rows of a client that has many, where another one's prompt would else get less than half of the
-  // time that it would get beside one row of each. A slice is shared out between clients. Of a client's part half goes
-  // to its oldest prompt, and half to those that are soonest done, so that a short question does not wait for a long
-  // document, nor the document for ever. `slice`: the one that is on its way.
+  // time that it would get beside one row of each. A slice is filled with prompts of the client that was given the
+  // fewest tokens, and then with others'. Of a client's part half goes to its oldest prompt, and half to those that are
+  // soonest done, so that a short question does not wait for a long document, nor the document for ever. `slice`: the
+  // one that is on its way.
   static Step plan(std::span<const Runnable> running, const std::optional<Slice>& slice, const Budget& budget,
                    const StepCost& cost);
 };

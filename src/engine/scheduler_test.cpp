@@ -154,14 +154,31 @@ Runnable of_client(std::uint32_t client, Runnable one) {
   return one;
 }
 
-TEST(Scheduler, SharesASliceOutBetweenClients) {
+TEST(Scheduler, FillsASliceWithPromptsOfTheClientThatWasGivenLeast) {
   std::vector<Runnable> running(15, of_client(1, reads(1000)));
   running.push_back(of_client(2, reads(1000)));
-  EXPECT_EQ(rows_of(Scheduler::plan(running, {}, {}, {}).slice)[15], 256u);
-  running.back() = of_client(2, reads(100));
-  const Rows rows = rows_of(Scheduler::plan(running, {}, {}, {}).slice);
-  EXPECT_EQ(rows.at(15), 100u) << "what one does not need the other gets";
-  EXPECT_EQ(rows.at(0), 412u);
+  const auto plan = [&](const std::optional<Slice>& slice, bool may_overtake) {
+    return Scheduler::plan(running, slice, {.may_overtake = may_overtake}, {});
+  };
+  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{15, 512}})) << "of two that were given as much, who asks for less";
+  running.back().unread = running.back().run = 100;
+  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 412}, {15, 100}})) << "what one does not need the other gets";
+  running.back().served = 2000;
+  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 512}}));
+
+  // Another one's slice is on its way.
+  running[0].in_slice = true;
+  const Slice slice{{}, 20};
+  EXPECT_FALSE(plan(slice, true).overtakes) << "it was given more";
+  for (std::size_t i = 0; i < 15; ++i) running[i].served = 2000;
+  const Step step = plan(slice, true);
+  EXPECT_TRUE(step.overtakes);
+  EXPECT_EQ(rows_of(step.slice), (Rows{{15, 100}}));
+  EXPECT_EQ(step.layers, layers);
+  EXPECT_FALSE(plan(slice, false).overtakes);
+  EXPECT_EQ(plan(slice, false).layers, 20u);
+  running.back().client = 1;
+  EXPECT_FALSE(plan(slice, true).overtakes) << "it is of the same client";
 }
 
 // One prompt of a client beside so many rows of another one: seconds until it is read, if nothing else comes. Each
@@ -212,11 +229,16 @@ TEST(Scheduler, RandomLoadsKeepEveryPromise) {
       std::size_t id;
       int to_write;
     };
+    // A slice on its way: who, and rows.
+    struct Reading {
+      Slice slice;
+      std::vector<std::pair<std::size_t, std::size_t>> parts;
+    };
     std::vector<Asker> askers;
     StepCost cost;
-    std::optional<Slice> slice;
-    std::vector<std::pair<std::size_t, std::size_t>> parts;  // of the slice: who, and rows
-    std::size_t too_long = 0, steps = 0, arrived = 0;
+    std::vector<Reading> readings;  // the last one is taken on, the others were overtaken
+    double served[3] = {};
+    std::size_t too_long = 0, steps = 0, arrived = 0, overtaken = 0;
     for (; arrived < 150 || !askers.empty(); ++steps) {
       ASSERT_LT(steps, 50'000u) << "somebody never ends";
       if (arrived < 150 && random() % 4 == 0) {
@@ -224,15 +246,27 @@ TEST(Scheduler, RandomLoadsKeepEveryPromise) {
         const Runnable coming = of_client(static_cast<std::uint32_t>(random() % 3), reads(prompt));
         askers.push_back({coming, arrived++, 1 + static_cast<int>(random() % 100)});
       }
+      const auto find = [&](std::size_t id) -> Asker& { return *std::ranges::find(askers, id, &Asker::id); };
       std::vector<Runnable> running;
-      for (const Asker& asker : askers) running.push_back(asker.runnable);
-      const Step step = Scheduler::plan(running, slice, budget, cost);
+      for (const Asker& asker : askers) {
+        running.push_back(asker.runnable);
+        running.back().served = served[asker.runnable.client];
+        running.back().in_slice = std::ranges::any_of(readings, [&](const Reading& reading) {
+          return std::ranges::any_of(reading.parts, [&](const auto& part) { return part.first == asker.id; });
+        });
+      }
+      Budget now = budget;
+      now.may_overtake = readings.size() < 2;
+      const std::optional<Slice> slice = readings.empty() ? std::nullopt : std::optional(readings.back().slice);
+      const Step step = Scheduler::plan(running, slice, now, cost);
       ASSERT_EQ(step.empty(), running.empty());
       ASSERT_LE(step.writers_work.rows, budget.rows);
       ASSERT_LE(step.slice_work.rows, budget.rows);
-      ASSERT_TRUE(step.slice.empty() || !slice) << "a slice is on its way";
-      ASSERT_LE(step.layers, slice ? slice->layers_left : layers);
-      for (const Share& share : step.slice) ASSERT_FALSE(running[share.runnable].writing);
+      ASSERT_TRUE(step.slice.empty() || !slice || step.overtakes) << "a slice is on its way";
+      ASSERT_LE(step.layers, slice && !step.overtakes ? slice->layers_left : layers);
+      for (const Share& share : step.slice) {
+        ASSERT_FALSE(running[share.runnable].writing || running[share.runnable].in_slice);
+      }
 
       cost.writing.learn(step.writers_work, machine.seconds(step.writers_work));
       cost.reading.learn(step.slice_work, machine.seconds(step.slice_work));
@@ -240,9 +274,12 @@ TEST(Scheduler, RandomLoadsKeepEveryPromise) {
       if (!step.writers.empty() && steps > 50 && more_than_least && machine.seconds(step) > 0.3) ++too_long;
 
       if (!step.slice.empty()) {
-        slice = Slice{step.slice_work, layers};
-        parts.clear();
-        for (const Share& share : step.slice) parts.emplace_back(askers[share.runnable].id, share.rows);
+        overtaken += step.overtakes ? 1 : 0;
+        readings.push_back({Slice{step.slice_work, layers}, {}});
+        for (const Share& share : step.slice) {
+          readings.back().parts.emplace_back(askers[share.runnable].id, share.rows);
+          served[running[share.runnable].client] += static_cast<double>(share.rows);
+        }
       }
       const auto compute = [&](Asker& asker, std::size_t rows) {
         Runnable& one = asker.runnable;
@@ -251,16 +288,19 @@ TEST(Scheduler, RandomLoadsKeepEveryPromise) {
           one = of_client(one.client, reads(one.unread - rows, one.computed + rows));
         } else {
           one = of_client(one.client, writes(one.computed + rows));
+          served[one.client] += 2;
           --asker.to_write;
         }
       };
       for (const Share& share : step.writers) compute(askers[share.runnable], share.rows);
-      if (slice && (slice->layers_left -= step.layers) == 0) {
-        slice.reset();
-        for (const auto& [id, rows] : parts) compute(*std::ranges::find(askers, id, &Asker::id), rows);
+      if (!readings.empty() && (readings.back().slice.layers_left -= step.layers) == 0) {
+        const Reading done = readings.back();
+        readings.pop_back();
+        for (const auto& [id, rows] : done.parts) compute(find(id), rows);
       }
       std::erase_if(askers, [](const Asker& asker) { return asker.to_write <= 0; });
     }
+    EXPECT_GT(overtaken, 0u);
     EXPECT_LE(too_long, steps / 100);
   }
 }

@@ -23,22 +23,22 @@ void go_on_from_others(Running& running, PrefixCache& cache) {
 
 }  // namespace
 
-void share_beginnings(const std::vector<std::unique_ptr<Running>>& running, const PromptSlice& slice,
-                      PrefixCache& cache) {
+void share_beginnings(const std::vector<std::unique_ptr<Running>>& running,
+                      const std::function<bool(const Running&)>& in_slice, PrefixCache& cache) {
   std::unordered_set<std::uint64_t> being_read;
   const auto reads_first = [&](Running& one) {
     const auto page = one.next_page_hash();
     return !page || being_read.insert(*page).second;
   };
   for (const auto& one : running) {
-    if (slice.has_part(*one)) {
+    if (in_slice(*one)) {
       reads_first(*one);
     } else {
       note_whole_pages(*one, cache);
     }
   }
   for (const auto& one : running) {
-    if (slice.has_part(*one) || one->writes()) continue;
+    if (in_slice(*one) || one->writes()) continue;
     go_on_from_others(*one, cache);
     one->waits = !reads_first(*one);
   }

@@ -23,7 +23,7 @@ Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context
       options_(std::move(options)),
       cache_(pool, options_.prompts == compute::Precision::Fast),
       writing_(loaded.model()),
-      slice_(loaded.model()) {}
+      slices_{std::make_unique<PromptSlice>(loaded.model()), std::make_unique<PromptSlice>(loaded.model())} {}
 
 Worker::~Worker() {
   take_arrivals();
@@ -53,7 +53,7 @@ bool Worker::step() {
 // that are computed there must stay its last.
 void Worker::close_thinking() {
   for (const auto& running : running_) {
-    if (running->is_to_close() && !slice_.has_part(*running)) running->close_thinking(options_.now());
+    if (running->is_to_close() && slice_of(*running) == nullptr) running->close_thinking(options_.now());
   }
 }
 
@@ -65,14 +65,19 @@ Step Worker::plan() {
   pause_and_resume();
   close_thinking();
   admit();
-  share_beginnings(running_, slice_, cache_);
+  share_beginnings(
+      running_, [this](const Running& one) { return slice_of(one) != nullptr; }, cache_);
+  if (!slice().on_its_way()) std::swap(slices_[0], slices_[1]);
   report_places();
   Step step;
   do {
     const Budget now = budget();
     std::vector<Runnable> runnable;
-    for (const auto& running : running_) runnable.push_back(running->runnable(options_.prompts, now.rows));
-    step = Scheduler::plan(runnable, slice_.slice(), now, cost_);
+    for (const auto& running : running_) {
+      runnable.push_back(running->runnable(options_.prompts, now.rows));
+      runnable.back().in_slice = slice_of(*running) != nullptr;
+    }
+    step = Scheduler::plan(runnable, slice().slice(), now, cost_);
   } while (!make_room(step));
   for (const auto& running : running_) ++running->sat_out;
   for (const Share& share : step.writers) running_[share.runnable]->sat_out = 0;
@@ -94,7 +99,7 @@ void Worker::write(const Step& step, std::span<Running* const> writers) {
     draw(writers, writing_.finish());
     cost_.writing.learn(step.writers_work, seconds(options_.now() - start));
   } catch (const std::exception& failure) {
-    drop_slice();  // the device has forgotten all that it had not begun
+    drop(slice());  // the device has forgotten all that it had not begun
     fail(writers, failure);
   }
 }
@@ -112,10 +117,15 @@ void Worker::begin_slice(const Step& step) {
   for (const Share& share : step.slice) {
     Running& running = *running_[share.runnable];
     who.push_back(&running);
+    running.charge_reading(share.rows);
     parts.push_back({&running, share.rows, running.completes(share.rows)});
   }
   try {
-    slice_.begin(std::move(parts), step.slice_work, options_.prompts);
+    if (step.overtakes) {
+      std::swap(slices_[0], slices_[1]);
+      ++counts_.overtaken;
+    }
+    slice().begin(std::move(parts), step.slice_work, options_.prompts);
   } catch (const std::exception& failure) {
     fail(who, failure);
   }
@@ -126,27 +136,27 @@ void Worker::begin_slice(const Step& step) {
 void Worker::read(const Step& step, Clock::time_point step_began) {
   const Clock::time_point began = last_report_ = options_.now();
   std::uint32_t done = 0;
-  const std::vector<Running*> all = slice_.readers();
+  const std::vector<Running*> all = slice().readers();
   try {
-    for (; slice_.on_its_way() && done < step.layers; ++done) {
+    for (; slice().on_its_way() && done < step.layers; ++done) {
       if (!look_up()) break;
       if (time_is_over(step, done, step_began, began)) break;
-      slice_.advance();
+      slice().advance();
       if (!step.writers.empty()) loaded_.device().wait();  // what a queue holds has taken no time yet
     }
-    if (!slice_.on_its_way() || done == 0) return;
+    if (!slice().on_its_way() || done == 0) return;
     loaded_.device().wait();
     const double share = static_cast<double>(done) / loaded_.config().layers;
-    const bool last = slice_.slice()->layers_left == 0;
+    const bool last = slice().slice()->layers_left == 0;
     // The last layer is computed for few rows alone, and says little of the others.
-    if (!last || share == 1) cost_.reading.learn(slice_.slice()->work, seconds(options_.now() - began) / share);
+    if (!last || share == 1) cost_.reading.learn(slice().slice()->work, seconds(options_.now() - began) / share);
     if (last) {
       finish_slice();
     } else {
       ++counts_.layered;
     }
   } catch (const std::exception& failure) {
-    drop_slice();
+    drop(slice());
     fail(all, failure);
   }
 }
@@ -167,18 +177,18 @@ bool Worker::look_up() {
     take_arrivals();
     end_cancelled();
     report_places();
-    const auto closes = [&](const auto& running) { return running->is_to_close() && !slice_.has_part(*running); };
-    if (!slice_.on_its_way() || nobody_wants_slice() || std::ranges::any_of(running_, closes)) return false;
+    const auto closes = [&](const auto& running) { return running->is_to_close() && slice_of(*running) == nullptr; };
+    if (!slice().on_its_way() || nobody_wants(slice()) || std::ranges::any_of(running_, closes)) return false;
   }
   const Clock::time_point now = options_.now();
   if (now - last_report_ < report_interval) return true;
   last_report_ = now;
-  slice_.report();
+  slice().report();
   return true;
 }
 
 void Worker::finish_slice() {
-  const PromptSlice::Finished done = slice_.finish();
+  const PromptSlice::Finished done = slice().finish();
   keep(done.gone);
   std::vector<Running*> who;  // null for those that are gone, of whom there is a row of logits all the same
   for (const PromptSlice::Part& part : done.parts) {
@@ -192,7 +202,14 @@ void Worker::finish_slice() {
   if (!who.empty()) draw(who, done.logits);
 }
 
-void Worker::drop_slice() { keep(slice_.drop()); }
+void Worker::drop(PromptSlice& slice) { keep(slice.drop()); }
+
+PromptSlice* Worker::slice_of(const Running& running) const {
+  for (const auto& slice : slices_) {
+    if (slice->has_part(running)) return slice.get();
+  }
+  return nullptr;
+}
 
 // What was computed for those that left a slice is kept.
 void Worker::keep(const PromptSlice::Gone& gone) {
@@ -255,18 +272,18 @@ void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<
   count();  // whoever reads the end finds it counted
   running->end(finish, std::move(error), options_.now());
 
-  if (slice_.has_part(*running)) {
-    slice_.leave(std::move(running));
-    if (!slice_.readers().empty()) return;
+  if (PromptSlice* slice = slice_of(*running)) {
+    slice->leave(std::move(running));
+    if (!slice->readers().empty()) return;
     ++counts_.given_up;
-    drop_slice();
+    drop(*slice);
   } else if (finish != Finish::Failed) {
     cache_.insert(running->sequence, running->transcript(), /*tail=*/true);
   }
 }
 
 void Worker::give_up(const std::exception& failure) {
-  drop_slice();
+  for (const auto& slice : slices_) drop(*slice);
   while (!running_.empty()) end(take_out(running_, running_.back().get()), Finish::Failed, as_error(failure));
   for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Failed, as_error(failure));
 }

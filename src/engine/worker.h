@@ -4,6 +4,7 @@
 // Not itself a thread, so that tests can take it through steps of their own choosing; engine.h has the thread.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -36,9 +37,10 @@ struct Counts {
   std::uint64_t cancelled = 0;
   std::uint64_t preempted = 0;
   std::uint64_t paused = 0;
-  std::uint64_t sliced = 0;    // slices of a prompt that were not its last
-  std::uint64_t layered = 0;   // steps that left a slice on its way through the layers
-  std::uint64_t given_up = 0;  // slices, since everybody whom they were for had gone
+  std::uint64_t sliced = 0;     // slices of a prompt that were not its last
+  std::uint64_t layered = 0;    // steps that left a slice on its way through the layers
+  std::uint64_t given_up = 0;   // slices, since everybody whom they were for had gone
+  std::uint64_t overtaken = 0;  // slices, by one of a client that was given less
 };
 
 struct Load {
@@ -95,7 +97,7 @@ class Worker {
   void end_cancelled();
   void end_late();
   void pause_and_resume();
-  bool nobody_wants_slice() const;
+  static bool nobody_wants(const PromptSlice& slice);
   void admit();
   void begin(std::unique_ptr<Running> next);
   std::vector<Running*> fair_order() const;
@@ -117,7 +119,9 @@ class Worker {
   bool time_is_over(const Step& step, std::uint32_t done, Clock::time_point step_began, Clock::time_point began) const;
   bool look_up();
   void finish_slice();
-  void drop_slice();
+  PromptSlice& slice() const { return *slices_[0]; }
+  PromptSlice* slice_of(const Running& running) const;  // that it has a part in; null if there is none
+  void drop(PromptSlice& slice);
   void keep(const PromptSlice::Gone& gone);
   void draw(std::span<Running* const> who, compute::View logits);
   void fail(std::span<Running* const> who, const std::exception& failure);
@@ -137,7 +141,8 @@ class Worker {
   StepCost cost_;
   smollm3::Pass writing_;
   FairShare fair_share_;
-  PromptSlice slice_;
+  // The slice that is taken on, and one that it has overtaken.
+  std::array<std::unique_ptr<PromptSlice>, 2> slices_;
   WaitEstimate wait_estimate_;
   List waiting_, running_, paused_;  // all in the order in which they were asked for
   std::uint64_t arrived_ = 0;

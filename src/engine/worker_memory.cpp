@@ -19,7 +19,8 @@ Budget Worker::budget() const {
   return {.seconds = seconds(options_.step),
           .rows = loaded_.model().max_batch(),
           .layers = loaded_.config().layers,
-          .least_prompt_rows = fast ? least_rows_of_tiles : least_rows};
+          .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
+          .may_overtake = !slices_[1]->on_its_way()};
 }
 
 // Reserves pages for the step. Those of kept conversations go first, and then the youngest generation, of the client of
@@ -29,8 +30,10 @@ bool Worker::make_room(const Step& step) {
     for (const Share& share : *shares) {
       while (!running_[share.runnable]->sequence.reserve(share.rows)) {
         if (cache_.evict()) continue;
-        if (!slice_.gone().empty()) {
-          drop_slice();  // what it holds of those that are gone can be evicted then
+        // What a slice holds of those that are gone can be evicted once it is dropped.
+        const auto holds = std::ranges::find_if(slices_, [](const auto& slice) { return !slice->gone().empty(); });
+        if (holds != slices_.end()) {
+          drop(**holds);
         } else {
           preempt(youngest_of_most());
         }
@@ -43,7 +46,7 @@ bool Worker::make_room(const Step& step) {
 
 void Worker::preempt(const Running* one) {
   std::unique_ptr<Running> youngest = take_out(running_, one);
-  if (slice_.has_part(*youngest)) drop_slice();
+  if (PromptSlice* slice = slice_of(*youngest)) drop(*slice);
   if (running_.empty()) {
     end(std::move(youngest), Finish::Failed,
         base::Error(base::ErrorKind::Internal, "key/value cache", "has too few pages for one conversation"));
@@ -68,7 +71,9 @@ std::size_t Worker::held_pages() const {
     const std::size_t needed = smollm3::pages_for(running->transcript().size() + 1);
     more += needed - std::min(needed, running->sequence.pages().size());
   }
-  for (const auto& gone : slice_.gone()) hold(gone->sequence);
+  for (const auto& slice : slices_) {
+    for (const auto& gone : slice->gone()) hold(gone->sequence);
+  }
   return std::min(held.size() + more, pool_.pages());
 }
 
@@ -81,7 +86,9 @@ void Worker::check() const {
   for (const List* list : {&waiting_, &paused_}) {
     for (const auto& one : *list) count(one->sequence);
   }
-  for (const auto& gone : slice_.gone()) count(gone->sequence);
+  for (const auto& slice : slices_) {
+    for (const auto& gone : slice->gone()) count(gone->sequence);
+  }
   cache_.each_page([&](const std::byte* page) { ++owners[page]; });
   pool_.check(owners);
   cache_.check();

@@ -61,8 +61,10 @@ void Worker::end_late() {
 // its end, unless all of it is for such.
 void Worker::pause_and_resume() {
   const auto pauses = [](const Running& one) { return one.generation().pause_asked(); };
-  if (nobody_wants_slice()) drop_slice();
-  const auto pauses_now = [&](const Running& one) { return pauses(one) && !slice_.has_part(one); };
+  for (const auto& slice : slices_) {
+    if (nobody_wants(*slice)) drop(*slice);
+  }
+  const auto pauses_now = [&](const Running& one) { return pauses(one) && slice_of(one) == nullptr; };
   for (List* list : {&running_, &waiting_}) {
     for (auto& one : take_if(*list, pauses_now)) {
       if (list == &running_) cache_.insert(one->sequence, one->transcript(), /*tail=*/true);
@@ -81,8 +83,8 @@ void Worker::pause_and_resume() {
   }
 }
 
-bool Worker::nobody_wants_slice() const {
-  const std::vector<Running*> readers = slice_.readers();
+bool Worker::nobody_wants(const PromptSlice& slice) {
+  const std::vector<Running*> readers = slice.readers();
   return !readers.empty() &&
          std::ranges::all_of(readers, [](const Running* one) { return one->generation().pause_asked(); });
 }

@@ -166,8 +166,8 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   const auto enough = [&] {
     return counts.mixed_steps >= 100 && counts.sliced >= 100 && counts.layered >= 100 && counts.preempted >= 100 &&
            counts.begun >= 300 && counts.steps >= 1000 && enough_of(cancelled, 4) && enough_of(paused, 3) &&
-           resumed[3] >= 100 && counts.paused >= 300 && cache.forked() >= 100 && cache.evicted() >= 100 &&
-           followed_up() >= 100;
+           resumed[3] >= 100 && counts.paused >= 300 && counts.overtaken >= 100 && cache.forked() >= 100 &&
+           cache.evicted() >= 100 && followed_up() >= 100;
   };
   const auto told = [&] {
     std::ostringstream out;
@@ -176,8 +176,9 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
           << " writing, " << happened[3] << " paused";
     };
     out << requests.size() << " requests in " << counts.steps << " steps: " << counts.mixed_steps << " mixed, "
-        << counts.sliced << " slices, " << counts.layered << " layered, " << counts.preempted << " preempted, "
-        << cache.forked() << " forked, " << cache.evicted() << " evicted, " << followed_up() << " next turns";
+        << counts.sliced << " slices, " << counts.layered << " layered, " << counts.overtaken << " overtaken, "
+        << counts.preempted << " preempted, " << cache.forked() << " forked, " << cache.evicted() << " evicted, "
+        << followed_up() << " next turns";
     list("cancelled", cancelled);
     list("asked to pause", paused);
     out << " (" << counts.paused << " in effect)";
