@@ -82,6 +82,9 @@ void Engine::State::loop() {
   while (!inbox.closed()) {
     if (retired) worker.begin_no_more();
     if (worker.step()) continue;
+#ifdef SMOLLM3_CHECKS
+    worker.check();  // in builds for tests: what is wrong ends the program, with its reason
+#endif
     if (retired) {
       hand_back();
       return;
