@@ -1,5 +1,7 @@
 #include "server/completions.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -236,6 +238,22 @@ Awaitable<void> answer_whole(Exchange& exchange, JournalReader& reader, const Mo
   co_await exchange.respond(std::move(response));
 }
 
+// What a stream says while there is nothing of the answer to send.
+std::string comment_on(const engine::Progress& progress) {
+  switch (progress.state) {
+    case engine::State::Queued:
+      return fmt::format(": waiting, {} ahead, about {} s\n\n", progress.ahead, progress.wait_seconds);
+    case engine::State::Reading:
+      return fmt::format(": reading, {} of {} tokens\n\n", progress.prompt_done, progress.prompt_tokens);
+    case engine::State::Paused:
+      return ": paused\n\n";
+    case engine::State::Writing:
+    case engine::State::Done:
+      return ": writing\n\n";
+  }
+  return ":\n\n";
+}
+
 Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const ModelFacts& facts,
                               const std::string& generation, bool include_usage) {
   engine::Journal::Reading reading = co_await first_reading(reader);
@@ -251,8 +269,7 @@ Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const M
     text += stream.pieces(reading.events);
     // Progress wakes the reader too, and is nothing to send.
     const auto now = std::chrono::steady_clock::now();
-    if (text.empty() && now - last_sent >= keep_alive_interval)
-      text = reading.progress.state == engine::State::Paused ? ": paused\n\n" : ": waiting\n\n";
+    if (text.empty() && now - last_sent >= keep_alive_interval) text = comment_on(reading.progress);
     if (!text.empty()) {
       last_sent = now;
       co_await exchange.send(std::move(text));

@@ -19,6 +19,7 @@ ModelFacts facts_of(const engine::Engine& engine) {
           .device = engine.device_name(),
           .mode = engine.mode(),
           .context = engine.context(),
+          .kv_positions = engine.kv_positions(),
           .threads = engine.threads()};
 }
 

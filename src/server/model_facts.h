@@ -9,8 +9,9 @@ namespace server {
 struct ModelFacts {
   std::string name{};
   std::string device{};
-  std::string mode{};  // "exact" or "fast", as of engine::Engine::mode
-  std::uint32_t context = 0;
+  std::string mode{};              // "exact" or "fast", as of engine::Engine::mode
+  std::uint32_t context = 0;       // positions that one conversation may have
+  std::uint64_t kv_positions = 0;  // that all together may have in memory
   int threads = 0;
 };
 

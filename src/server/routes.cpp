@@ -98,6 +98,7 @@ Response health_response(const EngineSlot& engines) {
   return json_response(200, {{"status", "ok"},
                              {"model", facts->name},
                              {"context", facts->context},
+                             {"kv_positions", facts->kv_positions},
                              {"mode", facts->mode},
                              {"device", facts->device},
                              {"threads", facts->threads},

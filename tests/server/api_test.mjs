@@ -35,7 +35,7 @@ function raw(text) {
 test("health names what runs", async () => {
   const health = await server.health();
   assert.equal(health.status, "ok");
-  for (const field of ["model", "context", "mode", "device", "threads", "running", "waiting", "version"]) assert.ok(field in health, field);
+  for (const field of ["model", "context", "kv_positions", "paused", "wait_seconds", "mode", "device", "threads", "running", "waiting", "version"]) assert.ok(field in health, field);
   assert.ok(["exact", "fast"].includes(health.mode));
   assert.equal(health.context, 65536);
 });
