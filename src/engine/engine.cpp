@@ -125,7 +125,8 @@ std::shared_ptr<Generation> Engine::State::admit(const std::string& client) {
     const std::uint32_t seconds = load.waiting > 0 ? load.wait_seconds / 8 : 0;
     throw Busy(why, std::max<std::uint32_t>(seconds, 1));
   };
-  if (waiting() >= options.most_waiting) refuse("too many requests are waiting");
+  // What was begun and waits again, since memory is short, takes no place of those that come.
+  if (asked.size() >= options.most_waiting) refuse("too many requests are waiting");
   const auto its = std::ranges::count_if(asked, [&](const std::weak_ptr<Generation>& one) {
     const auto generation = one.lock();
     return generation && generation->client() == client;

@@ -26,13 +26,15 @@ class FairShare {
   class Ticket {
    public:
     Ticket() = default;
-    Ticket(Ticket&& other) noexcept : client_(std::exchange(other.client_, nullptr)) {}
+    Ticket(Ticket&& other) noexcept
+        : share_(std::exchange(other.share_, nullptr)), client_(std::exchange(other.client_, nullptr)) {}
     Ticket& operator=(Ticket&& other) noexcept {
+      std::swap(share_, other.share_);
       std::swap(client_, other.client_);
       return *this;
     }
     ~Ticket() {
-      if (client_ != nullptr) --client_->tickets;
+      if (share_ != nullptr) share_->leave(*client_);
     }
 
     std::uint32_t client() const { return client_->number; }
@@ -41,19 +43,26 @@ class FairShare {
 
    private:
     friend class FairShare;
-    explicit Ticket(Client& client) : client_(&client) { ++client.tickets; }
+    Ticket(FairShare& share, Client& client) : share_(&share), client_(&client) {}
 
+    FairShare* share_ = nullptr;
     Client* client_ = nullptr;
   };
 
   // Must outlive the ticket.
   Ticket join(const std::string& client);
 
+  std::size_t remembered() const { return clients_.size(); }  // clients
+
  private:
-  // The fewest tokens that a client was given who has a ticket; 0 if none has.
-  double least() const;
+  void leave(Client& client);
+  void raise_level();
 
   std::unordered_map<std::string, Client> clients_;
+  std::size_t tickets_ = 0;
+  // The fewest tokens that a client with a ticket was given; where none has one, what the last one was given that had.
+  // It only rises.
+  double level_ = 0;
   std::uint32_t numbers_ = 0;
 };
 

@@ -41,5 +41,19 @@ TEST(FairShare, LeavingForAMomentForgivesNothing) {
   EXPECT_EQ(modest.tokens(), 0);
 }
 
+TEST(FairShare, WhoComesBackAfterNobodyWasThereHasNothingToMakeUpFor) {
+  FairShare share;
+  share.join("a").charge(1e6);
+  FairShare::Ticket b = share.join("b");
+  b.charge(1000);
+  EXPECT_LE(share.join("a").tokens(), b.tokens());
+}
+
+TEST(FairShare, RemembersNobodyForEver) {
+  FairShare share;
+  for (int i = 0; i < 20'000; ++i) share.join(std::to_string(i)).charge(1 + i % 7);
+  EXPECT_LT(share.remembered(), 1000u);
+}
+
 }  // namespace
 }  // namespace engine

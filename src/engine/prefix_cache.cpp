@@ -85,7 +85,7 @@ PrefixCache::PrefixCache(smollm3::PagePool& pool, bool fast_prompts)
     : pool_(pool), fast_prompts_(fast_prompts), root_(std::make_unique<Node>()) {}
 
 PrefixCache::~PrefixCache() {
-  for (const auto& [node, owned] : nodes_) pool_.give_back(node->page);
+  for (const auto& [node, owned] : nodes_) pool_.take_from_cache(node->page);
 }
 
 PrefixCache::Node* PrefixCache::find_page(const Node* parent, const Transcript& transcript, std::size_t page) const {
@@ -195,7 +195,7 @@ PrefixCache::Node* PrefixCache::add(Node* parent, const Key& key, std::byte* mem
   if (parent->next.empty()) leaves_.erase({parent->rank, parent});
   parent->next.insert(node);
   leaves_.insert({node->rank, node});
-  pool_.share(memory);
+  pool_.share_with_cache(memory);
   use(*node);
   ++version_;
   return node;
@@ -230,7 +230,7 @@ void PrefixCache::remove(Node& node) {
   }
   parent->next.erase(&node);
   if (parent->next.empty() && parent != root_.get()) leaves_.insert({parent->rank, parent});
-  pool_.give_back(node.page);
+  pool_.take_from_cache(node.page);
   nodes_.erase(&node);
 }
 

@@ -31,6 +31,9 @@ class PromptSlice {
   explicit PromptSlice(smollm3::Model& model) : model_(model), pass_(model) {}
 
   bool on_its_way() const { return slice_.has_value(); }
+  // Another one is finished before it: that happens to a slice once at most, so that it comes to its end.
+  bool was_overtaken() const { return overtaken_; }
+  void is_overtaken() { overtaken_ = true; }
   const std::optional<Slice>& slice() const { return slice_; }  // as the scheduler sees it
 
   // `prompts`: the precision that prompts are computed in. Throws, and there is no slice, if the device fails.
@@ -60,6 +63,7 @@ class PromptSlice {
   smollm3::Model& model_;
   smollm3::Pass pass_;
   std::optional<Slice> slice_;
+  bool overtaken_ = false;
   std::vector<Part> parts_;
   Gone gone_;
 };

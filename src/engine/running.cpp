@@ -51,7 +51,9 @@ void Running::begin(smollm3::Sequence known, Clock::time_point now) {
 }
 
 void Running::go_on_from(smollm3::Sequence known) {
-  if (!writing_) usage_.cached_tokens += static_cast<std::uint32_t>(known.length() - sequence.length());
+  // What it had read before it gave up its place was not known from before.
+  const std::size_t had = std::max(sequence.length(), charged_);
+  if (!writing_ && known.length() > had) usage_.cached_tokens += static_cast<std::uint32_t>(known.length() - had);
   sequence = std::move(known);
   charged_ = std::max(charged_, sequence.length());
   report();
@@ -160,6 +162,7 @@ void Running::append(Token token, Clock::time_point now) {
   sampler_.accept(token);
   ++usage_.generated_tokens;
   ticket.charge(FairShare::generated);
+  charged_ = transcript_.size();
   usage_.generate_seconds = seconds(now - first_token_);
   if (reply_.thinking()) {
     ++usage_.thinking_tokens;

@@ -7,7 +7,6 @@
 #include <map>
 #include <optional>
 #include <queue>
-#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -66,12 +65,15 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
   if (fair) {
     longest_out_first(shallow);
     std::unordered_set<std::uint32_t> has_row;
-    std::erase_if(shallow, [&](std::size_t i) {
-      const bool first = has_row.insert(running[i].client).second;
-      if (first) give(i);
-      return first;
-    });
-    give_while_they_fit(shallow, *fair);
+    std::vector<std::size_t> others;
+    for (const std::size_t i : shallow) {
+      if (has_row.insert(running[i].client).second) {
+        give(i);
+      } else {
+        others.push_back(i);
+      }
+    }
+    give_while_they_fit(others, *fair);
   } else {
     std::ranges::for_each(shallow, give);
   }
@@ -123,9 +125,7 @@ std::optional<std::uint32_t> who_overtakes(std::span<const Runnable> running) {
 // A slice of at most `rows` rows, of all clients or of one.
 std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows, std::optional<std::uint32_t> only) {
   std::vector<std::size_t> prompts, waiting;
-  std::unordered_map<std::uint32_t, std::size_t> count;
   for (std::size_t i = 0; i < running.size(); ++i) {
-    ++count[running[i].client];
     if (!may_read(running[i]) || (only && running[i].client != *only)) continue;
     (running[i].waits ? waiting : prompts).push_back(i);
   }
@@ -136,10 +136,9 @@ std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows
   for (const std::size_t i : prompts) of_clients[running[i].client].push_back(i);
   std::vector<std::span<const std::size_t>> clients;
   for (const auto& [client, its] : of_clients) clients.emplace_back(its);
-  // Of two that were given as much, first the one that asks for less, and then the one that asked first.
+  // Of two that were given as much, the one that asked first.
   std::ranges::sort(clients, {}, [&](std::span<const std::size_t> its) {
-    const Runnable& one = running[its.front()];
-    return std::tuple(one.served, count.at(one.client), its.front());
+    return std::pair(running[its.front()].served, its.front());
   });
 
   const compute::Precision precision = running[clients.front().front()].precision;

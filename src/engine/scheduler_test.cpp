@@ -160,7 +160,9 @@ TEST(Scheduler, FillsASliceWithPromptsOfTheClientThatWasGivenLeast) {
   const auto plan = [&](const std::optional<Slice>& slice, bool may_overtake) {
     return Scheduler::plan(running, slice, {.may_overtake = may_overtake}, {});
   };
-  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{15, 512}})) << "of two that were given as much, who asks for less";
+  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 512}})) << "of two that were given as much, who came first";
+  for (std::size_t i = 0; i < 15; ++i) running[i].served = 1;
+  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{15, 512}}));
   running.back().unread = running.back().run = 100;
   EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 412}, {15, 100}})) << "what one does not need the other gets";
   running.back().served = 2000;

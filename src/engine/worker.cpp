@@ -27,10 +27,7 @@ Worker::Worker(LoadedModel& loaded, smollm3::PagePool& pool, std::size_t context
 
 Worker::~Worker() {
   take_arrivals();
-  while (!running_.empty()) end(take_out(running_, running_.back().get()), Finish::Cancelled);
-  for (List* list : {&waiting_, &paused_}) {
-    for (auto& one : std::exchange(*list, {})) end(std::move(one), Finish::Cancelled);
-  }
+  for (List* list : {&running_, &waiting_, &paused_}) end_all(std::exchange(*list, {}), Finish::Cancelled);
 }
 
 bool Worker::step() {
@@ -67,10 +64,10 @@ Step Worker::plan() {
   admit();
   share_beginnings(
       running_, [this](const Running& one) { return slice_of(one) != nullptr; }, cache_);
-  if (!slice().on_its_way()) std::swap(slices_[0], slices_[1]);
   report_places();
   Step step;
   do {
+    if (!slice().on_its_way()) std::swap(slices_[0], slices_[1]);
     const Budget now = budget();
     std::vector<Runnable> runnable;
     for (const auto& running : running_) {
@@ -99,7 +96,7 @@ void Worker::write(const Step& step, std::span<Running* const> writers) {
     draw(writers, writing_.finish());
     cost_.writing.learn(step.writers_work, seconds(options_.now() - start));
   } catch (const std::exception& failure) {
-    drop(slice());  // the device has forgotten all that it had not begun
+    drop_slices();
     fail(writers, failure);
   }
 }
@@ -122,6 +119,7 @@ void Worker::begin_slice(const Step& step) {
   }
   try {
     if (step.overtakes) {
+      slice().is_overtaken();
       std::swap(slices_[0], slices_[1]);
       ++counts_.overtaken;
     }
@@ -156,7 +154,7 @@ void Worker::read(const Step& step, Clock::time_point step_began) {
       ++counts_.layered;
     }
   } catch (const std::exception& failure) {
-    drop(slice());
+    drop_slices();
     fail(all, failure);
   }
 }
@@ -203,6 +201,11 @@ void Worker::finish_slice() {
 }
 
 void Worker::drop(PromptSlice& slice) { keep(slice.drop()); }
+
+// After a failure: the device may have forgotten what it had not begun, of either.
+void Worker::drop_slices() {
+  for (const auto& slice : slices_) drop(*slice);
+}
 
 PromptSlice* Worker::slice_of(const Running& running) const {
   for (const auto& slice : slices_) {
@@ -283,9 +286,8 @@ void Worker::end(std::unique_ptr<Running> running, Finish finish, std::optional<
 }
 
 void Worker::give_up(const std::exception& failure) {
-  for (const auto& slice : slices_) drop(*slice);
-  while (!running_.empty()) end(take_out(running_, running_.back().get()), Finish::Failed, as_error(failure));
-  for (auto& waiting : std::exchange(waiting_, {})) end(std::move(waiting), Finish::Failed, as_error(failure));
+  drop_slices();
+  for (List* list : {&running_, &waiting_}) end_all(std::exchange(*list, {}), Finish::Failed, as_error(failure));
 }
 
 }  // namespace engine

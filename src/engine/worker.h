@@ -71,7 +71,7 @@ class Worker {
   // From now on none is begun that was not begun before.
   void begin_no_more() { begins_ = false; }
   // Those that have not been begun, in the order in which they came. They are no longer the worker's. What was begun
-  // and is paused ends (Finish::Cancelled).
+  // and is paused ends as Failed (Busy).
   std::vector<Arrival> hand_back();
 
   Load load() const { return {running_count_, waiting_count_, paused_count_, wait_seconds_}; }  // safe from any thread
@@ -94,6 +94,7 @@ class Worker {
   // worker_turns.cpp
   template <typename Wanted>
   static List take_if(List& list, Wanted wanted);
+  void end_all(List list, Finish finish, const std::optional<base::Error>& error = {});
   void end_cancelled();
   void end_late();
   void pause_and_resume();
@@ -101,7 +102,7 @@ class Worker {
   void admit();
   void begin(std::unique_ptr<Running> next);
   std::vector<Running*> fair_order() const;
-  bool make_way_for(const Running& next);
+  bool make_way_for(const Running& next, std::size_t pages, std::size_t free_pages);
   std::unordered_map<std::uint32_t, std::size_t> running_of_clients() const;
   Running* youngest_of_most() const;
   void report_places();
@@ -122,6 +123,7 @@ class Worker {
   PromptSlice& slice() const { return *slices_[0]; }
   PromptSlice* slice_of(const Running& running) const;  // that it has a part in; null if there is none
   void drop(PromptSlice& slice);
+  void drop_slices();
   void keep(const PromptSlice::Gone& gone);
   void draw(std::span<Running* const> who, compute::View logits);
   void fail(std::span<Running* const> who, const std::exception& failure);
@@ -129,6 +131,7 @@ class Worker {
 
   static std::unique_ptr<Running> take_out(List& list, const Running* running);
   void end(std::unique_ptr<Running> running, Finish finish, std::optional<base::Error> error = {});
+  static std::size_t needed_pages(const Running& running);
   std::size_t held_pages() const;
   Budget budget() const;
 

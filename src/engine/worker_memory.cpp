@@ -1,7 +1,6 @@
 // The worker's memory: pages for each step, whose they are, and who gives them up.
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "engine/worker.h"
@@ -20,7 +19,7 @@ Budget Worker::budget() const {
           .rows = loaded_.model().max_batch(),
           .layers = loaded_.config().layers,
           .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
-          .may_overtake = !slices_[1]->on_its_way()};
+          .may_overtake = !slices_[1]->on_its_way() && !slice().was_overtaken()};
 }
 
 // Reserves pages for the step. Those of kept conversations go first, and then the youngest generation, of the client of
@@ -59,22 +58,17 @@ void Worker::preempt(const Running* one) {
   ++counts_.preempted;
 }
 
+// Pages of its tokens, and of one more.
+std::size_t Worker::needed_pages(const Running& running) { return smollm3::pages_for(running.transcript().size() + 1); }
+
 // Pages that generations under way hold, or will need for what they have to read.
 std::size_t Worker::held_pages() const {
-  std::unordered_set<const std::byte*> held;
-  std::size_t more = 0;
-  const auto hold = [&](const smollm3::Sequence& sequence) {
-    held.insert(sequence.pages().begin(), sequence.pages().end());
-  };
+  std::size_t held = pool_.pages_in_use();
   for (const auto& running : running_) {
-    hold(running->sequence);
-    const std::size_t needed = smollm3::pages_for(running->transcript().size() + 1);
-    more += needed - std::min(needed, running->sequence.pages().size());
+    const std::size_t needed = needed_pages(*running);
+    held += needed - std::min(needed, running->sequence.pages().size());
   }
-  for (const auto& slice : slices_) {
-    for (const auto& gone : slice->gone()) hold(gone->sequence);
-  }
-  return std::min(held.size() + more, pool_.pages());
+  return std::min(held, pool_.pages());
 }
 
 void Worker::check() const {
@@ -90,6 +84,11 @@ void Worker::check() const {
     for (const auto& gone : slice->gone()) count(gone->sequence);
   }
   cache_.each_page([&](const std::byte* page) { ++owners[page]; });
+  std::size_t in_use = owners.size();
+  cache_.each_page([&](const std::byte* page) { in_use -= owners.at(page) == 1 ? 1 : 0; });
+  if (in_use != pool_.pages_in_use()) {
+    throw base::Error(base::ErrorKind::Internal, "key/value pages", "others are in use than are counted");
+  }
   pool_.check(owners);
   cache_.check();
 }

@@ -1,6 +1,7 @@
 // Whose turn it is: who comes, waits, is begun, pauses, and leaves.
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "engine/worker.h"
@@ -15,7 +16,11 @@ base::Error as_error(const std::exception& failure) { return base::as_error(fail
 }  // namespace
 
 void Worker::take_arrivals() {
-  for (Arrival& arrival : inbox_.take()) {
+  std::vector<Arrival> arrivals = inbox_.take();
+  // So that moving from one list to another needs no memory, and loses nobody.
+  const std::size_t most = running_.size() + waiting_.size() + paused_.size() + arrivals.size();
+  for (List* list : {&running_, &waiting_, &paused_}) list->reserve(most);
+  for (Arrival& arrival : arrivals) {
     const std::shared_ptr<Generation> generation = arrival.generation;
     try {
       auto running = std::make_unique<Running>(std::move(arrival), ++arrived_, loaded_.tokenizer(), pool_, context_);
@@ -35,25 +40,31 @@ Worker::List Worker::take_if(List& list, Wanted wanted) {
   return taken;
 }
 
+void Worker::end_all(List list, Finish finish, const std::optional<base::Error>& error) {
+  for (auto& one : list) {
+    const std::shared_ptr<Generation> generation = one->arrival().generation;
+    try {
+      end(std::move(one), finish, error);
+    } catch (const std::exception& failure) {  // no memory: it ends all the same
+      if (generation->journal().over()) continue;
+      generation->journal().append(Done{.finish = Finish::Failed, .error = as_error(failure)});
+    }
+  }
+}
+
 void Worker::end_cancelled() {
   const auto cancelled = [](const Running& one) { return one.generation().cancel_asked(); };
-  for (List* list : {&running_, &waiting_, &paused_}) {
-    for (auto& one : take_if(*list, cancelled)) end(std::move(one), Finish::Cancelled);
-  }
+  for (List* list : {&running_, &waiting_, &paused_}) end_all(take_if(*list, cancelled), Finish::Cancelled);
 }
 
 void Worker::end_late() {
   const auto late = [now = options_.now()](const Running& one) { return one.is_late(now); };
   for (List* list : {&running_, &waiting_}) {
-    for (auto& one : take_if(*list, late)) {
-      if (one->writing_began()) {
-        end(std::move(one), Finish::Length);
-      } else {
-        end(std::move(one), Finish::Failed,
-            base::Error(base::ErrorKind::Busy, "answer", "its turn did not come within its deadline",
+    List all = take_if(*list, late);
+    end_all(take_if(all, [](const Running& one) { return one.writing_began(); }), Finish::Length);
+    end_all(std::move(all), Finish::Failed,
+            base::Error(base::ErrorKind::Busy, "answer", "it could not be begun within its deadline",
                         "try again later, or with a longer one"));
-      }
-    }
   }
 }
 
@@ -77,8 +88,9 @@ void Worker::pause_and_resume() {
     }
   }
   for (auto& one : take_if(paused_, [&](const Running& it) { return !pauses(it); })) {
+    FairShare::Ticket ticket = fair_share_.join(one->generation().client());
     one->resume(options_.now());
-    one->ticket = fair_share_.join(one->generation().client());
+    one->ticket = std::move(ticket);
     insert(waiting_, std::move(one));
   }
 }
@@ -95,9 +107,9 @@ void Worker::admit() {
   std::size_t free_pages = waiting_.empty() ? 0 : pool_.pages() - held_pages();
   for (Running* next : fair_order()) {
     if (!begins_ && !next->begun()) continue;
-    const std::size_t pages = std::min(smollm3::pages_for(next->transcript().size() + 1), pool_.pages());
+    const std::size_t pages = std::min(needed_pages(*next), pool_.pages());
     bool fits = running_.size() < most_running && pages <= free_pages;
-    while (!fits && make_way_for(*next)) {
+    while (!fits && make_way_for(*next, pages, free_pages)) {
       free_pages = pool_.pages() - held_pages();
       fits = running_.size() < most_running && pages <= free_pages;
     }
@@ -110,7 +122,6 @@ void Worker::admit() {
 }
 
 void Worker::begin(std::unique_ptr<Running> next) {
-  running_.reserve(running_.size() + 1);
   try {
     next->begin(cache_.find(next->transcript()), options_.now());
     insert(running_, std::move(next));
@@ -133,11 +144,17 @@ std::vector<Running*> Worker::fair_order() const {
 
 // A client of whom nothing is under way does not wait for others to end of whom much is: of these the youngest gives up
 // its place. False if there is none.
-bool Worker::make_way_for(const Running& next) {
+bool Worker::make_way_for(const Running& next, std::size_t pages, std::size_t free_pages) {
   const auto counts = running_of_clients();
   if (counts.contains(next.ticket.client())) return false;
   Running* youngest = youngest_of_most();
   if (youngest == nullptr || counts.at(youngest->ticket.client()) < 2) return false;
+  // Not where it would be in vain: all but the oldest of each client may give up theirs.
+  std::unordered_set<std::uint32_t> has_oldest;
+  for (const auto& one : running_) {
+    if (!has_oldest.insert(one->ticket.client()).second) free_pages += needed_pages(*one);
+  }
+  if (free_pages < pages) return false;
   preempt(youngest);
   return true;
 }
@@ -174,20 +191,22 @@ void Worker::count() {
   running_count_ = static_cast<std::uint32_t>(running_.size());
   waiting_count_ = static_cast<std::uint32_t>(waiting_.size());
   paused_count_ = static_cast<std::uint32_t>(paused_.size());
-  wait_seconds_ = wait_estimate_.seconds(waiting_.size(), seconds(options_.now().time_since_epoch()));
+  const double now = seconds(options_.now().time_since_epoch());
+  wait_seconds_ = waiting_.empty() ? 0 : wait_estimate_.seconds(waiting_.size(), now);
 }
 
 std::vector<Arrival> Worker::hand_back() {
   take_arrivals();
-  std::vector<Arrival> arrivals;
+  List unbegun;
   for (List* list : {&waiting_, &paused_}) {
-    for (auto& one : take_if(*list, [](const Running& it) { return !it.begun(); })) {
-      arrivals.push_back(std::move(one->arrival()));
-    }
+    for (auto& one : take_if(*list, [](const Running& it) { return !it.begun(); })) insert(unbegun, std::move(one));
   }
-  // Another model cannot go on with what this one began.
-  for (auto& one : std::exchange(paused_, {})) end(std::move(one), Finish::Cancelled);
+  end_all(std::exchange(paused_, {}), Finish::Failed,
+          base::Error(base::ErrorKind::Busy, "answer", "it was paused when the model was replaced by another",
+                      "ask again"));
   count();
+  std::vector<Arrival> arrivals;
+  for (auto& one : unbegun) arrivals.push_back(std::move(one->arrival()));
   return arrivals;
 }
 

@@ -17,6 +17,7 @@ PagePool::PagePool(compute::Device& device, compute::KvShape shape, std::uint64_
   pages_ = pages_for(positions);
   memory_ = device.allocate_pages(pages_ * page_bytes);
   owners_.resize(pages_);
+  cached_.resize(pages_);
   free_.reserve(pages_);
   for (std::size_t i = pages_; i-- > 0;) free_.push_back(memory_.get() + i * page_bytes);
 }
@@ -26,10 +27,23 @@ std::byte* PagePool::take() {
   std::byte* page = free_.back();
   free_.pop_back();
   owners_[index(page)] = 1;
+  ++in_use_;
   return page;
 }
 
 void PagePool::give_back(std::byte* page) {
+  std::uint32_t& owners = owners_[index(page)];
+  if (--owners == cached_[index(page)]) --in_use_;
+  if (owners == 0) free_.push_back(page);
+}
+
+void PagePool::share_with_cache(std::byte* page) {
+  ++owners_[index(page)];
+  ++cached_[index(page)];
+}
+
+void PagePool::take_from_cache(std::byte* page) {
+  --cached_[index(page)];
   if (--owners_[index(page)] == 0) free_.push_back(page);
 }
 

@@ -38,7 +38,12 @@ class PagePool {
   void check(const std::unordered_map<const std::byte*, std::uint32_t>& owners) const;
 
   std::byte* take();  // a page with one owner; nullptr when none is free
-  void share(std::byte* page) { ++owners_[index(page)]; }
+  void share(std::byte* page) { in_use_ += owners_[index(page)]++ == cached_[index(page)] ? 1 : 0; }
+  // A cache becomes, or is no longer, one of its owners. Pages that have others too are in use; the rest can be had
+  // back.
+  void share_with_cache(std::byte* page);
+  void take_from_cache(std::byte* page);
+  std::size_t pages_in_use() const { return in_use_; }
   bool shared(const std::byte* page) const { return owners_[index(page)] > 1; }
   void give_back(std::byte* page);  // free when its last owner gives it back
   void copy(const std::byte* from, std::byte* to) { device_.copy_page(from, to, shape_.page_bytes()); }
@@ -54,6 +59,8 @@ class PagePool {
   compute::PageMemory memory_;
   std::vector<std::byte*> free_;
   std::vector<std::uint32_t> owners_;  // of each page
+  std::vector<std::uint8_t> cached_;   // of each page: owners that are caches
+  std::size_t in_use_ = 0;             // pages with other owners than these
 };
 
 // The keys and values of one sequence: positions [0, length) are filled.
