@@ -70,7 +70,10 @@ std::optional<engine::Done> Follower::follow(Display& display, Interrupt interru
       }
     }
     // A signal wakes nobody up, hence the patience.
-    if (!generation_->journal().wait_for_more(place_, std::chrono::milliseconds(20))) continue;
+    if (!generation_->journal().wait_for_more(place_, std::chrono::milliseconds(20))) {
+      if (noticed && generation_->state() == engine::State::Paused) return std::nullopt;
+      continue;
+    }
     const engine::Journal::Reading reading = generation_->journal().read(place_);
     place_ = reading.next;
     display.show_progress(reading.progress);

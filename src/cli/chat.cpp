@@ -117,7 +117,7 @@ class Conversation {
       standard_output().write(help_text);
     else if (word == "/reset")
       start_again();
-    else if (word == "/continue")
+    else if (word == "/continue" && line.find_first_not_of(" \t\n", begin + word.size()) == std::string::npos)
       go_on();
     else if (word == "/think" || word == "/no_think")
       set_thinking(word == "/think", line.substr(begin + word.size()));
@@ -172,9 +172,9 @@ class Conversation {
   };
 
   void answer(const std::string& message) {
-    leave_stopped();
     try {
       require_utf8("message", message);
+      leave_stopped();
       ordered_json messages = messages_;
       messages.push_back({{"role", "user"}, {"content", message}});
       engine::Turn turn;
@@ -225,7 +225,7 @@ class Conversation {
   }
 
   void go_on() {
-    if (!answering_) return say("No answer was stopped.");
+    if (!answering_) return interactive_ ? say("No answer was stopped.") : report_error("chat: no answer was stopped");
     answering_->follower.generation().resume();
     follow();
   }
@@ -234,7 +234,7 @@ class Conversation {
   void leave_stopped() {
     if (!answering_) return;
     answering_->follower.generation().cancel();
-    answering_->follower.generation().journal().wait_for_end();
+    answering_->follower.follow(answering_->display, Follower::Interrupt::Cancels);  // what it still held back
     note_answer();
   }
 

@@ -69,6 +69,7 @@ void Display::show_answer(const std::string& piece) {
 
 void Display::end() {
   if (silent_) return;
+  clear_progress();
   end_thinking();
   if (!answer_.ends_with('\n')) standard_output().write("\n");
   standard_output().flush();

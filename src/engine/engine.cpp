@@ -42,8 +42,9 @@ struct Engine::State {
         prompts(compute::prompt_precision(loaded.device(), options.exact)),
         preparer(std::make_shared<Preparer>(loaded, context, options.system)),
         worker(loaded, pool, context, preparer->inbox(), {.step = options.step, .prompts = prompts}) {
-    loaded.tokenizer();  // what is wrong with either is to be known now
+    loaded.tokenizer();  // what is wrong with any of them is to be known now
     loaded.chat_template();
+    check_system_prompt();
     thread = std::thread([this] { loop(); });
   }
 
@@ -53,6 +54,7 @@ struct Engine::State {
     thread.join();
   }
 
+  void check_system_prompt() const;
   void loop();
   void hand_back();
   std::shared_ptr<Generation> admit(const std::string& client);
@@ -73,9 +75,20 @@ struct Engine::State {
   std::condition_variable changed;
   std::optional<std::vector<Unbegun>> handed_back;
   std::atomic<bool> retired{false};
-  std::vector<std::weak_ptr<Generation>> asked;  // those that may not have been begun yet
+  std::vector<std::weak_ptr<Generation>> asked;  // those that may not be over yet
   std::thread thread;
 };
+
+void Engine::State::check_system_prompt() const {
+  if (options.system.empty()) return;
+  Turn turn;
+  turn.input.messages = {{{"role", "user"}, {"content", ""}}};
+  const std::size_t size = prepare(turn, options.system, loaded.chat_template(), loaded.tokenizer()).prompt.size();
+  if (size < context) return;
+  throw Error(ErrorKind::TooLong, "system prompt",
+              "it takes " + std::to_string(size) + " tokens and the context holds " + std::to_string(context),
+              "shorten it, or raise --ctx");
+}
 
 void Engine::State::loop() {
   Inbox& inbox = preparer->inbox();
@@ -117,22 +130,27 @@ std::shared_ptr<Generation> Engine::State::admit(const std::string& client) {
   if (retired) throw Error(ErrorKind::Busy, "model", "it is being replaced by another", "try again in a moment");
   std::erase_if(asked, [](const std::weak_ptr<Generation>& one) {
     const auto generation = one.lock();
-    return !generation || generation->state() != engine::State::Queued;
+    return !generation || generation->journal().over();
   });
+  std::size_t waiting = 0, its = 0;
+  for (const std::weak_ptr<Generation>& one : asked) {
+    const auto generation = one.lock();
+    const engine::State state = generation ? generation->state() : engine::State::Done;
+    const bool queued = state == engine::State::Queued;
+    waiting += queued ? 1 : 0;
+    // What is paused will want a place again.
+    its += (queued || state == engine::State::Paused) && generation->client() == client ? 1 : 0;
+  }
   const Load load = worker.load();
   const auto refuse = [&](const char* why) {
-    // Until an eighth of those that wait have been begun.
-    const std::uint32_t seconds = load.waiting > 0 ? load.wait_seconds / 8 : 0;
-    throw Busy(why, std::max<std::uint32_t>(seconds, 1));
+    // Until an eighth of those that wait have been begun; a guess where nobody knows.
+    throw Busy(why, load.wait_seconds > 0 ? std::max<std::uint32_t>(load.wait_seconds / 8, 1) : 5);
   };
-  // What was begun and waits again, since memory is short, takes no place of those that come.
-  if (asked.size() >= options.most_waiting) refuse("too many requests are waiting");
-  const auto its = std::ranges::count_if(asked, [&](const std::weak_ptr<Generation>& one) {
-    const auto generation = one.lock();
-    return generation && generation->client() == client;
-  });
-  if (static_cast<std::size_t>(its) >= most_of_one(options.most_waiting))
-    refuse("too many requests of yours are waiting");
+  if (its >= most_of_one(options.most_waiting)) refuse("too many requests of yours are waiting or paused");
+  // One that has nothing here yet finds a place beyond, so that those that came back to wait do not take it.
+  if (waiting >= options.most_waiting && (its > 0 || waiting >= 2 * options.most_waiting)) {
+    refuse("too many requests are waiting");
+  }
   auto generation = std::make_shared<Generation>(preparer, client);
   asked.push_back(generation);
   return generation;

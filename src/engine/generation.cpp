@@ -50,7 +50,7 @@ std::shared_ptr<const Transcript> Generation::take_transcript() {
   return std::exchange(transcript_, nullptr);
 }
 
-void Generation::keep(std::shared_ptr<const Transcript> transcript) {
+void Generation::set_transcript(std::shared_ptr<const Transcript> transcript) {
   const std::lock_guard lock(mutex_);
   transcript_ = std::move(transcript);
 }

@@ -69,7 +69,7 @@ class Generation {
   bool cancel_asked() const { return cancel_asked_; }
   bool finish_thinking_asked() const { return finish_thinking_asked_; }
   bool pause_asked() const { return pause_asked_; }
-  void keep(std::shared_ptr<const Transcript> transcript);  // before Done is appended
+  void set_transcript(std::shared_ptr<const Transcript> transcript);  // before Done is appended
   void belongs_to(std::shared_ptr<Bell> bell);
 
  private:

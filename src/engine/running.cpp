@@ -1,9 +1,10 @@
 #include "engine/running.h"
 
 #include <algorithm>
-#include <functional>
-#include <random>
-#include <string>
+#include <boost/uuid/name_generator_sha1.hpp>
+#include <boost/uuid/random_generator.hpp>
+#include <boost/uuid/uuid.hpp>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -13,12 +14,14 @@ namespace {
 // A thought that has used up its budget may go on for so many tokens if a sentence's end comes by then.
 constexpr std::uint32_t sentence_patience = 16;
 
-// Accounts by a number that nobody can foresee, so that nobody can choose a name that has another's.
+// Accounts by a number that depends on a secret, so that nobody can look for a name that has another's.
 Salt salt_of(const Request& request) {
   if (request.asker.account.empty()) return {};
-  static const std::string secret =
-      std::to_string(std::random_device{}()) + '/' + std::to_string(std::random_device{}());
-  return {.account = std::hash<std::string>{}(secret + request.asker.account) | 1, .shared = request.shared};
+  static const boost::uuids::uuid secret = boost::uuids::random_generator()();
+  const boost::uuids::uuid hash = boost::uuids::name_generator_sha1(secret)(request.asker.account);
+  std::uint64_t account = 0;
+  std::memcpy(&account, hash.data + 8, sizeof account);
+  return {.account = account | 1, .shared = request.shared};
 }
 
 }  // namespace
@@ -204,7 +207,7 @@ void Running::report_part(std::size_t tokens) {
 void Running::end(Finish finish, std::optional<base::Error> error, Clock::time_point now) {
   if (!begun_) usage_.queue_seconds = seconds(now - arrival_.asked);
   try {
-    generation().keep(std::make_shared<const Transcript>(transcript_));
+    generation().set_transcript(std::make_shared<const Transcript>(transcript_));
     if (finish != Finish::Failed) reply_.finish();
   } catch (const std::exception& failure) {
     finish = Finish::Failed;

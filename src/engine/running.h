@@ -91,6 +91,7 @@ class Running {
   smollm3::Sequence sequence;       // computed: of the transcript's first tokens
   std::uint64_t sat_out = 0;        // steps in a row in which it had no row
   std::size_t pages_noted = 0;      // by the prefix cache
+  std::uint32_t passed_over = 0;    // how often another was begun before it, since it did not fit
   bool waits = false;               // for another one that reads the same page
   std::uint64_t cache_version = 0;  // in which nothing more was found for it
 

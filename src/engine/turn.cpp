@@ -1,6 +1,7 @@
 #include "engine/turn.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "engine/splice.h"
@@ -16,8 +17,12 @@ bool brings_system_prompt(const ordered_json& messages) {
   return role != messages.front().end() && (*role == "system" || *role == "developer");
 }
 
+bool needs_system_prompt(const smollm3::ChatInput& input, const std::string& system) {
+  return !system.empty() && input.messages.is_array() && !brings_system_prompt(input.messages);
+}
+
 smollm3::ChatInput with_system_prompt(smollm3::ChatInput input, const std::string& system) {
-  if (system.empty() || !input.messages.is_array() || brings_system_prompt(input.messages)) return input;
+  if (!needs_system_prompt(input, system)) return input;
   const ordered_json message = {{"role", "system"}, {"content", system}};
   input.messages.insert(input.messages.begin(), message);
   return input;
@@ -48,7 +53,9 @@ std::size_t shared_tokens(std::string_view text, const std::vector<Token>& token
 
 Request prepare(const Turn& turn, const std::string& system, const smollm3::ChatTemplate& chat_template,
                 const smollm3::Tokenizer& tokenizer) {
-  const smollm3::ChatInput input = with_system_prompt(turn.input, system);
+  std::optional<smollm3::ChatInput> longer;
+  if (needs_system_prompt(turn.input, system)) longer = with_system_prompt(turn.input, system);
+  const smollm3::ChatInput& input = longer ? *longer : turn.input;
   const smollm3::Prompt prompt = chat_template.render(input);
   std::vector<smollm3::Fragment> fragments;
   fragments.reserve(prompt.fragments.size());

@@ -10,6 +10,7 @@ namespace engine {
 namespace {
 
 constexpr std::size_t most_running = 256;
+constexpr std::uint32_t most_passed_over = 16;
 
 base::Error as_error(const std::exception& failure) { return base::as_error(failure, "answer"); }
 
@@ -101,21 +102,29 @@ bool Worker::nobody_wants(const PromptSlice& slice) {
          std::ranges::all_of(readers, [](const Running* one) { return one->generation().pause_asked(); });
 }
 
-// In fair order, while there is memory. One that does not fit is not overtaken, or it might wait for ever.
+// In fair order, while there is memory. One that does not fit is passed over a few times, so that memory does not lie
+// idle meanwhile, but not for ever.
 void Worker::admit() {
   std::size_t begun = 0;
   std::size_t free_pages = waiting_.empty() ? 0 : pool_.pages() - held_pages();
+  std::vector<Running*> passed_over;
   for (Running* next : fair_order()) {
+    if (running_.size() >= most_running && !passed_over.empty()) break;
     if (!begins_ && !next->begun()) continue;
     const std::size_t pages = std::min(needed_pages(*next), pool_.pages());
     bool fits = running_.size() < most_running && pages <= free_pages;
-    while (!fits && make_way_for(*next, pages, free_pages)) {
+    while (!fits && passed_over.empty() && make_way_for(*next, pages, free_pages)) {
       free_pages = pool_.pages() - held_pages();
       fits = running_.size() < most_running && pages <= free_pages;
     }
-    if (!fits) break;
+    if (!fits) {
+      if (next->passed_over >= most_passed_over) break;
+      passed_over.push_back(next);
+      continue;
+    }
     free_pages -= pages;
     begun += next->begun() ? 0 : 1;
+    for (Running* other : passed_over) ++other->passed_over;
     begin(take_out(waiting_, next));
   }
   wait_estimate_.note(seconds(options_.now().time_since_epoch()), waiting_.size(), begun);

@@ -76,6 +76,9 @@ Response Chat::accept(const Request& request, const std::string& id) {
                 notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
                                 "/c/" + id, "load the conversation again."));
   }
+  if (conversation && conversation->paused()) {
+    return html(409, notice_fragment("The answer before is paused. Resume it, or stop it, and send again."));
+  }
   if (conversation && conversation->answering()) {
     return html(409,
                 notice_fragment("The answer before is still being written. Wait for it, or stop it, and send again."));

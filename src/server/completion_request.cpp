@@ -14,6 +14,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr std::size_t most_salt = 256;
 constexpr std::size_t most_stops = 16;
 
 [[noreturn]] void wrong(const std::string& field, const std::string& should_be) {
@@ -222,6 +223,9 @@ CompletionRequest parse_completion_request(std::string_view body) {
   request.turn.limits.stop = read_stop(object);
   read_number(object, "deadline_seconds", 0.001, 1e6, request.turn.limits.deadline);
   request.turn.asker.account = read_text(object, "cache_salt");
+  if (request.turn.asker.account.size() > most_salt) {
+    wrong("cache_salt", "a text of at most " + std::to_string(most_salt) + " bytes");
+  }
   request.stream = read_bool(object, "stream", false);
   if (const ordered_json* options = find(object, "stream_options")) {
     if (!options->is_object()) wrong("stream_options", "an object");

@@ -242,7 +242,9 @@ Awaitable<void> answer_whole(Exchange& exchange, JournalReader& reader, const Mo
 std::string comment_on(const engine::Progress& progress) {
   switch (progress.state) {
     case engine::State::Queued:
-      return fmt::format(": waiting, {} ahead, about {} s\n\n", progress.ahead, progress.wait_seconds);
+      return progress.wait_seconds == 0
+                 ? fmt::format(": waiting, {} ahead\n\n", progress.ahead)
+                 : fmt::format(": waiting, {} ahead, about {} s\n\n", progress.ahead, progress.wait_seconds);
     case engine::State::Reading:
       return fmt::format(": reading, {} of {} tokens\n\n", progress.prompt_done, progress.prompt_tokens);
     case engine::State::Paused:

@@ -89,9 +89,13 @@ TEST_F(CompletionsForEver, AClientThatLeavesEndsWhatItPaused) {
 
 TEST_F(CompletionsForEver, EndByTheirDeadline) {
   json request = endless();
-  request["deadline_seconds"] = 0.4;
-  const auto asked = ask(site, request);
-  site.until_over(asked);
+  Site::Asked asked;
+  for (const double deadline : {0.4, 4.0, 40.0}) {  // until a busy machine begins it by then
+    request["deadline_seconds"] = deadline;
+    asked = ask(site, request);
+    site.until_over(asked);
+    if (asked->response->status == 200) break;
+  }
   ASSERT_EQ(asked->response->status, 200u) << asked->response->body;
   EXPECT_EQ(json::parse(asked->response->body).at("choices").at(0).at("finish_reason"), "length");
   request["deadline_seconds"] = -1;

@@ -42,14 +42,6 @@ std::string loggable(const std::string& path) {
   return shown;
 }
 
-}  // namespace
-
-ByteBudget::Share ByteBudget::take(std::size_t bytes) {
-  if (bytes > left_) return nullptr;
-  left_ -= bytes;
-  return Share(this, [this, bytes](void*) { left_ += bytes; });
-}
-
 // The address at the other end. Of IPv6 the network alone, of which a client may have as many addresses as it likes.
 std::string client_of(const asio::ip::tcp::socket& socket) {
   error_code error;
@@ -63,6 +55,14 @@ std::string client_of(const asio::ip::tcp::socket& socket) {
   auto bytes = address.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
   return asio::ip::make_address_v6(bytes).to_string() + "/64";
+}
+
+}  // namespace
+
+ByteBudget::Share ByteBudget::take(std::size_t bytes) {
+  if (bytes > left_) return nullptr;
+  left_ -= bytes;
+  return Share(this, [this, bytes](void*) { left_ += bytes; });
 }
 
 struct Connection::State : Exchange {

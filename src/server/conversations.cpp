@@ -9,7 +9,12 @@ namespace server {
 std::size_t Conversation::bytes() const {
   std::size_t sum = sizeof(Conversation);
   for (const Round& round : rounds) sum += sizeof(Round) + round.prompt.size() + round.journal().bytes();
-  return sum + (last_transcript ? last_transcript->size() * sizeof(engine::Token) : 0);
+  if (last_transcript) sum += last_transcript->size() * sizeof(engine::Token);
+  if (!rounds.empty()) {  // and the tokens that its generation has, or will leave
+    const engine::Progress progress = rounds.back().journal().progress();
+    sum += (std::size_t{progress.prompt_tokens} + progress.generated_tokens) * sizeof(engine::Token);
+  }
+  return sum;
 }
 
 std::shared_ptr<const engine::Transcript> Conversation::transcript() {
@@ -34,14 +39,6 @@ nlohmann::ordered_json Conversation::messages(const std::string& prompt) const {
   return list;
 }
 
-bool Conversations::may_go(const Conversation& conversation) {
-  return !conversation.answering() || conversation.paused();
-}
-
-void Conversations::let_go(const Conversation& conversation) {
-  if (conversation.answering()) conversation.rounds.back().generation->cancel();
-}
-
 bool Conversations::is_id(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
@@ -52,8 +49,7 @@ std::shared_ptr<Conversation> Conversations::find(const std::string& id) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return nullptr;
   const auto entry = found->second;
-  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && may_go(**entry)) {
-    let_go(**entry);
+  if (std::chrono::steady_clock::now() - (*entry)->used > limits_.age && !(*entry)->answering()) {
     recent_.erase(entry);
     by_id_.erase(found);
     return nullptr;
@@ -87,8 +83,9 @@ void Conversations::make_room(std::size_t coming) {
     const Conversation& conversation = **entry;
     const bool too_much = recent_.size() + coming > limits_.count || bytes > limits_.bytes;
     if (!too_much && conversation.used >= oldest_kept) break;  // those before it were used later
-    if (!may_go(conversation)) continue;
-    let_go(conversation);
+    // A paused answer waits for as long as there is room.
+    if (conversation.answering() && !(conversation.paused() && too_much)) continue;
+    if (conversation.answering()) conversation.rounds.back().generation->cancel();
     bytes -= std::min(bytes, conversation.bytes());
     by_id_.erase(conversation.id);
     entry = recent_.erase(entry);

@@ -1,5 +1,5 @@
 // The web chat's conversations, kept in memory: bounded in number, size and age, the longest unused going first; those
-// that are being answered stay, but an answer that is paused when its conversation goes ends. For one thread.
+// that are being answered stay. One whose answer is paused goes only for room, never for its age. For one thread.
 #pragma once
 
 #include <chrono>
@@ -65,8 +65,6 @@ class Conversations {
   std::size_t size() const { return recent_.size(); }
 
  private:
-  static bool may_go(const Conversation& conversation);
-  static void let_go(const Conversation& conversation);
   // So that `coming` more may be added.
   void make_room(std::size_t coming);
 

@@ -50,6 +50,19 @@ TEST(Conversations, ANeverEndingStreamOfThemStaysBounded) {
   }
 }
 
+TEST(Conversations, KeepsAPausedAnswerForAsLongAsThereIsRoom) {
+  Conversations kept({.count = 2, .bytes = 1 << 20, .age = std::chrono::hours(0)});
+  const auto generation = kept.open(id_of(0))->rounds.emplace_back(round_of("hi")).generation;
+  generation->pause();
+  kept.open(id_of(1));
+  ASSERT_TRUE(kept.find(id_of(0))) << "whatever its age";
+  kept.open(id_of(2))->rounds.push_back(round_of("under way"));
+  kept.open(id_of(3))->rounds.push_back(round_of("under way"));
+  kept.open(id_of(4));
+  EXPECT_FALSE(kept.find(id_of(0)));
+  EXPECT_TRUE(generation->cancel_asked()) << "it does not wait for ever where nobody can find it";
+}
+
 TEST(Conversations, KeepsOneThatIsBeingAnswered) {
   Conversations kept({.count = 1, .bytes = 1 << 20, .age = std::chrono::hours(1)});
   const Round& round = kept.open(id_of(0))->rounds.emplace_back(round_of("hi"));

@@ -103,6 +103,7 @@ struct Server::State {
   std::shared_ptr<ConnectionRules> rules;
   std::set<Connection*> connections;
   bool stopping = false;
+  bool over = false;  // nothing is waited for any more
 };
 
 Awaitable<void> Server::State::serve(tcp::socket socket) {
@@ -141,7 +142,7 @@ void Server::State::wait_for_signal() {
       log_info("stopping");
       begin_stop();
     }
-    wait_for_signal();
+    if (!over) wait_for_signal();
   });
 }
 
@@ -156,6 +157,8 @@ void Server::State::begin_stop() {
   deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : grace);
   deadline.async_wait([this](const error_code&) {
     for (Connection* connection : connections) connection->close();
+    // A signal may have come already whose handler is still to be called: it must not wait for another.
+    over = true;
     error_code quiet;
     signals.cancel(quiet);
   });

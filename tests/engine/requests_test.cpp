@@ -391,12 +391,16 @@ TEST_F(Requests, ThinkingEndsWhenItIsAskedTo) {
 TEST_F(Requests, ThatArePausedGoOnWithTheSameWords) {
   const auto engine = make_engine();
   const std::string expected = answer(*engine, request(*engine, long_prompt, 200));
+  int paused = 0;
   for (const std::uint32_t pause_at : {1u, 50u, 190u}) {
+    const Clock::time_point start = Clock::now();
     const Asked asked = engine->start(request(*engine, long_prompt, 200));
     wait_for_tokens(asked, pause_at);
     asked->pause();
     wait_for(asked, State::Paused);
     if (asked->journal().over()) continue;  // it was faster
+    ++paused;
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
     EXPECT_EQ(engine->load().running, 0u);
     EXPECT_EQ(engine->load().paused, 1u);
     // Others are answered meanwhile, and take its pages if they need them.
@@ -406,8 +410,9 @@ TEST_F(Requests, ThatArePausedGoOnWithTheSameWords) {
     asked->resume();
     const Said all = said(asked);
     expect_same_texts({all.text}, {expected});
-    EXPECT_LT(all.done.usage.generate_seconds, 60) << "the time that it was paused is not its own";
+    EXPECT_LT(all.done.usage.generate_seconds + 0.25, seconds(Clock::now() - start)) << "the pause is not its own time";
   }
+  EXPECT_GE(paused, 1);
 }
 
 TEST_F(Requests, ThatArePausedCanBeCancelledOrPausedBeforeTheyBegin) {
@@ -415,8 +420,9 @@ TEST_F(Requests, ThatArePausedCanBeCancelledOrPausedBeforeTheyBegin) {
   const Asked paused = engine->start(question("Hello"));
   paused->pause();
   wait_for(paused, State::Paused);
+  const bool was_over = paused->journal().over();
   paused->cancel();
-  EXPECT_NE(said(paused).done.finish, Finish::Failed);
+  EXPECT_EQ(said(paused).done.finish == Finish::Cancelled, !was_over);
   const Asked early = engine->start(question("Hello"));
   early->pause();
   wait_for(early, State::Paused);
@@ -427,7 +433,9 @@ TEST_F(Requests, ThatArePausedCanBeCancelledOrPausedBeforeTheyBegin) {
   left_alone->pause();
   wait_for(left_alone, State::Paused);
   EXPECT_TRUE(engine->retire().empty()) << "what was begun ends";
-  EXPECT_EQ(said(left_alone).done.finish, Finish::Cancelled);
+  const Done end = said(left_alone).done;
+  EXPECT_EQ(end.finish, Finish::Failed);
+  EXPECT_THAT(end.error->what(), testing::HasSubstr("replaced"));
 }
 
 TEST_F(Requests, TheNextTurnGoesOnFromTheVeryTokens) {
@@ -475,10 +483,15 @@ TEST_F(Requests, TheServersSystemPromptIsForConversationsThatBringNone) {
 TEST_F(Requests, EndByTheirDeadline) {
   const auto engine = make_engine(long_context);
   Request slow = endless(*engine);
-  slow.limits.deadline = 0.3;
-  const Said cut = said(engine->start(slow));
+  Said cut;
+  for (const double deadline : {0.3, 3.0, 30.0}) {  // until a busy machine begins it by then
+    slow.limits.deadline = deadline;
+    cut = said(engine->start(slow));
+    if (cut.done.finish != Finish::Failed) break;
+  }
   EXPECT_EQ(cut.done.finish, Finish::Length);
   EXPECT_FALSE(cut.text.empty());
+  EXPECT_LT(cut.done.usage.generated_tokens, long_context / 2);
   slow.limits.deadline = 1e-9;
   const Said late = said(engine->start(slow));
   EXPECT_EQ(late.done.finish, Finish::Failed);

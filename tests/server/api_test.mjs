@@ -63,6 +63,7 @@ test("an answer under way is paused and resumed by its id, and says the same", a
     await sleep(200);
     assert.equal((await control("resume")).status, 202);
   }
+  assert.ok(paused > 5);
   assert.equal(text, expected);
 });
 

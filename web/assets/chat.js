@@ -22,6 +22,7 @@
     }
   };
 
+  const paused = () => document.querySelector(".status > .paused") !== null;
   const answering = () => document.querySelector(".answer > .status") !== null;
 
   // The composer
@@ -41,7 +42,7 @@
     if (!answering() && text.value.trim() !== "") form.requestSubmit();
   });
   addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && answering()) document.getElementById("stop").click();
+    if (event.key === "Escape" && answering() && !paused()) document.getElementById("stop").click();
   });
 
   document.addEventListener("htmx:config:request", (event) => {
@@ -83,6 +84,15 @@
     const fold = event.target.querySelector("details.thinking");
     if (fold && fold.dataset.touched === undefined) fold.open = false;
   });
+  // Of pause and resume one takes the other's place, and its focus.
+  new MutationObserver(() => {
+    const [from, to] = paused() ? ["pause", "resume"] : ["resume", "pause"];
+    const active = document.activeElement;
+    if (answering() && (active?.id === from || (active === document.body && pressed === from))) document.getElementById(to).focus();
+    pressed = null;
+  }).observe(conversation, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
+  let pressed = null;
+  for (const id of ["pause", "resume"]) document.getElementById(id).addEventListener("click", () => { pressed = id; });
   document.addEventListener("failed", (event) => give_back(event.target));
   // The answer goes on whoever follows it. A stream that breaks is taken up again where it was; the page says so if that
   // does not work at once.
