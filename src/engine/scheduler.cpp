@@ -81,8 +81,8 @@ void add_writers(Step& step, std::span<const Runnable> running, const Budget& bu
   std::ranges::sort(step.writers, {}, &Share::runnable);
 }
 
-// Deals up to `rows` rows to prompts: half to the first, which is the oldest, and half to those that are soonest done.
-// Returns how many it dealt.
+// Deals up to `rows` rows to prompts, beside those that they have: half to the first, which is the oldest, and half to
+// those that are soonest done. Returns how many it dealt.
 std::size_t deal(std::span<const std::size_t> prompts, std::span<const Runnable> running, std::size_t rows,
                  std::vector<std::size_t>& dealt) {
   std::vector<std::size_t> order(prompts.begin(), prompts.end());
@@ -144,6 +144,12 @@ std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows
   const compute::Precision precision = running[clients.front().front()].precision;
   std::vector<std::size_t> dealt(running.size());
   std::size_t left = rows;
+  // However many come who were given less, the oldest of all is read on.
+  const std::size_t oldest = prompts.front();
+  if (oldest != clients.front().front() && running[oldest].precision == precision) {
+    dealt[oldest] = std::min(rows / 4, running[oldest].run);
+    left -= dealt[oldest];
+  }
   for (const std::span<const std::size_t> its : clients) {
     std::vector<std::size_t> alike(its.begin(), its.end());
     std::erase_if(alike, [&](std::size_t i) { return running[i].precision != precision; });

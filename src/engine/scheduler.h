@@ -87,10 +87,10 @@ class Scheduler {
 
   // What to compute. Everybody who writes gets a row, but those so deep that the step would become too long; these take
   // turns. So do the rows of a client that has many, where another one's prompt would else get less than half of the
-  // time that it would get beside one row of each. A slice is filled with prompts of the client that was given the
-  // fewest tokens, and then with others'. Of a client's part half goes to its oldest prompt, and half to those that are
-  // soonest done, so that a short question does not wait for a long document, nor the document for ever. `slice`: the
-  // one that is on its way.
+  // time that it would get beside one row of each. A quarter of a slice is for the oldest prompt, the rest for the
+  // client that was given the fewest tokens, and then for others. Of a client's part half goes to its oldest prompt,
+  // and half to those that are soonest done, so that a short question does not wait for a long document, nor the
+  // document for ever. `slice`: the one that is on its way.
   static Step plan(std::span<const Runnable> running, const std::optional<Slice>& slice, const Budget& budget,
                    const StepCost& cost);
 };

@@ -162,7 +162,7 @@ TEST(Scheduler, FillsASliceWithPromptsOfTheClientThatWasGivenLeast) {
   };
   EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 512}})) << "of two that were given as much, who came first";
   for (std::size_t i = 0; i < 15; ++i) running[i].served = 1;
-  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{15, 512}}));
+  EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 128}, {15, 384}})) << "and something for the oldest of all";
   running.back().unread = running.back().run = 100;
   EXPECT_EQ(rows_of(plan({}, false).slice), (Rows{{0, 412}, {15, 100}})) << "what one does not need the other gets";
   running.back().served = 2000;

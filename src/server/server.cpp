@@ -165,7 +165,11 @@ void Server::State::begin_stop() {
 }
 
 Server::Server(EngineSlot& engines, ServerOptions options)
-    : state_(std::make_unique<State>(engines, std::move(options))) {}
+    : state_(std::make_unique<State>(engines, std::move(options))) {
+  // One that comes from now on is looked at when it runs.
+  state_->signals.add(SIGINT);
+  state_->signals.add(SIGTERM);
+}
 
 Server::~Server() = default;
 
@@ -177,8 +181,6 @@ std::string Server::url() const {
 
 void Server::run() {
   raise_open_file_limit();
-  state_->signals.add(SIGINT);
-  state_->signals.add(SIGTERM);
   state_->wait_for_signal();
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
   state_->io.run();

@@ -1,6 +1,7 @@
 """`serve` as a command: it says where it is, answers there, and ends when it is told to."""
 import json
 import signal
+import time
 import unittest
 import urllib.request
 
@@ -50,6 +51,18 @@ class Serve(unittest.TestCase):
             file.write(b"\xff\xfe")
         expect_error(self, run("--model", micro(), "--quiet", "serve", "--system", path("binary")), 1, "binary", "UTF-8")
         expect_error(self, run("--model", micro(), "--quiet", "serve", "--system", path("absent")), 1, "absent")
+        with open(path("long.txt"), "wb") as file:
+            file.write(b"word " * 1000)
+        expect_error(self, run("--model", micro(), "--ctx", "256", "--quiet", "serve", "--system", path("long.txt")), 1, "system prompt", "--ctx")
+
+    def test_two_signals_at_once(self):
+        for microseconds in (0, 20, 40, 80, 150, 300, 500, 1000) * 3:
+            process, _ = self.start()
+            process.send_signal(signal.SIGTERM)
+            time.sleep(microseconds / 1e6)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=HANGS_AFTER)
+            self.assertIn(process.returncode, (0, -signal.SIGINT))  # the second may come when it is done
 
     def test_wrong_host(self):
         expect_error(self, run("--model", micro(), "--quiet", "serve", "--host", "999.1.1.1", "--port", "0"), 1, "999.1.1.1")

@@ -499,6 +499,54 @@ TEST_F(Requests, EndByTheirDeadline) {
   EXPECT_EQ(late.done.error->kind(), base::ErrorKind::Busy);
 }
 
+TEST_F(Requests, OneThatDoesNotFitHoldsUpNobodyAndNobodyIsPreemptedForItInVain) {
+  Options options{.device = device, .threads = 2, .context = 1024, .exact = true};
+  options.conversations = 1;
+  Engine engine(gguf::File::open(demo_model), options);
+  const auto ask = [&](Request one, const char* client) {
+    one.asker.client = client;
+    return engine.start(std::move(one));
+  };
+  // A client's oldest has so much that the others' room together would not do for what comes.
+  Request large = endless(engine, "one");
+  large.prompt.assign(400, large.prompt.front());
+  std::vector<Asked> first = {ask(large, "a"), ask(endless(engine, "two"), "a"), ask(endless(engine, "three"), "a")};
+  for (const Asked& one : first) wait_for_tokens(one, 1);
+  Request larger = endless(engine, "four");
+  larger.prompt.assign(800, larger.prompt.back());
+  const Asked waits = ask(larger, "b");
+  const Said quick = said(ask(request(engine, "five", 4), "c"));
+  EXPECT_NE(quick.done.finish, Finish::Failed);
+  EXPECT_EQ(waits->state(), State::Queued) << "it was passed over";
+  for (const Asked& one : first) {
+    EXPECT_EQ(one->state(), State::Writing);
+    one->cancel();
+  }
+  wait_for(waits, State::Reading);
+  waits->cancel();
+}
+
+TEST_F(Requests, PausingMakesNoPlacesInTheQueue) {
+  Options options{.device = device, .threads = 2, .context = 512, .exact = true};
+  options.conversations = 1;
+  options.most_waiting = 16;
+  Engine engine(gguf::File::open(demo_model), options);
+  std::vector<Asked> asked;
+  const auto ask = [&] {
+    Request one = endless(engine, long_prompt);
+    one.asker.client = "greedy";
+    asked.push_back(engine.start(one));
+    asked.back()->pause();
+  };
+  EXPECT_THROW(for (int i = 0; i < 40; ++i) ask(), Busy);
+  EXPECT_LE(asked.size(), 16u);
+  for (const Asked& one : asked) one->resume();
+  Request other = request(engine, "hello", 2);
+  other.asker.client = "other";
+  EXPECT_NE(said(engine.start(other)).done.finish, Finish::Failed);
+  for (const Asked& one : asked) one->cancel();
+}
+
 TEST_F(Requests, OneClientLeavesPlacesForOthersAndAnothersComesSoon) {
   Options options{.device = device, .threads = 2, .context = 512, .exact = true};
   options.conversations = 1;

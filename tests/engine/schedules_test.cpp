@@ -231,6 +231,27 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   EXPECT_GE(warm, 100);
 }
 
+// Clients that come one after another, each with less behind it than the one who reads a long prompt, do not keep it
+// from its end.
+TEST_F(Schedules, OfNewcomersWithoutEndLetALongPromptBeRead) {
+  Bench bench(*loaded_, prompts_, 40 * 64, 1);
+  const auto request = [](std::size_t size, std::uint32_t generated, std::string client) {
+    return Request{.prompt = random_tokens(size, size + client.size()),
+                   .limits = {.max_tokens = generated},
+                   .asker = {.client = std::move(client)}};
+  };
+  const auto writes = bench.start(request(5, 400, "writes"));
+  while (writes->state() != State::Writing) bench.worker().step();
+  const auto reads = bench.start(request(400, 1, "reads"));
+  int newcomers = 0;
+  while (!reads->journal().over()) {
+    bench.start(request(60, 1, "newcomer " + std::to_string(++newcomers)));
+    bench.worker().step();
+    ASSERT_LT(newcomers, 1000);
+  }
+  EXPECT_NE(said(*reads).done.finish, Finish::Failed);
+}
+
 bool any_failed(const std::vector<Generation*>& generations) {
   return std::ranges::any_of(generations, [](const Generation* generation) {
     return generation->journal().over() && said(*generation).done.finish == Finish::Failed;
