@@ -135,6 +135,7 @@ std::vector<Share> cut_slice(std::span<const Runnable> running, std::size_t rows
   std::map<std::uint32_t, std::vector<std::size_t>> of_clients;
   for (const std::size_t i : prompts) of_clients[running[i].client].push_back(i);
   std::vector<std::span<const std::size_t>> clients;
+  clients.reserve(of_clients.size());
   for (const auto& [client, its] : of_clients) clients.emplace_back(its);
   // Of two that were given as much, the one that asked first.
   std::ranges::sort(clients, {}, [&](std::span<const std::size_t> its) {
