@@ -6,7 +6,7 @@
 namespace engine {
 
 void PromptSlice::begin(std::vector<Part> parts, const BatchWork& work, compute::Precision prompts) {
-  overtaken_ = false;
+  overtaken_by_ = 0;
   using Logits = smollm3::Chunk::Logits;
   std::vector<smollm3::Chunk> chunks;
   chunks.reserve(parts.size());

@@ -31,9 +31,9 @@ class PromptSlice {
   explicit PromptSlice(smollm3::Model& model) : model_(model), pass_(model) {}
 
   bool on_its_way() const { return slice_.has_value(); }
-  // Another one is finished before it: that happens to a slice once at most, so that it comes to its end.
-  bool was_overtaken() const { return overtaken_; }
-  void is_overtaken() { overtaken_ = true; }
+  // Rows of others that were, or are, finished before it. There are not to be many, so that it comes to its end.
+  std::size_t overtaken_by() const { return overtaken_by_; }
+  void is_overtaken_by(std::size_t rows) { overtaken_by_ += rows; }
   const std::optional<Slice>& slice() const { return slice_; }  // as the scheduler sees it
 
   // `prompts`: the precision that prompts are computed in. Throws, and there is no slice, if the device fails.
@@ -63,7 +63,7 @@ class PromptSlice {
   smollm3::Model& model_;
   smollm3::Pass pass_;
   std::optional<Slice> slice_;
-  bool overtaken_ = false;
+  std::size_t overtaken_by_ = 0;
   std::vector<Part> parts_;
   Gone gone_;
 };

@@ -119,7 +119,7 @@ void Worker::begin_slice(const Step& step) {
   }
   try {
     if (step.overtakes) {
-      slice().is_overtaken();
+      slice().is_overtaken_by(step.slice_work.rows);
       std::swap(slices_[0], slices_[1]);
       ++counts_.overtaken;
     }

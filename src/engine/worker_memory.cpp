@@ -19,7 +19,7 @@ Budget Worker::budget() const {
           .rows = loaded_.model().max_batch(),
           .layers = loaded_.config().layers,
           .least_prompt_rows = fast ? least_rows_of_tiles : least_rows,
-          .may_overtake = !slices_[1]->on_its_way() && !slice().was_overtaken()};
+          .may_overtake = !slices_[1]->on_its_way() && slice().overtaken_by() < loaded_.model().max_batch()};
 }
 
 // Reserves pages for the step. Those of kept conversations go first, and then the youngest generation, of the client of
