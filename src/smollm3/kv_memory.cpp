@@ -65,7 +65,7 @@ KvSize choose_kv_size(const KvWish& wish, std::uint64_t models_context, const co
   require_room(chosen.context, shape, free);
   if (wish.memory > room) {
     throw Error(ErrorKind::Resource, "--kv-memory of " + size(wish.memory), what_is_free(free),
-                "--kv-memory " + std::to_string(room / kilo) + "K would fit");
+                "--kv-memory " + (room % mega == 0 ? value(room) : std::to_string(room / kilo) + "K") + " would fit");
   }
   const std::uint64_t of_one = pages_for(chosen.context);
   if (of_one > pages) {
