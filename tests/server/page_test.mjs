@@ -227,7 +227,7 @@ test("a browser that leaves and comes back finds the whole answer", async () => 
 
 // Each is interrupted in its own way in the middle of the same answer, which ends when the context is full.
 test("reloaded, hidden, cut off or in a second tab: all show the same as one that was left alone", async () => {
-  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "512" : "1280"] });
+  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "1024" : "1280"] });
   const wire = await Wire.to(server);
   const alone = await open("wide", { server });
   await alone.uncheck("#think");
