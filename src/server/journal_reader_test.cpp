@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -92,7 +95,7 @@ TEST(JournalReader, SaysWhetherThereIsMore) {
   EXPECT_EQ(more, (std::vector<bool>{false, true, false, true}));
 }
 
-// A reader, and its loop, may go at any moment while the journal is being written.
+// A reader may go at any moment while the journal is being written, and then its loop.
 TEST(JournalReader, MayVanish) {
   const auto generation = new_generation();
   std::atomic<bool> stop = false;
@@ -103,10 +106,14 @@ TEST(JournalReader, MayVanish) {
     std::string text;
     bool over = false;
     asio::io_context io;
-    for (int reader = 0; reader < 3; ++reader) {
-      asio::co_spawn(io, read_all(generation, io.get_executor(), 0, text, over), asio::detached);
+    std::array<asio::cancellation_signal, 3> leave;
+    for (asio::cancellation_signal& signal : leave) {
+      asio::co_spawn(io, read_all(generation, io.get_executor(), 0, text, over),
+                     asio::bind_cancellation_slot(signal.slot(), asio::detached));
     }
     for (int turns = 0; turns < i % 7; ++turns) io.poll_one();
+    for (asio::cancellation_signal& signal : leave) signal.emit(asio::cancellation_type::terminal);
+    io.run();
   }
   stop = true;
   writer.join();
