@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -21,11 +20,9 @@
 namespace cli {
 namespace {
 
+using engine::Clock;
 using nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 using Asked = std::shared_ptr<engine::Generation>;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::string text_of(const engine::Journal& journal) {
   std::string text;
@@ -109,7 +106,7 @@ class Bench {
       all += usage.prompt_tokens;
       known += usage.cached_tokens;
     }
-    const double seconds = seconds_since(start);
+    const double seconds = engine::seconds(Clock::now() - start);
     // Some of them again, under accounts of their own, which share nothing.
     const std::uint32_t step = std::max<std::uint32_t>(1, options_.conversations / 4);
     int compared = 0;

@@ -110,8 +110,8 @@ std::string place_in_queue(const engine::Progress& progress) {
 
 std::string status_of(const Answer& answer) {
   const engine::Progress& progress = answer.progress;
-  // Also in mid-answer: one that others had to be given room by is begun again.
   if (progress.state == engine::State::Paused) return paused_status;
+  // Also in mid-answer: one that others had to be given room by is begun again.
   if (progress.state == engine::State::Queued && progress.prompt_tokens > 0) return place_in_queue(progress);
   // A short prompt is read before anyone could read this.
   if (progress.state == engine::State::Reading && progress.prompt_tokens >= 256 && progress.prompt_done > 0) {
