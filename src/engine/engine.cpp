@@ -83,7 +83,8 @@ void Engine::State::check_system_prompt() const {
   if (options.system.empty()) return;
   Turn turn;
   turn.input.messages = {{{"role", "user"}, {"content", ""}}};
-  const std::size_t size = prepare(turn, options.system, loaded.chat_template(), loaded.tokenizer()).prompt.size();
+  const std::size_t size =
+      engine::prepare(turn, options.system, loaded.chat_template(), loaded.tokenizer()).prompt.size();
   if (size < context) return;
   throw Error(ErrorKind::TooLong, "system prompt",
               "it takes " + std::to_string(size) + " tokens and the context holds " + std::to_string(context),
@@ -109,15 +110,8 @@ void Engine::State::loop() {
 // On the worker's thread, which has nothing left to do.
 void Engine::State::hand_back() {
   std::vector<Unbegun> unprepared = preparer->hand_back();
-  std::vector<Unbegun> turns;
-  for (Arrival& arrival : worker.hand_back()) {
-    Unbegun turn{arrival.generation, arrival.turn, arrival.asked};
-    if (turn.turn) {
-      turns.push_back(std::move(turn));
-    } else {
-      turn.end(Finish::Failed, Error(ErrorKind::Busy, "model", "it was replaced by another", "ask again"));
-    }
-  }
+  preparer->inbox().refuse();  // from here on what is prepared and was not started
+  std::vector<Unbegun> turns = worker.hand_back();
   // Those that were prepared came before those that were not.
   std::ranges::move(unprepared, std::back_inserter(turns));
   const std::lock_guard lock(mutex);
@@ -160,11 +154,14 @@ Engine::Engine(gguf::File file, const Options& options) : state_(std::make_uniqu
 
 Engine::~Engine() = default;
 
-std::shared_ptr<Generation> Engine::start(Turn turn) {
+std::shared_ptr<Generation> Engine::start(Turn turn) { return prepare(std::move(turn), {}); }
+
+std::shared_ptr<Generation> Engine::prepare(Turn turn, OnPrepared on_prepared) {
   turn.sampling.check();
   const std::lock_guard lock(state_->mutex);
   auto generation = state_->admit(turn.asker.client);
-  state_->preparer->put({generation, std::make_shared<const Turn>(std::move(turn)), Clock::now()});
+  auto shared = std::make_shared<const Turn>(std::move(turn));
+  state_->preparer->put({generation, std::move(shared), Clock::now(), std::move(on_prepared)});
   return generation;
 }
 
@@ -204,6 +201,17 @@ const smollm3::Config& Engine::config() const { return state_->loaded.config(); 
 const smollm3::Tokenizer& Engine::tokenizer() const { return state_->loaded.tokenizer(); }
 std::string Engine::device_name() const { return state_->loaded.device().name(); }
 std::string Engine::device_note() const { return state_->loaded.device_note(); }
+std::string Engine::model_name() const { return state_->loaded.name(); }
+const smollm3::Config& Engine::config() const { return state_->loaded.config(); }
+const smollm3::Tokenizer& Engine::tokenizer() const { return state_->loaded.tokenizer(); }
+std::string Engine::device_name() const { return state_->loaded.device().name(); }
+std::string Engine::device_note() const { return state_->loaded.device_note(); }
+const Fingerprint& Engine::fingerprint() const {
+  std::call_once(state_->fingerprinted, [this] {
+    state_->fingerprint = fingerprint_of(state_->loaded, state_->prompts, state_->kv_shape.type);
+  });
+  return state_->fingerprint;
+}
 std::string Engine::mode() const { return compute::mode(state_->loaded.device(), state_->prompts); }
 int Engine::threads() const { return state_->loaded.device().threads(); }
 std::uint32_t Engine::context() const { return static_cast<std::uint32_t>(state_->context); }

@@ -55,10 +55,20 @@ class Engine {
   // the error of its Done.
   std::shared_ptr<Generation> start(Turn turn);
   std::shared_ptr<Generation> start(Request request);
+  // The same in two steps: once the turn is rendered and checked, `on_prepared` has it as a Prepared, and nothing is
+  // computed until that is started. Where it comes to nothing (it cannot be rendered, does not fit, is cancelled, or
+  // the engine ends) it has the generation's Done instead.
+  //
+  // Called once for this engine: on the preparing thread, or on the one that cancels or ends. And once more for each
+  // engine that adopts the turn before it was begun, even if it was prepared and started here: the request is another
+  // then, of another model's tokens, and replaces the one before. It must be quick and must not throw, and calls
+  // nothing of the engine but Prepared::start.
+  std::shared_ptr<Generation> prepare(Turn turn, OnPrepared on_prepared);
 
   // For an engine that is to be replaced by another: refuses what is asked from now on (Busy), waits until those that
   // were begun have ended, and hands back the turns that were not. Requests, whose tokens are of this model, end as
-  // Failed (Busy). Until it returns, all can be cancelled; then whoever has the turns answers for that.
+  // Failed (Busy), and so does a Prepared that is started later. Until it returns, all can be cancelled; then whoever
+  // has the turns answers for that.
   std::vector<Unbegun> retire();
   void adopt(std::vector<Unbegun> turns);
 

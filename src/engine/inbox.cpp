@@ -4,12 +4,14 @@
 
 namespace engine {
 
-void Inbox::put(Arrival arrival) {
+bool Inbox::put(Arrival arrival) {
   {
     const std::lock_guard lock(mutex_);
+    if (refuses_) return false;
     arrivals_.push_back(std::move(arrival));
   }
   changed_.notify_one();
+  return true;
 }
 
 void Inbox::ring() {
@@ -23,9 +25,14 @@ void Inbox::ring() {
 void Inbox::close() {
   {
     const std::lock_guard lock(mutex_);
-    closed_ = true;
+    closed_ = refuses_ = true;
   }
   changed_.notify_one();
+}
+
+void Inbox::refuse() {
+  const std::lock_guard lock(mutex_);
+  refuses_ = true;
 }
 
 std::size_t Inbox::size() const {

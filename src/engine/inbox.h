@@ -8,17 +8,18 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/arrival.h"
 #include "engine/generation.h"
-#include "engine/running.h"
 
 namespace engine {
 
 class Inbox : public Bell {
  public:
   // Safe from any thread.
-  void put(Arrival arrival);
+  bool put(Arrival arrival);  // false if it takes nothing any more
   void ring() override;
-  void close();              // wakes the worker, which is to end
+  void close();              // takes nothing any more, and wakes the worker, which is to end
+  void refuse();             // takes nothing any more
   std::size_t size() const;  // arrivals that were not taken yet
 
   // For the worker's thread.
@@ -33,6 +34,7 @@ class Inbox : public Bell {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Arrival> arrivals_;
+  bool refuses_ = false;
   std::atomic<bool> rang_{false};
   std::atomic<bool> closed_{false};
 };

@@ -84,9 +84,18 @@ std::uint64_t Journal::last_event() const {
   return entries_.size();
 }
 
+Said Journal::said(std::size_t from) const {
+  const std::lock_guard lock(mutex_);
+  const std::span<const smollm3::Token> tokens = std::span(said_.tokens).subspan(std::min(from, said_.tokens.size()));
+  return {.tokens = {tokens.begin(), tokens.end()},
+          .generate_seconds = said_.generate_seconds,
+          .thinking_seconds = said_.thinking_seconds};
+}
+
 std::size_t Journal::bytes() const {
   const std::lock_guard lock(mutex_);
-  std::size_t sum = sizeof(Journal) + text_.capacity() + entries_.capacity() * sizeof(Entry);
+  std::size_t sum = sizeof(Journal) + text_.capacity() + entries_.capacity() * sizeof(Entry) +
+                    said_.tokens.capacity() * sizeof(smollm3::Token);
   for (const smollm3::ToolCall& call : calls_) sum += sizeof(call) + 2 * call.raw.size();  // its JSON takes as much
   return sum;
 }
@@ -135,6 +144,13 @@ void Journal::append(What what) {
     ++version_;
   }
   wake_all(std::move(lock));
+}
+
+void Journal::say(std::span<const smollm3::Token> tokens, double generate_seconds, double thinking_seconds) {
+  const std::lock_guard lock(mutex_);
+  said_.tokens.insert(said_.tokens.end(), tokens.begin(), tokens.end());
+  said_.generate_seconds = generate_seconds;
+  said_.thinking_seconds = thinking_seconds;
 }
 
 void Journal::report(const Progress& progress) {

@@ -5,6 +5,9 @@
 // never from time or batching, so that a reader can come back with the last number it has, even after a restart. What a
 // reader is given may join neighbouring events of one kind; it then has the number of the last.
 //
+// Beside the events are the tokens that they were made of: what a recorder keeps, and a Request takes, to have the
+// answer gone on with by another process. A token is there before the events that it makes.
+//
 // Progress is not an event: it has no number, and only its latest state is kept.
 #pragma once
 
@@ -16,11 +19,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/error.h"
+#include "engine/said.h"
 #include "smollm3/chat_output.h"
 
 namespace engine {
@@ -113,7 +118,10 @@ class Journal {
   Progress progress() const;
   bool over() const;
   std::uint64_t last_event() const;  // its number; 0 if there is none yet
-  std::size_t bytes() const;         // of memory that the events take
+  // The tokens from the `from`-th on (none if there are not so many), and the times of all. Tokens that were said in
+  // one go, as those that close a thought, are there together or not at all: an answer can be gone on with after any.
+  Said said(std::size_t from = 0) const;
+  std::size_t bytes() const;  // of memory that events and tokens take
   // Calls `wake` once there is more than `from` has: at once, or later on the thread that writes. It must be quick and
   // must neither throw nor use this journal, and owns what it touches.
   [[nodiscard]] Watch when_more(Place from, std::function<void()> wake);
@@ -123,6 +131,8 @@ class Journal {
 
   // For the writer. Nothing may follow Done.
   void append(What what);
+  // The next tokens, before the events that they make; and the times up to now.
+  void say(std::span<const smollm3::Token> tokens, double generate_seconds, double thinking_seconds);
   void report(const Progress& progress);
 
  private:
@@ -144,6 +154,7 @@ class Journal {
   mutable std::condition_variable arrived_;
   std::string text_;  // of all thinking and answers, in order
   std::vector<smollm3::ToolCall> calls_;
+  Said said_;
   std::optional<Done> done_;
   std::vector<Entry> entries_;  // number n is entries_[n - 1]
   Progress progress_;

@@ -2,18 +2,18 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
 
 namespace engine {
+namespace {
 
-void Unbegun::end(Finish finish, std::optional<base::Error> error) const {
-  Usage usage;
-  usage.queue_seconds = seconds(Clock::now() - asked);
-  generation->journal().append(Done{.finish = finish, .error = std::move(error), .usage = usage});
-}
+constexpr double longest_seconds = 1e9;  // that an answer can have taken: 30 years
+
+}  // namespace
 
 // Ends are told without the lock: whoever reads them may ask for something else at once.
 void end_cancelled(std::deque<Unbegun>& turns, std::unique_lock<std::mutex> lock) {
@@ -28,13 +28,18 @@ void end_cancelled(std::deque<Unbegun>& turns, std::unique_lock<std::mutex> lock
 void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, std::size_t context) {
   request.sampling.check();
   if (request.prompt.empty()) throw base::Error("prompt", "is empty", "write something");
-  for (const Token token : request.prompt) {
-    if (!tokenizer.is_valid(token)) throw base::Error("prompt", "has a token that the model does not know");
+  const auto knows = [&](Token token) { return tokenizer.is_valid(token); };
+  if (!std::ranges::all_of(request.prompt, knows) || !std::ranges::all_of(request.said.tokens, knows)) {
+    throw base::Error("prompt", "has a token that the model does not know");
   }
-  if (request.prompt.size() >= context) {
+  for (const double time : {request.said.generate_seconds, request.said.thinking_seconds}) {
+    if (!(time >= 0 && time <= longest_seconds)) throw base::Error("answer", "did not take a time");
+  }
+  const std::size_t room = request.limits.room == 0 ? context : std::min<std::size_t>(request.limits.room, context);
+  const std::size_t size = request.prompt.size() + request.said.tokens.size();
+  if (request.prompt.size() >= room || size > room) {
     throw base::Error(base::ErrorKind::TooLong, "conversation",
-                      "it takes " + std::to_string(request.prompt.size()) + " tokens and the context holds " +
-                          std::to_string(context),
+                      "it takes " + std::to_string(size) + " tokens and the context holds " + std::to_string(room),
                       "start a new one, or raise --ctx");
   }
 }
@@ -56,7 +61,7 @@ void Preparer::put(Unbegun turn) {
 
 void Preparer::ring() {
   end_cancelled(queue_, std::unique_lock(mutex_));
-  inbox_.ring();
+  inbox_->ring();
 }
 
 std::size_t Preparer::waiting() const {
@@ -98,13 +103,30 @@ void Preparer::work() {
 }
 
 void Preparer::prepare_one(const Unbegun& turn) {
+  std::optional<Prepared> prepared = prepared_of(turn);
+  if (!prepared) return;
+  if (turn.on_prepared) return turn.on_prepared(std::move(*prepared));
+  try {
+    std::move(*prepared).start();
+  } catch (const base::Error&) {  // of which its Done tells
+  }
+}
+
+// None if the turn is over instead.
+std::optional<Prepared> Preparer::prepared_of(const Unbegun& turn) const {
   try {
     Request request = prepare(*turn.turn, system_, loaded_.chat_template(), loaded_.tokenizer());
+    if (request.limits.room == 0) request.limits.room = static_cast<std::uint32_t>(context_);
     check_request(request, loaded_.tokenizer(), context_);
-    inbox_.put({turn.generation, std::move(request), turn.turn, turn.asked});
+    if (!turn.generation->cancel_asked()) {
+      return Prepared({turn.generation, std::move(request), turn.turn, turn.asked, turn.on_prepared}, inbox_);
+    }
   } catch (const std::exception& failure) {
     turn.end(Finish::Failed, base::as_error(failure, "conversation"));
+    return std::nullopt;
   }
+  turn.end(Finish::Cancelled);
+  return std::nullopt;
 }
 
 }  // namespace engine

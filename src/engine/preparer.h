@@ -1,5 +1,5 @@
 // The preparing thread: takes turns in the order in which they came, renders and tokenises each, and passes it on to
-// the worker's inbox. So neither who asks nor who computes waits for templates.
+// the worker's inbox, or to whoever wants to have it first. So neither who asks nor who computes waits for templates.
 #pragma once
 
 #include <condition_variable>
@@ -10,26 +10,19 @@
 #include <thread>
 #include <vector>
 
+#include "engine/arrival.h"
 #include "engine/inbox.h"
 #include "engine/loaded_model.h"
+#include "engine/prepared.h"
 #include "engine/turn.h"
 
 namespace engine {
 
-// A turn that was asked and not begun.
-struct Unbegun {
-  std::shared_ptr<Generation> generation;
-  std::shared_ptr<const Turn> turn;
-  Clock::time_point asked;
-
-  // For whoever has it last: Done, with the time that it waited.
-  void end(Finish finish, std::optional<base::Error> error = {}) const;
-};
-
 // Takes those out that were cancelled, and ends them.
 void end_cancelled(std::deque<Unbegun>& turns, std::unique_lock<std::mutex> lock);
 
-// Throws base::Error if the request cannot be answered: TooLong if it does not fit into `context` positions.
+// Throws base::Error if the request cannot be answered: TooLong if it does not fit into `context` positions, or its own
+// room.
 void check_request(const Request& request, const smollm3::Tokenizer& tokenizer, std::size_t context);
 
 class Preparer : public Bell {
@@ -46,16 +39,17 @@ class Preparer : public Bell {
   std::vector<Unbegun> hand_back();  // those that wait; returns when none is being prepared
   void close();                      // ends the thread, and what waits, with Finish::Cancelled
 
-  Inbox& inbox() { return inbox_; }
+  Inbox& inbox() { return *inbox_; }
 
  private:
   void work();
   void prepare_one(const Unbegun& turn);
+  std::optional<Prepared> prepared_of(const Unbegun& turn) const;
 
   const LoadedModel& loaded_;
   std::size_t context_;
   std::string system_;
-  Inbox inbox_;
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Unbegun> queue_;

@@ -5,6 +5,7 @@
 #include <boost/uuid/random_generator.hpp>
 #include <boost/uuid/uuid.hpp>
 #include <cstring>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -27,18 +28,23 @@ Salt salt_of(const Request& request) {
 }  // namespace
 
 Running::Running(Arrival arrival, std::uint64_t number, const smollm3::Tokenizer& tokenizer, smollm3::PagePool& pool,
-                 std::size_t room)
+                 std::size_t context)
     : order(number),
       sequence(pool),
       arrival_(std::move(arrival)),
       tokenizer_(tokenizer),
-      room_(room),
+      context_(context),
+      room_(arrival_.request.limits.room == 0 ? context : arrival_.request.limits.room),
       transcript_(salt_of(arrival_.request)),
       sampler_(arrival_.request.sampling, static_cast<std::size_t>(tokenizer.vocab_size())),
       reply_(arrival_.request, tokenizer, arrival_.generation->journal()) {
   transcript_.append(arrival_.request.prompt, arrival_.request.generated);
   sampler_.see_prompt(arrival_.request.prompt);
   usage_.prompt_tokens = static_cast<std::uint32_t>(transcript_.size());
+  const Said& said = arrival_.request.said;
+  usage_.generate_seconds = said.generate_seconds;
+  usage_.thinking_seconds = said.thinking_seconds;
+  take(said.tokens);
 }
 
 void Running::begin(smollm3::Sequence known, Clock::time_point now) {
@@ -47,7 +53,7 @@ void Running::begin(smollm3::Sequence known, Clock::time_point now) {
   if (!std::exchange(begun_, true)) {
     began_ = now;
     usage_.queue_seconds = seconds(now - arrival_.asked);
-    usage_.cached_tokens = static_cast<std::uint32_t>(sequence.length());
+    usage_.cached_tokens = of_prompt(sequence.length());
   }
   charged_ = std::max(charged_, sequence.length());
   report();
@@ -56,7 +62,7 @@ void Running::begin(smollm3::Sequence known, Clock::time_point now) {
 void Running::go_on_from(smollm3::Sequence known) {
   // What it had read before it gave up its place was not known from before.
   const std::size_t had = std::max(sequence.length(), charged_);
-  if (!writing_ && known.length() > had) usage_.cached_tokens += static_cast<std::uint32_t>(known.length() - had);
+  if (!first_token_ && known.length() > had) usage_.cached_tokens += of_prompt(known.length()) - of_prompt(had);
   sequence = std::move(known);
   charged_ = std::max(charged_, sequence.length());
   report();
@@ -86,7 +92,7 @@ void Running::resume(Clock::time_point now) {
   const Clock::duration time = now - *std::exchange(paused_at_, std::nullopt);
   arrival_.asked += time;
   began_ += time;
-  first_token_ += time;
+  if (first_token_) *first_token_ += time;
 }
 
 bool Running::is_late(Clock::time_point now) const {
@@ -111,11 +117,15 @@ Runnable Running::runnable(compute::Precision prompts, std::size_t rows) const {
 
 // Whether what it reads is a prompt, or its own text that it gave up before.
 bool Running::catching_up() const {
-  return !writing_ || sequence.length() < usage_.prompt_tokens ||
+  return !writing_began() || sequence.length() < usage_.prompt_tokens ||
          transcript_.size() - sequence.length() > sentence_patience;
 }
 
 compute::SamplingRules Running::rules() { return sampler_.rules(transcript_.size()); }
+
+std::uint32_t Running::of_prompt(std::size_t tokens) const {
+  return static_cast<std::uint32_t>(std::min<std::size_t>(tokens, usage_.prompt_tokens));
+}
 
 std::size_t Running::most_tokens() const {
   const std::size_t room = room_ - usage_.prompt_tokens;
@@ -131,47 +141,71 @@ bool Running::closing_is_due() const {
   return reply_.sentence_ended() || usage_.thinking_tokens >= *budget + sentence_patience;
 }
 
-std::optional<Finish> Running::advance(Token drawn, Clock::time_point now) {
-  if (!std::exchange(writing_, true)) {
-    usage_.prompt_seconds = seconds(now - began_);
-    first_token_ = now;
-  }
-  if (usage_.generated_tokens >= most_tokens()) return Finish::Length;  // what closed the thinking was the last
+std::optional<Ending> Running::advance(Token drawn, Clock::time_point now) {
+  note_first_token(now);
+  if (const auto ending = over()) return ending;  // with what closed the thinking
   if (closing_is_due()) {
     close_thinking(now);
   } else if (tokenizer_.is_end(drawn)) {
     ++usage_.generated_tokens;
-    usage_.generate_seconds = seconds(now - first_token_);
-    return Finish::Stop;
+    usage_.generate_seconds = seconds(now - *first_token_);
+    return Ending{Finish::Stop};
   } else {
-    append(drawn, now);
+    say({&drawn, 1}, now);
   }
-  if (reply_.stopped()) return Finish::Stop;
-  if (usage_.generated_tokens >= most_tokens()) return Finish::Length;
-  return std::nullopt;
+  return over();
 }
 
-bool Running::is_to_close() const { return writing_ && reply_.thinking() && generation().finish_thinking_asked(); }
+std::optional<Ending> Running::over() const {
+  if (reply_.stopped()) return Ending{Finish::Stop};
+  if (usage_.generated_tokens >= most_tokens()) return Ending{Finish::Length};
+  if (!too_long_) return std::nullopt;
+  return Ending{Finish::Failed,
+                base::Error(base::ErrorKind::TooLong, "conversation",
+                            "it was begun in a context of " + std::to_string(room_) +
+                                " tokens, and does not fit into this one of " + std::to_string(context_),
+                            "raise --ctx")};
+}
+
+void Running::note_first_token(Clock::time_point now) {
+  if (first_token_) return;
+  usage_.prompt_seconds = seconds(now - began_);
+  const std::chrono::duration<double> before(usage_.generate_seconds);
+  first_token_ = now - std::chrono::duration_cast<Clock::duration>(before);
+}
+
+bool Running::is_to_close() const {
+  return writing_began() && reply_.thinking() && generation().finish_thinking_asked();
+}
 
 void Running::close_thinking(Clock::time_point now) {
-  const std::vector<Token> closing = tokenizer_.encode(reply_.line_ended() ? "</think>\n" : "\n</think>\n", true);
-  for (const Token token : closing) {
-    if (usage_.generated_tokens < most_tokens()) append(token, now);
-  }
+  note_first_token(now);
+  std::vector<Token> closing = tokenizer_.encode(reply_.line_ended() ? "</think>\n" : "\n</think>\n", true);
+  closing.resize(
+      std::min(closing.size(), most_tokens() - std::min<std::size_t>(most_tokens(), usage_.generated_tokens)));
+  say(closing, now);
 }
 
-void Running::append(Token token, Clock::time_point now) {
-  transcript_.append(token, /*generated=*/true);
-  sampler_.accept(token);
-  ++usage_.generated_tokens;
-  ticket.charge(FairShare::generated);
+// All of them or none: a thought that is half closed is none that can be gone on with.
+void Running::say(std::span<const Token> tokens, Clock::time_point now) {
+  too_long_ = transcript_.size() + tokens.size() > context_;
+  if (too_long_) return;
+  usage_.generate_seconds = seconds(now - *first_token_);
+  if (reply_.thinking()) usage_.thinking_seconds = usage_.generate_seconds;
+  take(tokens);
+  ticket.charge(FairShare::generated * static_cast<double>(tokens.size()));
   charged_ = transcript_.size();
-  usage_.generate_seconds = seconds(now - first_token_);
-  if (reply_.thinking()) {
-    ++usage_.thinking_tokens;
-    usage_.thinking_seconds = usage_.generate_seconds;
+}
+
+void Running::take(std::span<const Token> tokens) {
+  generation().journal().say(tokens, usage_.generate_seconds, usage_.thinking_seconds);
+  transcript_.append(tokens, /*generated=*/true);
+  for (const Token token : tokens) {
+    sampler_.accept(token);
+    ++usage_.generated_tokens;
+    if (reply_.thinking()) ++usage_.thinking_tokens;
+    reply_.take(token);
   }
-  reply_.take(token);
 }
 
 Progress Running::progress() const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "engine/arrival.h"
 #include "engine/fair_share.h"
 #include "engine/generation.h"
 #include "engine/prefix_cache.h"
@@ -20,30 +21,26 @@
 
 namespace engine {
 
-using Clock = std::chrono::steady_clock;
-
-inline double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-// What arrives at the worker: a generation, what it is to answer, and the turn that this was made of, if it was one.
-struct Arrival {
-  std::shared_ptr<Generation> generation;
-  Request request;
-  std::shared_ptr<const Turn> turn;
-  Clock::time_point asked;
+// How an answer ended.
+struct Ending {
+  Finish finish;
+  std::optional<base::Error> error = {};  // if Failed
 };
 
 class Running {
  public:
-  // `order`: the number of its arrival. `room`: positions that its conversation may have.
+  // `order`: the number of its arrival. `context`: positions that a conversation may have. What was said of its answer
+  // before is in its journal then, and the answer may be over with that.
   Running(Arrival arrival, std::uint64_t order, const smollm3::Tokenizer& tokenizer, smollm3::PagePool& pool,
-          std::size_t room);
+          std::size_t context);
 
   Generation& generation() { return *arrival_.generation; }
   const Generation& generation() const { return *arrival_.generation; }
   Arrival& arrival() { return arrival_; }
+  const Arrival& arrival() const { return arrival_; }
   const Transcript& transcript() const { return transcript_; }
   bool begun() const { return begun_; }
-  bool writing_began() const { return writing_; }
+  bool writing_began() const { return usage_.generated_tokens > 0; }
   bool paused() const { return paused_at_.has_value(); }
   bool is_late(Clock::time_point now) const;      // its deadline is over
   bool writes() const { return !catching_up(); }  // somebody waits for its next token; else it is read
@@ -75,7 +72,9 @@ class Running {
   void close_thinking(Clock::time_point now);
   // The logits after the transcript's last token are there, and `drawn` was drawn from them: the answer goes on with
   // it, or with the end of the thinking where that is due. Returns how the answer ended, if it did.
-  std::optional<Finish> advance(Token drawn, Clock::time_point now);
+  std::optional<Ending> advance(Token drawn, Clock::time_point now);
+  // How it ended with what was said, if it did.
+  std::optional<Ending> over() const;
 
   // So many rows more of its prompt are being read.
   void charge_reading(std::size_t rows);
@@ -99,25 +98,30 @@ class Running {
   Progress progress() const;
   bool catching_up() const;
   bool closing_is_due() const;
-  void append(Token token, Clock::time_point now);
+  void note_first_token(Clock::time_point now);
+  void say(std::span<const Token> tokens, Clock::time_point now);
+  void take(std::span<const Token> tokens);
   std::size_t most_tokens() const;
+  std::uint32_t of_prompt(std::size_t tokens) const;
 
   Arrival arrival_;
   const smollm3::Tokenizer& tokenizer_;
-  std::size_t room_;
+  std::size_t context_;
+  std::size_t room_;  // positions that this conversation may have, be the context less
   Transcript transcript_;
   Sampler sampler_;
   Reply reply_;
   Usage usage_;
   bool under_way_ = false;  // not queued
   bool begun_ = false;      // was under way before
-  bool writing_ = false;    // the first token was drawn
+  bool too_long_ = false;   // what is to be said next does not fit into the context
   std::optional<Clock::time_point> paused_at_;
   std::size_t charged_ = 0;  // tokens, of its first ones: they were known, or its client was charged for them
   std::uint64_t hash_ = 0;   // of so many pages' tokens
   std::size_t hashed_pages_ = 0;
   Clock::time_point began_;  // reading the prompt
-  Clock::time_point first_token_;
+  // As if all that was said had been said by this process, without a break. None until it draws a token.
+  std::optional<Clock::time_point> first_token_;
 };
 
 }  // namespace engine

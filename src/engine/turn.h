@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/said.h"
 #include "engine/sampler.h"
 #include "engine/transcript.h"
 #include "smollm3/chat.h"
@@ -21,6 +22,10 @@ struct Limits {
   std::optional<std::uint32_t> thinking_budget = {};  // tokens after which the thinking is closed
   std::vector<std::string> stop = {};                 // texts that end the answer and are not part of it
   double deadline = 0;  // seconds after it was asked: it is not begun later, and ends by then; 0: none
+  // Positions that prompt and answer may have together; 0: as many as the engine's context. One that is gone on with
+  // in an engine of another context ends where it would have ended in its own; one that comes to need more than the
+  // context has fails as TooLong.
+  std::uint32_t room = 0;
 };
 
 // Who asks.
@@ -51,6 +56,9 @@ struct Request {
   std::optional<smollm3::StreamStart> chat = {};
   bool tools_offered = false;  // else what looks like a call is part of the answer
   Asker asker = {};
+  // Of this very answer, by a process that is gone: it goes on from there, with the bytes and the numbers of events
+  // that it would have had. Its journal has it from the beginning; its deadline counts anew.
+  Said said = {};
 };
 
 // Renders and tokenises, which takes up to a second for long conversations. `system`: the system prompt of

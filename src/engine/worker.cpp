@@ -241,8 +241,8 @@ void Worker::draw(std::span<Running* const> who, compute::View logits) {
       continue;
     }
     try {
-      if (const auto finish = who[i]->advance(static_cast<Token>(choices[i].token), now)) {
-        end(take_out(running_, who[i]), *finish);
+      if (const auto ending = who[i]->advance(static_cast<Token>(choices[i].token), now)) {
+        end(take_out(running_, who[i]), ending->finish, ending->error);
       } else {
         who[i]->report();
       }

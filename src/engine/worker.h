@@ -70,9 +70,9 @@ class Worker {
   bool step();
   // From now on none is begun that was not begun before.
   void begin_no_more() { begins_ = false; }
-  // Those that have not been begun, in the order in which they came. They are no longer the worker's. What was begun
-  // and is paused ends as Failed (Busy).
-  std::vector<Arrival> hand_back();
+  // The turns that have not been begun, in the order in which they came. They are no longer the worker's. Requests that
+  // are none, and what was begun and is paused, end as Failed (Busy).
+  std::vector<Unbegun> hand_back();
 
   Load load() const { return {running_count_, waiting_count_, paused_count_, wait_seconds_}; }  // safe from any thread
   const Counts& counts() const { return counts_; }

@@ -26,7 +26,11 @@ void Worker::take_arrivals() {
     try {
       auto running = std::make_unique<Running>(std::move(arrival), ++arrived_, loaded_.tokenizer(), pool_, context_);
       running->ticket = fair_share_.join(generation->client());
-      waiting_.push_back(std::move(running));
+      if (const auto ending = running->over()) {
+        end(std::move(running), ending->finish, ending->error);
+      } else {
+        waiting_.push_back(std::move(running));
+      }
     } catch (const std::exception& failure) {
       generation->journal().append(Done{.finish = Finish::Failed, .error = as_error(failure)});
     }
@@ -204,19 +208,25 @@ void Worker::count() {
   wait_seconds_ = waiting_.empty() ? 0 : wait_estimate_.seconds(waiting_.size(), now);
 }
 
-std::vector<Arrival> Worker::hand_back() {
+std::vector<Unbegun> Worker::hand_back() {
   take_arrivals();
   List unbegun;
   for (List* list : {&waiting_, &paused_}) {
     for (auto& one : take_if(*list, [](const Running& it) { return !it.begun(); })) insert(unbegun, std::move(one));
   }
+  // Requests are tokens of this model.
+  end_all(take_if(unbegun, [](const Running& one) { return one.arrival().turn == nullptr; }), Finish::Failed,
+          base::Error(base::ErrorKind::Busy, "model", "it was replaced by another", "ask again"));
   end_all(std::exchange(paused_, {}), Finish::Failed,
           base::Error(base::ErrorKind::Busy, "answer", "it was paused when the model was replaced by another",
                       "ask again"));
   count();
-  std::vector<Arrival> arrivals;
-  for (auto& one : unbegun) arrivals.push_back(std::move(one->arrival()));
-  return arrivals;
+  std::vector<Unbegun> turns;
+  for (const auto& one : unbegun) {
+    Arrival& arrival = one->arrival();
+    turns.push_back({arrival.generation, arrival.turn, arrival.asked, std::move(arrival.on_prepared)});
+  }
+  return turns;
 }
 
 }  // namespace engine
