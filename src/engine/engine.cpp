@@ -76,6 +76,8 @@ struct Engine::State {
   std::optional<std::vector<Unbegun>> handed_back;
   std::atomic<bool> retired{false};
   std::vector<std::weak_ptr<Generation>> asked;  // those that may not be over yet
+  std::once_flag fingerprinted;
+  Fingerprint fingerprint;
   std::thread thread;
 };
 
@@ -196,11 +198,6 @@ Load Engine::load() const {
 }
 
 const gguf::File& Engine::file() const { return state_->loaded.file(); }
-std::string Engine::model_name() const { return state_->loaded.name(); }
-const smollm3::Config& Engine::config() const { return state_->loaded.config(); }
-const smollm3::Tokenizer& Engine::tokenizer() const { return state_->loaded.tokenizer(); }
-std::string Engine::device_name() const { return state_->loaded.device().name(); }
-std::string Engine::device_note() const { return state_->loaded.device_note(); }
 std::string Engine::model_name() const { return state_->loaded.name(); }
 const smollm3::Config& Engine::config() const { return state_->loaded.config(); }
 const smollm3::Tokenizer& Engine::tokenizer() const { return state_->loaded.tokenizer(); }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "compute/compute.h"
+#include "engine/fingerprint.h"
 #include "engine/generation.h"
 #include "engine/loaded_model.h"
 #include "engine/preparer.h"
@@ -78,6 +79,7 @@ class Engine {
   std::string model_name() const;
   const smollm3::Config& config() const;
   const smollm3::Tokenizer& tokenizer() const;
+  const Fingerprint& fingerprint() const;  // computed when it is first asked for, in much less than a second
   std::string device_name() const;
   std::string device_note() const;  // as of compute::ChosenDevice
   std::string mode() const;         // how prompts are computed: "exact" or "fast", as of compute::mode
