@@ -1,15 +1,14 @@
 // Random schedules: requests of several clients join, leave, are cancelled, paused and resumed, cut into slices,
-// preempted and begun again, go on from what others computed, and have their pages given back, at random instants of an
-// invented clock. Whatever happens around it, an answer is, byte for byte, the one that is given alone and cold. The
-// worker is driven step by step on this thread, so a seed gives the same schedule each time; SMOLLM3_SEED chooses
-// another.
+// preempted and begun again, gone on with as after a restart of the process, go on from what others computed, and have
+// their pages given back, at random instants of an invented clock. Whatever happens around it, an answer is, byte for
+// byte, the one that is given alone and cold. The worker is driven step by step on this thread, so a seed gives the
+// same schedule each time; SMOLLM3_SEED chooses another.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <iostream>
-#include <limits>
 #include <memory>
 #include <random>
 #include <span>
@@ -21,6 +20,7 @@
 #include "engine/loaded_model.h"
 #include "engine/quantised_model.h"
 #include "engine/worker.h"
+#include "engine/worker_bench.h"
 
 namespace engine {
 namespace {
@@ -38,50 +38,23 @@ constexpr int often = 10;
 constexpr int often = 100;
 #endif
 
-struct Said {
+struct Told {
   std::string text;
+  std::vector<Token> tokens;
   std::uint64_t last_number = 0;
   Done done;
 };
 
-Said said(const Generation& generation) {
-  Said said;
+Told told_by(const Generation& generation) {
+  Told told;
   for (const Event& event : generation.journal().read({}).events) {
-    said.last_number = event.number;
-    if (const auto* answer = std::get_if<Answer>(&event.what)) said.text += answer->text;
-    if (const auto* done = std::get_if<Done>(&event.what)) said.done = *done;
+    told.last_number = event.number;
+    if (const auto* answer = std::get_if<Answer>(&event.what)) told.text += answer->text;
+    if (const auto* done = std::get_if<Done>(&event.what)) told.done = *done;
   }
-  return said;
+  told.tokens = generation.journal().said().tokens;
+  return told;
 }
-
-// A worker with an inbox, pages and a clock of its own.
-class Bench {
- public:
-  Bench(LoadedModel& loaded, Precision prompts, std::uint64_t positions, std::uint64_t seed)
-      : pool_(loaded.device(), loaded.model().kv_shape(quant::Type::F16), positions,
-              std::numeric_limits<std::uint64_t>::max()),
-        random_(seed),
-        worker_(loaded, pool_, context, *inbox_,
-                {.step = std::chrono::milliseconds(250), .prompts = prompts, .now = [this] {
-                   now_ += std::chrono::microseconds(random_() % 200'000);
-                   return now_;
-                 }}) {}
-
-  std::shared_ptr<Generation> start(const Request& request) {
-    auto generation = std::make_shared<Generation>(inbox_, request.asker.client);
-    inbox_->put({generation, request, nullptr, now_});
-    return generation;
-  }
-
-  Worker& worker() { return worker_; }
-
- private:
-  smollm3::PagePool pool_;
-  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
-  std::mt19937_64 random_;
-  Clock::time_point now_{};
-  Worker worker_;
-};
 
 // Also one that goes on from what an earlier one said, with the tokens that it said it with.
 Request random_request(std::mt19937_64& random, const std::vector<Request>& earlier,
@@ -121,12 +94,12 @@ class Schedules : public testing::Test {
     prompts_ = compute::prompt_precision(loaded_->device(), /*exact=*/false);
   }
 
-  Said alone(const Request& request) {
-    Bench bench(*loaded_, prompts_, context, 1);
+  Told alone(const Request& request) {
+    Bench bench(*loaded_, prompts_, context, context, 1);
     const auto generation = bench.start(request);
     while (bench.worker().step()) {
     }
-    return said(*generation);
+    return told_by(*generation);
   }
 
   reference::TemporaryModel file_{quantised_model(/*layers=*/4)};
@@ -144,7 +117,7 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
   const std::uint64_t seed = given_seed();
   SCOPED_TRACE("SMOLLM3_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
-  Bench bench(*loaded_, prompts_, pool_positions, seed);
+  Bench bench(*loaded_, prompts_, context, pool_positions, seed);
 
   std::vector<Request> requests;
   std::vector<std::shared_ptr<Generation>> generations;
@@ -165,6 +138,23 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
       ++happened[kind];
     }
   };
+  int restarted = 0;
+  // What one said so far is all that is left of it.
+  const auto restart_one = [&] {
+    std::vector<std::size_t> live;
+    for (std::size_t i = 0; i < generations.size(); ++i) {
+      const Generation& one = *generations[i];
+      const bool goes_on = !one.journal().over() && !one.cancel_asked();
+      if (goes_on && one.journal().progress().generated_tokens > 0) live.push_back(i);
+    }
+    if (live.empty()) return;
+    const std::size_t i = live[random() % live.size()];
+    Request request = requests[i];
+    request.said = generations[i]->journal().said();
+    generations[i]->cancel();
+    generations[i] = bench.start(request);
+    ++restarted;
+  };
   const auto enough_of = [](const Happened& happened, std::size_t kinds) {
     return std::ranges::min(std::span(happened).first(kinds)) >= often;
   };
@@ -178,8 +168,8 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     return counts.mixed_steps >= often && counts.sliced >= often && counts.layered >= often &&
            counts.preempted >= often && counts.begun >= 3 * often && counts.steps >= 10 * often &&
            enough_of(cancelled, 4) && enough_of(paused, 3) && resumed[3] >= often && counts.paused >= 3 * often &&
-           counts.overtaken >= (fast ? often / 5 : often) && cache.forked() >= often && cache.evicted() >= often &&
-           followed_up() >= often;
+           restarted >= often && counts.overtaken >= (fast ? often / 5 : often) && cache.forked() >= often &&
+           cache.evicted() >= often && followed_up() >= often;
   };
   const auto told = [&] {
     std::ostringstream out;
@@ -195,6 +185,7 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     list("asked to pause", paused);
     out << " (" << counts.paused << " in effect)";
     list("resumed", resumed);
+    out << ", " << restarted << " restarted";
     out << '\n';
     return out.str();
   };
@@ -210,6 +201,7 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
       if (random() % 8 == 0 && !enough_of(cancelled, 4)) do_to_one(cancelled, &Generation::cancel);
       if (random() % 4 == 0) do_to_one(paused, &Generation::pause);
       if (random() % 2 == 0) do_to_one(resumed, &Generation::resume);
+      if (random() % 8 == 0 && restarted < often) restart_one();
     }
     const bool busy = bench.worker().step();
     bench.worker().check();
@@ -220,10 +212,10 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
 
   int whole = 0, warm = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    Said got = said(*generations[i]);
+    Told got = told_by(*generations[i]);
     const bool was_cancelled = got.done.finish == Finish::Cancelled;
     if (was_cancelled && got.text.empty()) continue;
-    const Said expected = alone(requests[i]);
+    const Told expected = alone(requests[i]);
     ASSERT_NE(got.done.finish, Finish::Failed) << got.done.error->what();
     if (was_cancelled) {
       while (got.text.ends_with("\uFFFD")) got.text.resize(got.text.size() - 3);  // half a character at its end
@@ -233,6 +225,7 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
     ++whole;
     warm += got.done.usage.cached_tokens > 0 ? 1 : 0;
     ASSERT_EQ(got.text, expected.text) << "request " << i;
+    ASSERT_EQ(got.tokens, expected.tokens) << "request " << i;
     ASSERT_EQ(got.done.finish, expected.done.finish) << "request " << i;
     ASSERT_EQ(got.last_number, expected.last_number) << "request " << i;
   }
@@ -243,7 +236,7 @@ TEST_F(Schedules, OfAllKindsLeaveEveryAnswerAsItIsAlone) {
 // Clients that come one after another, each with less behind it than the one who reads a long prompt, do not keep it
 // from its end.
 TEST_F(Schedules, OfNewcomersWithoutEndLetALongPromptBeRead) {
-  Bench bench(*loaded_, prompts_, 40 * 64, 1);
+  Bench bench(*loaded_, prompts_, context, 40 * 64, 1);
   const auto request = [](std::size_t size, std::uint32_t generated, std::string client) {
     return Request{.prompt = random_tokens(size, size + client.size()),
                    .limits = {.max_tokens = generated},
@@ -258,12 +251,12 @@ TEST_F(Schedules, OfNewcomersWithoutEndLetALongPromptBeRead) {
     bench.worker().step();
     ASSERT_LT(newcomers, 1000);
   }
-  EXPECT_NE(said(*reads).done.finish, Finish::Failed);
+  EXPECT_NE(told_by(*reads).done.finish, Finish::Failed);
 }
 
 bool any_failed(const std::vector<Generation*>& generations) {
   return std::ranges::any_of(generations, [](const Generation* generation) {
-    return generation->journal().over() && said(*generation).done.finish == Finish::Failed;
+    return generation->journal().over() && told_by(*generation).done.finish == Finish::Failed;
   });
 }
 
@@ -276,7 +269,7 @@ TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
   std::vector<Request> requests;
   std::vector<std::shared_ptr<Generation>> generations;
   {
-    Bench bench(*loaded_, prompts_, pool_positions, seed);
+    Bench bench(*loaded_, prompts_, context, pool_positions, seed);
     for (bool over = false; !over;) {
       const bool more = device_->failures() < 2 * often;
       if (more && random() % 3 == 0) {
@@ -306,13 +299,13 @@ TEST_F(Schedules, WithADeviceThatFailsFailThoseAloneThatTheFailureConcerns) {
     generations.push_back(bench.start(requests.back()));
     while (bench.worker().step()) {
     }
-    EXPECT_NE(said(*generations.back()).done.finish, Finish::Failed);
+    EXPECT_NE(told_by(*generations.back()).done.finish, Finish::Failed);
   }
 
   int failed = 0, whole = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     ASSERT_TRUE(generations[i]->journal().over()) << "request " << i;
-    const Said got = said(*generations[i]);
+    const Told got = told_by(*generations[i]);
     if (got.done.finish == Finish::Cancelled) continue;
     if (got.done.finish == Finish::Failed) {
       ++failed;
