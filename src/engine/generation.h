@@ -16,11 +16,12 @@
 //   Queued → Writing    Worker::admit         begun again, and all but its last tokens were kept
 //   … → Paused          Worker::pause_and_resume     its pages stay in the prefix cache until others need them
 //   Paused → Queued     Worker::pause_and_resume
-//   … → Done            Worker::end           or, before it came to the worker, Preparer, or whoever replaces the
-//   engine
+//   … → Done            Worker::end           or, before it came to the worker, Preparer, Prepared, or whoever replaces
+//                                             the engine
 //
 // The state is told by the Journal's progress. Done is final, and is always reached: a cancelled generation gets there
-// within a step of the worker, or when the preparing thread, if that is at it, is done with it.
+// within a step of the worker, or when the preparing thread, if that is at it, is done with it, or when the Prepared
+// that it is in is started or dropped.
 #pragma once
 
 #include <atomic>

@@ -77,6 +77,46 @@ TEST(Journal, CanBeReadOnFromEveryNumber) {
   }
 }
 
+TEST(Journal, KeepsTheTokensBesideTheEvents) {
+  using Tokens = std::vector<smollm3::Token>;
+  Journal journal;
+  EXPECT_TRUE(journal.said().tokens.empty());
+  const std::size_t bytes = journal.bytes();
+  journal.say(Tokens{1, 2, 3}, 0.5, 0.5);
+  journal.say(Tokens{4}, 0.75, 0.5);
+  EXPECT_EQ(journal.said().tokens, (Tokens{1, 2, 3, 4}));
+  EXPECT_EQ(journal.said(3).tokens, (Tokens{4}));
+  EXPECT_EQ(journal.said(3).generate_seconds, 0.75);
+  EXPECT_EQ(journal.said(3).thinking_seconds, 0.5);
+  EXPECT_TRUE(journal.said(4).tokens.empty());
+  EXPECT_TRUE(journal.said(100).tokens.empty());
+  EXPECT_EQ(journal.last_event(), 0u);
+  EXPECT_GE(journal.bytes(), bytes + 4 * sizeof(smollm3::Token));
+}
+
+// Of tokens that were said in one go a recorder sees all or none, and no fewer than the events that it has read took.
+TEST(Journal, TokensAreThereBeforeTheirEventsAndTogether) {
+  Journal journal;
+  std::thread recorder([&] {
+    std::vector<smollm3::Token> tokens;
+    for (bool over = false; !over;) {
+      const Journal::Reading reading = journal.read({});
+      const Said more = journal.said(tokens.size());
+      tokens.insert(tokens.end(), more.tokens.begin(), more.tokens.end());
+      EXPECT_EQ(tokens.size() % 3, 0u);
+      EXPECT_GE(tokens.size(), reading.next.event - (reading.over ? 1 : 0));
+      over = reading.over;
+    }
+    for (std::size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i], static_cast<smollm3::Token>(i));
+  });
+  for (smollm3::Token token = 0; token < 3000; token += 3) {
+    journal.say(std::vector{token, token + 1, token + 2}, token, 0);
+    for (int i = 0; i < 3; ++i) journal.append(Answer{"a"});
+  }
+  journal.append(Done{});
+  recorder.join();
+}
+
 TEST(Journal, AllowsNothingAfterTheEnd) {
   Journal journal;
   journal.append(Done{});

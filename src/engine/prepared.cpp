@@ -16,8 +16,8 @@ Unbegun untold(const Arrival& arrival) { return {arrival.generation, arrival.tur
 void Unbegun::end(Finish finish, std::optional<base::Error> error) const {
   Done done{.finish = finish, .error = std::move(error)};
   done.usage.queue_seconds = seconds(Clock::now() - asked);
-  generation->journal().append(done);
-  if (on_prepared) on_prepared(std::move(done));
+  generation->journal().append(std::move(done));
+  if (on_prepared) on_prepared(generation->journal().wait_for_end());
 }
 
 Prepared::Prepared(Arrival arrival, std::shared_ptr<Inbox> inbox)

@@ -171,7 +171,7 @@ void Running::note_first_token(Clock::time_point now) {
   if (first_token_) return;
   usage_.prompt_seconds = seconds(now - began_);
   const std::chrono::duration<double> before(usage_.generate_seconds);
-  first_token_ = now - std::chrono::duration_cast<Clock::duration>(before);
+  first_token_ = now - std::chrono::ceil<Clock::duration>(before);
 }
 
 bool Running::is_to_close() const {
