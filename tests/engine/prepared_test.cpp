@@ -133,7 +133,6 @@ TEST_F(PreparedTurns, ThatAreDroppedAreCancelled) {
   EXPECT_EQ(first->journal().wait_for_end().finish, Finish::Cancelled);
   EXPECT_EQ(second->journal().wait_for_end().finish, Finish::Cancelled);
   EXPECT_EQ(told.count(), 0u);
-  EXPECT_EQ(engine->load().waiting, 0u);
 }
 
 TEST_F(PreparedTurns, ThatCannotBeAnsweredEndWithTheError) {
@@ -216,7 +215,8 @@ TEST_F(PreparedTurns, GoToTheEngineThatReplacesTheirs) {
     for (int i = 0; i < 20; ++i) text += "The quick brown fox jumps over the lazy dog, again and again. ";
     return text;
   }();
-  Request endless{.prompt = old->tokenizer().encode(book), .sampling = {.temperature = 0}};
+  // Has little to read and much to write, beside which there is no room for the others.
+  Request endless{.prompt = old->tokenizer().encode(book.substr(0, book.size() / 3)), .sampling = {.temperature = 0}};
   for (const Token token : old->tokenizer().end_tokens()) endless.sampling.logit_bias[token] = -1000;
   const Asked begun = old->start(endless);
   while (begun->journal().said().tokens.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -225,6 +225,7 @@ TEST_F(PreparedTurns, GoToTheEngineThatReplacesTheirs) {
   const Asked waiting = old->prepare(question(book), of_waiting.callback());
   Prepared first = of_waiting.prepared();
   const std::vector<Token> prompt = first.request().prompt;
+  ASSERT_GT(prompt.size() + endless.prompt.size(), 512u);
   std::move(first).start();
   const Asked cancelled = old->prepare(question(book), of_cancelled.callback());
   of_cancelled.prepared().start();
