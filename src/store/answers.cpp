@@ -1,0 +1,225 @@
+// Answers on their way: accepted with a question, recorded as they grow, ended.
+#include "store/database.h"
+#include "store/names.h"
+#include "store/session.h"
+
+namespace store {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+using soci::into;
+using soci::use;
+
+// The condition of a message, whose row is locked by this until the transaction ends; none if there is no such message.
+std::optional<Condition> condition_in(Session& session, const AnswerId& answer) {
+  std::string name;
+  session.sql << "select condition from messages where conversation = :conversation and number = :number"
+              << session.for_update(),
+      use(answer.conversation), use(answer.number), into(name);
+  if (!session.sql.got_data()) return std::nullopt;
+  return condition_of(name);
+}
+
+bool goes_on(std::optional<Condition> condition) {
+  return condition == Condition::Open || condition == Condition::Paused;
+}
+
+void set_condition(Session& session, const AnswerId& answer, Condition condition) {
+  const std::string name = name_of(condition);
+  session.sql << "update messages set condition = :condition where conversation = :conversation and number = :number",
+      use(name), use(answer.conversation), use(answer.number);
+}
+
+std::int64_t recorded_tokens(Session& session, const AnswerId& answer) {
+  std::int64_t count = 0;
+  session.sql << "select coalesce(sum(length(tokens)), 0) / 4 from gains where conversation = :conversation and "
+                 "number = :number",
+      use(answer.conversation), use(answer.number), into(count);
+  return count;
+}
+
+void add_gain(Session& session, const Gain& gain) {
+  if (recorded_tokens(session, gain.answer) != gain.first) {
+    throw Conflict(ErrorKind::Internal, "store", "an answer's tokens do not follow those that were recorded");
+  }
+  const std::string tokens = encode_generated(gain.tokens), thinking = storable(gain.thinking),
+                    text = storable(gain.text);
+  session.sql << "insert into gains (conversation, number, first_token, tokens, thinking, text, writing_seconds, "
+                 "thinking_seconds) values (:conversation, :number, :first, :tokens, :thinking, :text, :writing, "
+                 ":thought) on conflict (conversation, number, first_token) do update set tokens = gains.tokens || "
+                 "excluded.tokens, thinking = gains.thinking || excluded.thinking, text = gains.text || excluded.text, "
+                 "writing_seconds = excluded.writing_seconds, thinking_seconds = excluded.thinking_seconds",
+      use(gain.answer.conversation), use(gain.answer.number), use(gain.first), use(tokens), use(thinking), use(text),
+      use(gain.writing_seconds), use(gain.thinking_seconds);
+  if (gain.tokens.empty()) return;
+  session.sql << "update answers set vain_resumes = 0 where conversation = :conversation and number = :number and "
+                 "vain_resumes <> 0",
+      use(gain.answer.conversation), use(gain.answer.number);
+}
+
+struct Sum {
+  std::string tokens, thinking, text;
+  double writing_seconds = 0, thinking_seconds = 0;
+};
+
+Sum sum_of_gains(Session& session, const AnswerId& answer) {
+  Sum sum;
+  std::string tokens, thinking, text;
+  soci::statement gains =
+      (session.sql.prepare << "select tokens, thinking, text, writing_seconds, thinking_seconds from gains where "
+                              "conversation = :conversation and number = :number order by first_token",
+       use(answer.conversation), use(answer.number), into(tokens), into(thinking), into(text),
+       into(sum.writing_seconds), into(sum.thinking_seconds));
+  gains.execute();
+  while (gains.fetch()) {
+    sum.tokens += tokens;
+    sum.thinking += thinking;
+    sum.text += text;
+  }
+  return sum;
+}
+
+// Throws Conflict unless the question can follow what is there.
+void check_place(Session& session, const Question& question) {
+  std::string account;
+  std::int64_t deleted = 0, shown = 0;
+  session.sql << "select account, deleted, shown from conversations where id = :id" << session.for_update(),
+      use(question.conversation), into(account), into(deleted), into(shown);
+  if (account != question.account || deleted != 0) {
+    throw Conflict("conversation", "there is none of that id", "start a new one");
+  }
+  if (shown != question.parent) throw Conflict("conversation", "it went on in another window", "load it again");
+  if (shown != 0 && goes_on(condition_in(session, {question.conversation, shown}))) {
+    throw Conflict("conversation", "the answer before is still being written", "wait for it, or stop it");
+  }
+}
+
+void insert_message(Session& session, const std::string& conversation, const Message& message) {
+  const std::string role = name_of(message.role), condition = name_of(message.condition), text = storable(message.text);
+  session.sql << "insert into messages (conversation, number, parent, role, condition, thinking, text, asked, ended, "
+                 "created) values (:conversation, :number, :parent, :role, :condition, '', :text, :asked, '', :now)",
+      use(conversation), use(message.number), use(message.parent), use(role), use(condition), use(text),
+      use(message.asked), use(message.created);
+}
+
+}  // namespace
+
+AnswerId Database::accept(const Question& question) {
+  return session_->write([&] {
+    soci::session& sql = session_->sql;
+    const std::string title = storable(question.title);
+    sql << "insert into conversations (id, account, title, created, changed, pinned, deleted, shown) values (:id, "
+           ":account, :title, :created, :changed, 0, 0, 0) on conflict do nothing",
+        use(question.conversation), use(question.account), use(title), use(question.now), use(question.now);
+    check_place(*session_, question);
+    std::int64_t last = 0;
+    sql << "select coalesce(max(number), 0) from messages where conversation = :id", use(question.conversation),
+        into(last);
+    const Message asked{.number = last + 1, .parent = question.parent, .text = question.text, .created = question.now};
+    const Message answer{.number = last + 2,
+                         .parent = last + 1,
+                         .role = Role::Assistant,
+                         .condition = Condition::Open,
+                         .asked = question.asked,
+                         .created = question.now};
+    insert_message(*session_, question.conversation, asked);
+    insert_message(*session_, question.conversation, answer);
+    const std::string prompt = encode(question.prompt);
+    sql << "insert into answers (conversation, number, settings, tokenizer, whole, prompt, tokens, vain_resumes) "
+           "values (:conversation, :number, :settings, :tokenizer, :whole, :prompt, '', 0)",
+        use(question.conversation), use(answer.number), use(question.settings), use(question.fingerprint.tokenizer),
+        use(question.fingerprint.whole), use(prompt);
+    // The prompt of the answer before is the beginning of this one.
+    sql << "update answers set prompt = '' where conversation = :conversation and number = :number",
+        use(question.conversation), use(question.parent);
+    sql << "update conversations set shown = :shown, changed = :now where id = :id", use(answer.number),
+        use(question.now), use(question.conversation);
+    return AnswerId{question.conversation, answer.number};
+  });
+}
+
+void Database::record(std::span<const Gain> gains) {
+  session_->write([&] {
+    for (const Gain& gain : gains) {
+      if (goes_on(condition_in(*session_, gain.answer))) add_gain(*session_, gain);
+    }
+  });
+}
+
+void Database::pause(const AnswerId& answer, bool paused) {
+  session_->write([&] {
+    if (goes_on(condition_in(*session_, answer))) {
+      set_condition(*session_, answer, paused ? Condition::Paused : Condition::Open);
+    }
+  });
+}
+
+void Database::end(const Gain& last, const Ending& ending) {
+  session_->write([&] {
+    soci::session& sql = session_->sql;
+    const AnswerId& answer = ending.answer;
+    if (!goes_on(condition_in(*session_, answer))) return;
+    add_gain(*session_, last);
+    const Sum sum = sum_of_gains(*session_, answer);
+    const std::string condition = name_of(ending.condition);
+    sql << "update messages set condition = :condition, thinking = :thinking, text = :text, ended = :ended where "
+           "conversation = :conversation and number = :number",
+        use(condition), use(sum.thinking), use(sum.text), use(ending.ended), use(answer.conversation),
+        use(answer.number);
+    sql << "update answers set tokens = :tokens where conversation = :conversation and number = :number",
+        use(sum.tokens), use(answer.conversation), use(answer.number);
+    sql << "delete from gains where conversation = :conversation and number = :number", use(answer.conversation),
+        use(answer.number);
+  });
+}
+
+Tokens Database::last_tokens(const std::string& conversation, const std::string& tokenizer) {
+  return session_->read([&] {
+    std::string prompt, tokens;
+    session_->sql << "select prompt, tokens from answers where conversation = :conversation and tokenizer = :tokenizer "
+                     "and prompt <> '' order by number desc limit 1",
+        use(conversation), use(tokenizer), into(prompt), into(tokens);
+    return decode(prompt + tokens);
+  });
+}
+
+std::vector<Unfinished> Database::unfinished() {
+  return session_->read_all([&] {
+    std::vector<Unfinished> all;
+    Unfinished one;
+    std::string condition, prompt;
+    soci::statement query =
+        (session_->sql.prepare << "select m.conversation, m.number, c.account, m.condition, m.asked, a.settings, "
+                                  "a.tokenizer, a.whole, a.prompt, a.vain_resumes from messages m join conversations c "
+                                  "on c.id = m.conversation join answers a on a.conversation = m.conversation and "
+                                  "a.number = m.number where m.condition in ('open', 'paused') and c.deleted = 0 order "
+                                  "by m.created, m.conversation, m.number",
+         into(one.answer.conversation), into(one.answer.number), into(one.account), into(condition), into(one.asked),
+         into(one.settings), into(one.fingerprint.tokenizer), into(one.fingerprint.whole), into(prompt),
+         into(one.vain_resumes));
+    query.execute();
+    while (query.fetch()) {
+      one.condition = condition_of(condition);
+      one.prompt = decode(prompt);
+      all.push_back(one);
+    }
+    for (Unfinished& it : all) {
+      const Sum sum = sum_of_gains(*session_, it.answer);
+      it.said = decode(sum.tokens).ids;
+      it.writing_seconds = sum.writing_seconds;
+      it.thinking_seconds = sum.thinking_seconds;
+    }
+    return all;
+  });
+}
+
+void Database::resume(const AnswerId& answer) {
+  session_->write([&] {
+    session_->sql << "update answers set vain_resumes = vain_resumes + 1 where conversation = :conversation and number "
+                     "= :number",
+        use(answer.conversation), use(answer.number);
+  });
+}
+
+}  // namespace store

@@ -1,0 +1,77 @@
+// Everything that was said, on disk: conversations as trees of messages, and of each answer its exact tokens and what
+// it depends on, so that one that was interrupted can go on byte for byte. SQLite in a folder of this machine, or
+// PostgreSQL. docs/sessions.md has the tables and what is promised.
+//
+// For one thread at a time; Store (store.h) gives it one. Whatever changes something is one transaction, and when it
+// returns, that is there after a loss of power too. All throw base::Error: Resource if the database fails (the disk is
+// full, it may not be written, it does not answer), Conflict as told.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "store/records.h"
+
+namespace store {
+
+// What was to be changed is not as whoever asks for it has it before him.
+struct Conflict : base::Error {
+  using Error::Error;
+};
+
+class Session;
+
+class Database {
+ public:
+  // `where`: a folder, which is made if there is none, or an address postgresql://…. Brings it to this version's
+  // tables.
+  explicit Database(const std::string& where);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // Conversations. Each is found by the account alone that it is of, and not once it was deleted.
+
+  // Those that are pinned first, then the last changed.
+  std::vector<ConversationHead> list(const std::string& account, int most);
+  std::optional<Conversation> conversation(const std::string& account, const std::string& id);
+  // False if there is none.
+  bool rename(const std::string& account, const std::string& id, const std::string& title);
+  bool pin(const std::string& account, const std::string& id, bool pinned);
+  // Takes it out of sight; restore() undoes that, until purge(). Answers that are open are interrupted.
+  bool remove(const std::string& account, const std::string& id, Time now);
+  bool restore(const std::string& account, const std::string& id);
+  // Erases those that were removed before that time. Returns how many there were.
+  std::int64_t purge(Time before);
+
+  // Answers. Those that write one know its id; accounts do not matter to them.
+
+  // Stores the question and, open, the answer to come. Conflict: the shown branch does not end with question.parent, an
+  // answer there is still open, or the conversation is another account's or removed.
+  AnswerId accept(const Question& question);
+  // A gain of an answer that is not open (any more) is left out. What does not follow what was recorded is a Conflict.
+  void record(std::span<const Gain> gains);
+  void pause(const AnswerId& answer, bool paused);
+  // With what it gained last. Without effect if it is over already.
+  void end(const Gain& last, const Ending& ending);
+  // The tokens of the conversation up to the answer that was generated last in it, prompt included; empty if there is
+  // none, or they are of another tokenizer.
+  Tokens last_tokens(const std::string& conversation, const std::string& tokenizer);
+  // Those that are open or paused, in the order in which they were asked.
+  std::vector<Unfinished> unfinished();
+  // It is begun again: counted until it gains a token.
+  void resume(const AnswerId& answer);
+
+  // Whether what belongs together is together: throws base::Error (Internal), which says what is not.
+  void check();
+
+ private:
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace store

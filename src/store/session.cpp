@@ -1,0 +1,142 @@
+#include "store/session.h"
+
+#include <fcntl.h>
+#include <soci/postgresql/soci-postgresql.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+namespace store {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::ErrorKind;
+
+constexpr int patience = 10;  // seconds that a writer waits for another process to have written
+
+bool is_address(std::string_view where) {
+  return where.starts_with("postgresql://") || where.starts_with("postgres://");
+}
+
+// Its password is not for logs.
+std::string without_password(const std::string& address) {
+  const std::size_t begin = address.find("://") + 3;
+  const std::size_t at = address.find('@', begin);
+  const std::size_t colon = address.find(':', begin);
+  if (at == std::string::npos || colon > at) return address;
+  return address.substr(0, colon) + address.substr(at);
+}
+
+struct Meaning {
+  const char* why;
+  const char* remedy;
+};
+
+Meaning meaning_of_sqlite(int result) {
+  switch (result & 0xff) {  // the extended codes are in the bits above
+    case SQLITE_FULL:
+      return {"the disk is full", "free some space; nothing that was kept is lost"};
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return {"it may not be written", "give this user the right to, or choose another folder with --data"};
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return {"another program has locked it", "close that program, or try again"};
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return {"it is damaged", "restore a backup of it, or choose another folder with --data"};
+    case SQLITE_CANTOPEN:
+      return {"it cannot be opened", "look at its folder's permissions, or choose another with --data"};
+    case SQLITE_IOERR:
+      return {"the disk reports an error", "look at the system's log"};
+    case SQLITE_NOMEM:
+      return {"memory ran out", "close other programs"};
+    default:
+      return {nullptr, nullptr};
+  }
+}
+
+}  // namespace
+
+Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(where)) {
+  if (sqlite_) {
+    open_sqlite(where);
+    return;
+  }
+  where_ = without_password(where);
+  guarded([&] { sql.open(soci::postgresql, where); });
+}
+
+void Session::open_sqlite(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw Error(base::kind_of_errno(error.value()), folder, "this folder cannot be made: " + error.message(),
+                "choose another with --data");
+  }
+  const std::string file = (fs::path(folder) / "conversations.sqlite").string();
+  where_ = file;
+  if (file.find('"') != std::string::npos) {
+    throw Error(folder, "a folder for data may not have a quotation mark in its name", "choose another with --data");
+  }
+  // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions.
+  const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
+  if (created >= 0) ::close(created);
+  try {
+    sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
+    // A commit is on the disk when it returns; readers and the writer do not wait for each other.
+    for (const char* setting : {"pragma journal_mode = wal", "pragma synchronous = full", "pragma foreign_keys = on",
+                                "pragma secure_delete = on"}) {
+      sql << setting;
+    }
+  } catch (const soci::soci_error& failure) {
+    throw as_error(failure);
+  }
+}
+
+void Session::reconnect_if_lost() {
+  if (!sqlite_ && sql.get_backend() != nullptr && !sql.is_connected()) sql.reconnect();
+}
+
+Error Session::as_error(const soci::soci_error& failure) const {
+  if (const auto* lite = dynamic_cast<const soci::sqlite3_soci_error*>(&failure)) {
+    const Meaning meaning = meaning_of_sqlite(lite->result());
+    if (meaning.why != nullptr) return {ErrorKind::Resource, where_, meaning.why, meaning.remedy};
+  } else if (const auto* post = dynamic_cast<const soci::postgresql_soci_error*>(&failure)) {
+    const std::string state = post->sqlstate();
+    const std::string_view group = std::string_view(state).substr(0, 2);
+    if (post->get_error_category() == soci::soci_error::connection_error || group == "08" || group == "57") {
+      return {ErrorKind::Resource, where_, "the database does not answer: " + failure.get_error_message(),
+              "start it, or look at its address"};
+    }
+    if (group == "53") return {ErrorKind::Resource, where_, "the database has no room: " + failure.get_error_message()};
+    if (group == "28" || state == "42501") {
+      return {ErrorKind::Resource, where_, "the database refuses this user: " + failure.get_error_message(),
+              "look at the name and the password in its address"};
+    }
+  }
+  return {ErrorKind::Internal, where_, failure.get_error_message()};
+}
+
+Session::Transaction::Transaction(Session& session, const char* begin) : session_(session) { session_.sql << begin; }
+
+Session::Transaction::~Transaction() {
+  if (over_) return;
+  try {
+    session_.sql << "rollback";
+  } catch (const soci::soci_error&) {
+    // There is nothing left to roll back: the connection is gone, or the database did it by itself.
+  }
+}
+
+void Session::Transaction::commit() {
+  session_.sql << "commit";
+  over_ = true;
+}
+
+}  // namespace store
