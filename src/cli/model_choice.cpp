@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "cli/data_folder.h"
 #include "cli/demo_model.h"
 #include "cli/device_choice.h"
 #include "cli/format.h"
@@ -21,13 +22,6 @@ namespace fs = std::filesystem;
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
-}
-
-// Relative paths in XDG variables are to be ignored (XDG Base Directory Specification).
-fs::path models_folder() {
-  if (const fs::path data = environment("XDG_DATA_HOME"); data.is_absolute()) return data / "smollm3";
-  if (const fs::path home = environment("HOME"); !home.empty()) return home / ".local" / "share" / "smollm3";
-  return {};
 }
 
 std::optional<fs::path> newest_model(const fs::path& folder) {
@@ -53,7 +47,7 @@ std::optional<fs::path> newest_model(const fs::path& folder) {
 gguf::File open_model(const Globals& globals) {
   if (!globals.model.empty()) return gguf::open_model(globals.model);
   if (const std::string named = environment("SMOLLM3_MODEL"); !named.empty()) return gguf::open_model(named);
-  const fs::path folder = models_folder();
+  const fs::path folder = data_folder();
   if (const auto newest = newest_model(folder)) return gguf::open_model(*newest);
   if (demo_model().empty()) {
     throw base::Error("model", "none was named and this program was built without its demonstration model",

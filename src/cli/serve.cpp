@@ -6,10 +6,12 @@
 #include <memory>
 
 #include "cli/answer.h"
+#include "cli/data_folder.h"
 #include "cli/format.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "server/server.h"
+#include "store/store.h"
 
 namespace cli {
 namespace {
@@ -20,6 +22,9 @@ struct Options {
   std::uint32_t step_ms = 250;
   std::vector<std::string> names;
   std::string system_file;
+  std::string data;
+  bool no_resume = false;
+  std::uint32_t grace = 3;
 };
 
 std::string read_system_prompt(const std::string& path) {
@@ -29,14 +34,26 @@ std::string read_system_prompt(const std::string& path) {
   return text;
 }
 
+std::string data_place(const std::string& given) {
+  if (!given.empty()) return given;
+  const std::string folder = data_folder().string();
+  if (folder.empty()) throw base::Error("conversations", "this user has no folder for them", "name one with --data");
+  return folder;
+}
+
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
   const std::string system = read_system_prompt(options.system_file);
+  store::Store store(data_place(options.data));
   server::EngineSlot engines(
       [&globals, step, system] { return load_engine(globals, {.step = step, .system = system}); });
   const auto model = engines.facts();
-  server::Server server(
-      engines, {.host = options.host, .port = static_cast<std::uint16_t>(options.port), .names = options.names});
+  server::Server server(engines, store,
+                        {.host = options.host,
+                         .port = static_cast<std::uint16_t>(options.port),
+                         .names = options.names,
+                         .resume = !options.no_resume,
+                         .grace = std::chrono::seconds(options.grace)});
   Output& out = standard_output();
   out.write(fmt::format("{} is at {}\n", printable(model->name), server.url()));
   out.flush();
@@ -61,6 +78,16 @@ void add_serve(CommandLine& line) {
   command.option("--port", "PORT", "Default: 3000; 0 takes any that is free", options->port).between(0, 65535);
   command.option("--name", "NAME", "A further name the server is called by, as behind a proxy; may be repeated",
                  options->names);
+  command.option("--data", "DIR", "Where conversations are kept (default: $XDG_DATA_HOME/smollm3)", options->data);
+  command.flag("--no-resume", "Do not go on with answers that were interrupted when the last server ended",
+               options->no_resume);
+  command
+      .option(
+          "--grace", "SECONDS",
+          "That answers under way have to end when the server is to stop; what is left of the chat's goes on when it "
+          "starts again (default: 3)",
+          options->grace)
+      .between(0, 3600);
   command.option("--system", "FILE",
                  "A system prompt for conversations that bring none; it is read once for all of them",
                  options->system_file);

@@ -15,6 +15,7 @@ struct Answer {
   std::string text{};  // Markdown; a call that the model made although no tools were offered is shown as it wrote it
   engine::Progress progress{};
   std::optional<engine::Done> done{};
+  bool interrupted = false;  // it is over because something else ended it, and can be gone on with
 
   void add(const engine::Journal::Reading& reading);
 

@@ -1,16 +1,34 @@
 #include "server/chat.h"
 
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <optional>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "base/utf8.h"
+#include "engine/prepared.h"
+#include "server/api_error.h"
 #include "server/follow.h"
 #include "server/http_text.h"
+#include "server/log.h"
+#include "server/on_store.h"
+#include "server/saved_answer.h"
 #include "server/views.h"
 
 namespace server {
 namespace {
 
-constexpr std::size_t most_conversation = 8 << 20;  // bytes, as of Conversation::bytes
+constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
+constexpr int most_listed = 200;
+constexpr std::size_t most_title = 200;  // characters
+constexpr int most_vain_resumes = 2;
+
+// Everybody who may use the page is one, as yet.
+const std::string local_account = "local";
 
 Response html(unsigned status, std::string body, Headers headers = {}) {
   headers.emplace_back("Cache-Control", "no-store");
@@ -31,113 +49,342 @@ std::uint64_t random_seed() {
   return std::uint64_t{device()} << 32 | device();
 }
 
+store::Time now() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
+}
+
+std::size_t bytes_of(const store::Conversation& conversation) {
+  std::size_t sum = 0;
+  for (const store::Message& message : conversation.messages) sum += message.thinking.size() + message.text.size();
+  return sum;
+}
+
+// What the model is to answer: all rounds that did not fail, and then the new message, in the OpenAI form.
+nlohmann::ordered_json messages_of(const std::vector<const store::Message*>& path, const std::string& text) {
+  auto list = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i + 1 < path.size(); i += 2) {
+    if (answer_from(*path[i + 1]).failed()) continue;
+    list.push_back({{"role", "user"}, {"content", path[i]->text}});
+    list.push_back({{"role", "assistant"}, {"content", path[i + 1]->text}});
+  }
+  list.push_back({{"role", "user"}, {"content", text}});
+  return list;
+}
+
+// The shown branch, its answers as they are now.
+ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& live) {
+  ChatPage page{.id = conversation.id, .title = conversation.title, .last = conversation.shown};
+  const auto path = conversation.path_to(conversation.shown);
+  for (std::size_t i = 0; i + 1 < path.size(); i += 2) {
+    Round round{.number = path[i + 1]->number, .prompt = path[i]->text, .facts = asked_from(path[i + 1]->asked).facts};
+    const LiveAnswer* under_way = live.find({conversation.id, round.number});
+    round.answer = under_way != nullptr ? answer_of(under_way->generation->journal()) : answer_from(*path[i + 1]);
+    page.rounds.push_back(std::move(round));
+  }
+  return page;
+}
+
+store::Fingerprint fingerprint_of(const ModelFacts& facts) {
+  return {.tokenizer = facts.fingerprint.tokenizer, .whole = facts.fingerprint.whole};
+}
+
+// Waits for the preparing thread. Throws base::Error for what cannot be rendered, does not fit or is too much.
+Awaitable<engine::Prepared> prepare(EngineSlot& engines, engine::Turn turn) {
+  Delivery<engine::Preparation> delivery(co_await boost::asio::this_coro::executor);
+  // A turn that another model takes over before it was begun comes here again; what is stored is of the first model, so
+  // that it ends then.
+  const auto generation = engines.prepare(
+      std::move(turn), [deliver = delivery.sender()](engine::Preparation prepared) { deliver(std::move(prepared)); });
+  engine::Preparation outcome = co_await delivery.wait();
+  if (auto* prepared = std::get_if<engine::Prepared>(&outcome)) co_return std::move(*prepared);
+  const engine::Done& done = std::get<engine::Done>(outcome);
+  if (done.error) throw *done.error;
+  throw base::Error(base::ErrorKind::Busy, "server", "it is shutting down", "try again in a moment");
+}
+
+std::string title_of(std::string_view text) {
+  const std::string_view line = text.substr(0, text.find('\n'));
+  std::string title(line.substr(0, base::utf8::cut(line, 60)));
+  return title.size() < text.size() ? title + "…" : title;
+}
+
 }  // namespace
 
+bool Chat::is_id(std::string_view text) {
+  return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Awaitable<void> Chat::work(bool resume) {
+  try {
+    auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
+    for (store::Unfinished& one : unfinished) co_await take_up(std::move(one), resume);
+  } catch (const std::exception& failure) {
+    log_error(failure.what());
+  }
+  co_await live_.record();
+}
+
+Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
+  const bool goes_on = resume && unfinished.vain_resumes < most_vain_resumes &&
+                       unfinished.fingerprint == fingerprint_of(*engines_.facts());
+  if (goes_on) {
+    // First: if this very answer brings the process down, that is counted.
+    auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
+    co_await on_store(store_, std::move(count));
+    if (co_await begin(unfinished)) co_return;
+  }
+  co_await interrupt(unfinished);
+}
+
+// False if it never can.
+Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
+  boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor);
+  while (!live_.gone()) {
+    try {
+      start(unfinished);
+      co_return true;
+    } catch (const base::Error& failure) {
+      if (failure.kind() != base::ErrorKind::Busy) {
+        log_error(failure.what());
+        co_return false;
+      }
+    }
+    pause.expires_after(std::chrono::seconds(1));
+    co_await pause.async_wait(boost::asio::use_awaitable);
+  }
+  co_return true;  // by the next server
+}
+
+Awaitable<void> Chat::interrupt(const store::Unfinished& unfinished) {
+  auto mark = [id = unfinished.answer, said = unfinished.said.size()](store::Database& database) {
+    database.end({.answer = id, .first = static_cast<std::int64_t>(said)},
+                 {.answer = id, .condition = store::Condition::Interrupted});
+  };
+  co_await on_store(store_, std::move(mark));
+}
+
+void Chat::start(const store::Unfinished& unfinished) {
+  engine::Request request = request_from(unfinished);
+  const std::size_t tokens = request.said.tokens.size();
+  LiveAnswer answer{
+      .generation = engines_.start(std::move(request)), .facts = engines_.facts(), .epoch = unfinished.epoch};
+  if (unfinished.condition == store::Condition::Paused) answer.generation->pause();
+  live_.add(unfinished.answer, std::move(answer), tokens, unfinished.last_event);
+}
+
+Awaitable<void> Chat::let_go() { return live_.let_go(); }
+
 Awaitable<void> Chat::new_page(Exchange& exchange) {
-  Conversation empty;
-  empty.id = Conversations::new_id();
-  Response response = html(200, chat_page(empty, *engines_.facts()));
+  ChatPage page{.id = random_hex(16)};
+  page.list =
+      co_await on_store(store_, [](store::Database& database) { return database.list(local_account, most_listed); });
+  Response response = html(200, chat_page(page, *engines_.facts()));
   co_await exchange.respond(std::move(response));
 }
 
 Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
-  const auto conversation = conversations_.find(id);
-  Response response =
-      conversation
-          ? html(200, chat_page(*conversation, *engines_.facts()))
-          : html(404,
-                 error_page(
-                     404, "This conversation is not kept any more: the server was restarted, or it was too long ago."));
+  struct Found {
+    std::optional<store::Conversation> conversation;
+    std::vector<store::ConversationHead> list;
+  };
+  auto find = [id](store::Database& database) {
+    return Found{database.conversation(local_account, id), database.list(local_account, most_listed)};
+  };
+  Found found = co_await on_store(store_, std::move(find));
+  Response response;
+  if (found.conversation) {
+    ChatPage page = page_of(*found.conversation, live_);
+    page.list = std::move(found.list);
+    response = html(200, chat_page(page, *engines_.facts()));
+  } else {
+    response = html(404, error_page(404, "There is no such conversation: it was deleted, or it never was."));
+  }
   co_await exchange.respond(std::move(response));
 }
 
-Response Chat::accept(const Request& request, const std::string& id) {
+Awaitable<Response> Chat::accept(const Request& request, std::string id) {
   auto fields = parse_form(request.body);
   std::string text = clean_text(fields["text"]);
   if (trimmed(text).empty()) text = clean_text(fields["example"]);
   text = trimmed(text);
-  const auto conversation = conversations_.find(id);
-  const std::size_t rounds = conversation ? conversation->rounds.size() : 0;
-
-  if (text.empty()) return {.status = 204};
+  if (text.empty()) co_return Response{.status = 204};
   if (base::utf8::count(text) > most_text) {
-    return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) +
-                                     " characters. Send it in parts."));
+    co_return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) +
+                                        " characters. Send it in parts."));
   }
-  if (fields["round"] != std::to_string(rounds)) {
-    if (rounds == 0) {
-      return html(
-          410,
-          notice_fragment(
-              "The server was restarted and has forgotten this conversation. Your message was not sent; copy it, and",
-              "/", "start a new chat."));
+  struct Before {
+    std::optional<store::Conversation> conversation;
+    store::Tokens tokens;
+  };
+  const std::shared_ptr<const ModelFacts> facts = engines_.facts();
+  co_await live_.settle(id);
+  auto find = [id, tokenizer = facts->fingerprint.tokenizer](store::Database& database) {
+    return Before{database.conversation(local_account, id), database.last_tokens(id, tokenizer)};
+  };
+  const Before before = co_await on_store(store_, std::move(find));
+  const std::int64_t shown = before.conversation ? before.conversation->shown : 0;
+  if (fields["after"] != std::to_string(shown)) {
+    if (!before.conversation) {
+      co_return html(410, notice_fragment("This conversation was deleted. Your message was not sent; copy it, and", "/",
+                                          "start a new chat."));
     }
-    return html(409,
-                notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
-                                "/c/" + id, "load the conversation again."));
+    co_return html(
+        409, notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
+                             "/c/" + id, "load the conversation again."));
   }
-  if (conversation && conversation->paused()) {
-    return html(409, notice_fragment("The answer before is paused. Resume it, or stop it, and send again."));
+  if (const LiveAnswer* answer = live_.find({id, shown}); answer != nullptr && !answer->generation->journal().over()) {
+    co_return html(
+        409,
+        notice_fragment(answer->generation->pause_asked()
+                            ? "The answer before is paused. Resume it, or stop it, and send again."
+                            : "The answer before is still being written. Wait for it, or stop it, and send again."));
   }
-  if (conversation && conversation->answering()) {
-    return html(409,
-                notice_fragment("The answer before is still being written. Wait for it, or stop it, and send again."));
+  if (before.conversation && bytes_of(*before.conversation) + text.size() > most_conversation) {
+    co_return html(413, notice_fragment("This conversation is too long. Your message was not sent; copy it, and", "/",
+                                        "start a new chat."));
   }
-  if (conversation && conversation->bytes() + text.size() > most_conversation) {
-    return html(
-        413, notice_fragment("This conversation is too long to be kept. Your message was not sent; copy it, and", "/",
-                             "start a new chat."));
-  }
-  const bool think = fields.contains("think");
-  auto generation = start(conversation.get(), text, think, request.client);
-  const auto opened = conversations_.open(id);
-  opened->rounds.push_back(
-      {.prompt = std::move(text), .think = think, .generation = std::move(generation), .facts = engines_.facts()});
-  return html(200, sent_fragment(*opened), {{"HX-Replace-Url", "/c/" + id}});
-}
 
-std::shared_ptr<engine::Generation> Chat::start(Conversation* conversation, const std::string& prompt, bool think,
-                                                const std::string& client) {
+  Round round{.prompt = text, .facts = *facts};
+  const bool think = fields.contains("think");
   engine::Turn turn;
-  if (conversation != nullptr) turn.before = conversation->transcript();
-  turn.asker.client = client;
-  turn.input.messages = conversation != nullptr ? conversation->messages(prompt) : Conversation{}.messages(prompt);
+  turn.asker.client = request.client;
+  turn.input.messages = messages_of(
+      before.conversation ? before.conversation->path_to(shown) : std::vector<const store::Message*>{}, text);
   turn.input.enable_thinking = think;
   turn.sampling.seed = random_seed();
-  return engines_.start(std::move(turn));
+  if (!before.tokens.ids.empty()) {
+    auto transcript = std::make_shared<engine::Transcript>();
+    transcript->append(before.tokens.ids, before.tokens.generated);
+    turn.before = std::move(transcript);
+  }
+  engine::Prepared prepared = co_await prepare(engines_, std::move(turn));
+  store::Question question{.account = local_account,
+                           .conversation = id,
+                           .parent = shown,
+                           .title = title_of(text),
+                           .text = text,
+                           .asked = to_json(Asked{.think = think, .facts = *facts}),
+                           .settings = settings_of(prepared.request()),
+                           .fingerprint = fingerprint_of(*facts),
+                           .prompt = prompt_of(prepared.request()),
+                           .now = now()};
+  auto accept = [question = std::move(question)](store::Database& database) { return database.accept(question); };
+  const store::AnswerId answer = co_await on_store(store_, std::move(accept));
+  live_.add(answer, {.generation = prepared.generation(), .facts = facts});
+  try {
+    std::move(prepared).start();
+  } catch (const base::Error&) {
+    // The generation has ended with it, which the page is told by its stream, as of any failure.
+  }
+  round.number = answer.number;
+  co_return html(200, sent_fragment(id, round), {{"HX-Replace-Url", "/c/" + id}});
 }
 
 Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
-  Response response = accept(exchange.request(), id);
+  Response response;
+  try {
+    response = co_await accept(exchange.request(), id);
+  } catch (const store::Conflict& conflict) {
+    response = html(409, notice_fragment(std::string(conflict.what()) + ". Your message was not sent; copy it, and",
+                                         "/c/" + id, "load the conversation again."));
+  }
   co_await exchange.respond(std::move(response));
 }
 
-bool Chat::is_control(std::string_view action) { return action == "stop" || action == "pause" || action == "resume"; }
-
-Awaitable<void> Chat::control(Exchange& exchange, const std::string& id, const std::string& action) {
-  if (const auto conversation = conversations_.find(id); conversation && conversation->answering()) {
-    engine::Generation& generation = *conversation->rounds.back().generation;
-    if (action == "stop") {
-      generation.cancel();
-    } else if (action == "pause") {
-      generation.pause();
-    } else {
-      generation.resume();
-    }
+bool Chat::is_action(std::string_view action) {
+  for (const std::string_view known :
+       {"stop", "pause", "resume", "continue", "rename", "pin", "unpin", "remove", "restore"}) {
+    if (action == known) return true;
   }
-  Response done{.status = 204};
-  co_await exchange.respond(std::move(done));
+  return false;
 }
 
-Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::size_t round) {
-  const auto conversation = conversations_.find(id);
-  if (conversation && round < conversation->rounds.size()) {
-    std::shared_ptr<engine::Generation> generation = conversation->rounds[round].generation;
-    std::shared_ptr<const ModelFacts> facts = conversation->rounds[round].facts;
-    co_await follow_answer(exchange, std::move(generation), std::move(facts), round);
+void Chat::control(const std::string& id, const std::string& action) {
+  const LiveAnswer* answer = live_.of(id);
+  if (answer == nullptr) return;
+  if (action == "stop") {
+    answer->generation->cancel();
+  } else if (action == "pause") {
+    answer->generation->pause();
   } else {
-    co_await answer_is_lost(exchange, round);
+    answer->generation->resume();
   }
+}
+
+Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
+  Response response{.status = 204};
+  if (action == "stop" || action == "pause" || action == "resume") {
+    control(id, action);
+  } else if (action == "continue") {
+    response = co_await go_on(id);
+  } else {
+    response = co_await change(exchange.request(), id, action);
+  }
+  co_await exchange.respond(std::move(response));
+}
+
+// An answer that was interrupted is written on by the model of now, from where it stands.
+Awaitable<Response> Chat::go_on(std::string id) {
+  const std::shared_ptr<const ModelFacts> facts = engines_.facts();
+  std::optional<store::Unfinished> unfinished;
+  try {
+    auto reopen = [id, fingerprint = fingerprint_of(*facts)](store::Database& database) {
+      const auto conversation = database.conversation(local_account, id);
+      return conversation ? database.reopen({id, conversation->shown}, fingerprint) : std::nullopt;
+    };
+    unfinished = co_await on_store(store_, std::move(reopen));
+  } catch (const store::Conflict& conflict) {
+    co_return html(409, notice_fragment(std::string(conflict.what()) + "."));
+  }
+  if (!unfinished) co_return Response{.status = 204};
+  std::optional<base::Error> failure;
+  try {
+    start(*unfinished);
+  } catch (const base::Error& error) {
+    failure = error;
+  }
+  if (failure) {
+    co_await interrupt(*unfinished);
+    throw *failure;
+  }
+  co_return Response{.status = 204, .headers = {{"HX-Refresh", "true"}}};
+}
+
+Awaitable<Response> Chat::change(const Request& request, std::string id, std::string action) {
+  const std::string title(trimmed(clean_text(parse_form(request.body)["title"])));
+  if (action == "rename" && (title.empty() || base::utf8::count(title) > most_title)) {
+    co_return html(400, notice_fragment("A title has 1 to " + std::to_string(most_title) + " characters."));
+  }
+  if (action == "remove") control(id, "stop");
+  auto change = [=](store::Database& database) {
+    if (action == "rename") return database.rename(local_account, id, title);
+    if (action == "remove") return database.remove(local_account, id, now());
+    if (action == "restore") return database.restore(local_account, id);
+    return database.pin(local_account, id, action == "pin");
+  };
+  const bool done = co_await on_store(store_, std::move(change));
+  if (!done) co_return html(404, notice_fragment("There is no such conversation: it was deleted, or it never was."));
+  co_return Response{.status = 204};
+}
+
+Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {
+  if (const LiveAnswer* live = live_.find({id, number})) {
+    LiveAnswer followed = *live;
+    std::function<bool()> gone = [this] { return live_.gone(); };
+    co_await follow_answer(exchange, std::move(followed), number, std::move(gone));
+    co_return;
+  }
+  auto find = [id](store::Database& database) { return database.conversation(local_account, id); };
+  const auto conversation = co_await on_store(store_, std::move(find));
+  const store::Message* message = conversation ? conversation->find(number) : nullptr;
+  if (message == nullptr || message->role != store::Role::Assistant) {
+    co_await answer_is_lost(exchange, number);
+    co_return;
+  }
+  Answer answer = answer_from(*message);
+  ModelFacts facts = asked_from(message->asked).facts;
+  co_await show_answer(exchange, std::move(answer), std::move(facts), number);
 }
 
 }  // namespace server

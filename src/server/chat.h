@@ -1,43 +1,61 @@
 // The web chat: its page, the messages sent from it, and the stream that brings an answer to it word by word.
 //
-// Sending a message starts its answer; the stream only follows (follow.h). So an answer goes on whoever reads it, and
-// nothing but its end, the stop button or the server's end ends it.
+// Conversations are in the store; here are the answers under way (live.h). Sending a message stores it and then starts
+// its answer; the stream only follows (follow.h). So an answer goes on whoever reads it, and nothing but its end or the
+// stop button ends it: a server that starts again goes on with what it finds open.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "server/conversations.h"
 #include "server/engine_slot.h"
 #include "server/exchange.h"
+#include "server/live.h"
+#include "store/store.h"
 
 namespace server {
 
 class Chat {
  public:
-  // `engines` must outlive the chat.
-  explicit Chat(EngineSlot& engines) : engines_(engines) {}
+  // Both must outlive the chat.
+  Chat(EngineSlot& engines, store::Store& store) : engines_(engines), store_(store), live_(store) {}
+
+  // Goes on with what is open in the store, where its model and settings are those of now, and marks the rest as
+  // interrupted; all of it, unless `resume`. Then records what is under way, until it is stopped.
+  Awaitable<void> work(bool resume);
+  // Stores what there is. Streams end without an end of their answers, which pages take up again from another server.
+  Awaitable<void> let_go();
 
   // GET /: an empty conversation of its own.
   Awaitable<void> new_page(Exchange& exchange);
   // GET /c/ID
   Awaitable<void> page(Exchange& exchange, const std::string& id);
-  // POST /c/ID/messages. Throws base::Error if the engine takes no more.
+  // POST /c/ID/messages. Throws base::Error if the engine takes no more, or the store fails.
   Awaitable<void> post_message(Exchange& exchange, const std::string& id);
-  // GET /c/ID/stream/N: follows the answer to message N.
-  Awaitable<void> stream(Exchange& exchange, const std::string& id, std::size_t round);
-  // POST /c/ID/stop, …/pause, …/resume: of the answer that is under way.
-  static bool is_control(std::string_view action);
-  Awaitable<void> control(Exchange& exchange, const std::string& id, const std::string& action);
+  // GET /c/ID/stream/N: follows the answer that is message N.
+  Awaitable<void> stream(Exchange& exchange, const std::string& id, std::int64_t number);
+  // POST /c/ID/ACTION: of the answer that is under way (stop, pause, resume), or was interrupted (continue), or of the
+  // conversation (rename, pin, unpin, remove, restore).
+  static bool is_action(std::string_view action);
+  Awaitable<void> act(Exchange& exchange, const std::string& id, const std::string& action);
+
+  static bool is_id(std::string_view text);
 
  private:
-  Response accept(const Request& request, const std::string& id);
-  std::shared_ptr<engine::Generation> start(Conversation* conversation, const std::string& prompt, bool think,
-                                            const std::string& client);
+  Awaitable<Response> accept(const Request& request, std::string id);
+  Awaitable<Response> go_on(std::string id);
+  Awaitable<Response> change(const Request& request, std::string id, std::string action);
+  void control(const std::string& id, const std::string& action);
+  // Has it written on from where the store has it. Throws base::Error if the engine cannot.
+  void start(const store::Unfinished& unfinished);
+  Awaitable<void> take_up(store::Unfinished unfinished, bool resume);
+  Awaitable<bool> begin(const store::Unfinished& unfinished);
+  Awaitable<void> interrupt(const store::Unfinished& unfinished);
 
   EngineSlot& engines_;
-  Conversations conversations_;
+  store::Store& store_;
+  LiveAnswers live_;
 };
 
 }  // namespace server

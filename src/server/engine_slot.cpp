@@ -20,7 +20,8 @@ ModelFacts facts_of(const engine::Engine& engine) {
           .mode = engine.mode(),
           .context = engine.context(),
           .kv_positions = engine.kv_positions(),
-          .threads = engine.threads()};
+          .threads = engine.threads(),
+          .fingerprint = engine.fingerprint()};
 }
 
 // Waits until nobody else holds the engine, so that its memory is free when this returns.
@@ -83,7 +84,18 @@ engine::Load EngineSlot::load() const {
 }
 
 std::shared_ptr<engine::Generation> EngineSlot::start(engine::Turn turn) {
-  std::shared_ptr<engine::Generation> generation = engine()->start(std::move(turn));
+  return under_way(engine()->start(std::move(turn)));
+}
+
+std::shared_ptr<engine::Generation> EngineSlot::start(engine::Request request) {
+  return under_way(engine()->start(std::move(request)));
+}
+
+std::shared_ptr<engine::Generation> EngineSlot::prepare(engine::Turn turn, engine::OnPrepared on_prepared) {
+  return under_way(engine()->prepare(std::move(turn), std::move(on_prepared)));
+}
+
+std::shared_ptr<engine::Generation> EngineSlot::under_way(std::shared_ptr<engine::Generation> generation) {
   const std::lock_guard lock(mutex_);
   std::erase_if(under_way_, [](const std::weak_ptr<engine::Generation>& one) {
     const auto held = one.lock();

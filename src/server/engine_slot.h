@@ -38,6 +38,9 @@ class EngineSlot {
   engine::Load load() const;
   // As engine::Engine::start.
   std::shared_ptr<engine::Generation> start(engine::Turn turn);
+  std::shared_ptr<engine::Generation> start(engine::Request request);
+  // As engine::Engine::prepare. What is prepared is of the model that facts() told of before, or of a later one.
+  std::shared_ptr<engine::Generation> prepare(engine::Turn turn, engine::OnPrepared on_prepared);
   // The one under way that has this id; null if none has.
   std::shared_ptr<engine::Generation> find(const std::string& id) const;
 
@@ -54,6 +57,7 @@ class EngineSlot {
   class Between;
 
   void serve(std::shared_ptr<engine::Engine> engine, Between& turns);
+  std::shared_ptr<engine::Generation> under_way(std::shared_ptr<engine::Generation> generation);
 
   std::mutex replacing_;  // one at a time
   Factory factory_;       // of the engine that is there, for replace()

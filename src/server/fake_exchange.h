@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/system/system_error.hpp>
@@ -18,6 +19,8 @@
 #include "server/engine_slot.h"
 #include "server/exchange.h"
 #include "server/routes.h"
+#include "store/store.h"
+#include "store/test_place.h"
 
 namespace server {
 
@@ -81,11 +84,21 @@ class Site {
   using Asked = std::shared_ptr<FakeExchange>;
 
   explicit Site(EngineSlot::Factory factory)
-      : engines(std::move(factory)), routes(engines, AccessRules("localhost", {})) {}
+      : engines(std::move(factory)), routes(engines, store, AccessRules("localhost", {})) {
+    work();
+  }
+  // As a server that starts where another has ended.
+  Site(EngineSlot::Factory factory, const std::string& where, bool resume = true)
+      : engines(std::move(factory)), store(where), routes(engines, store, AccessRules("localhost", {})) {
+    work(resume);
+  }
 
   Asked ask(Request request) {
     request.host = "localhost";
-    return call(std::move(request), [this](FakeExchange& exchange) { return routes.handle(exchange); });
+    const bool from_store = request.path == "/" || request.path.starts_with("/c/");
+    const Asked asked = call(std::move(request), [this](FakeExchange& exchange) { return routes.handle(exchange); });
+    if (from_store) until([&] { return asked->over || asked->streaming; });
+    return asked;
   }
   // Has another handler than the routes' answer.
   Asked call(Request request, const std::function<Awaitable<void>(FakeExchange&)>& handler) {
@@ -134,8 +147,16 @@ class Site {
   }
 
   EngineSlot engines;
+  store::TestPlace place;  // where none is given
+  store::Store store{place.where()};
   Routes routes;
   boost::asio::io_context io{1};  // goes first, with the handlers that it holds
+
+ private:
+  void work(bool resume = true) {
+    boost::asio::co_spawn(io, routes.chat().work(resume), boost::asio::detached);
+    io.poll();
+  }
 };
 
 }  // namespace server

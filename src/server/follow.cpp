@@ -26,51 +26,76 @@ constexpr auto least_pause = 40ms;
 // Rendering may take at most one part in so many of the time.
 constexpr int render_share = 10;
 constexpr auto keep_alive_interval = 15s;
+constexpr const char* keep_alive = ": waiting\n\n";
 
 Awaitable<void> sleep(Exchange& exchange, Clock::duration time) {
   asio::steady_timer timer(exchange.executor(), time);
   co_await timer.async_wait(asio::use_awaitable);
 }
 
-// The number of the last event that a page was shown; none if it names no event that there is.
-std::optional<std::uint64_t> parse_event_id(const std::string& text, const engine::Journal& journal) {
+struct EventId {
+  int epoch = 0;
   std::uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [parsed, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || parsed != end || number > journal.last_event()) return std::nullopt;
-  return number;
+};
+
+std::string text_of(const EventId& id) { return std::to_string(id.epoch) + "." + std::to_string(id.number); }
+
+std::optional<EventId> parse_event_id(const std::string& text) {
+  EventId id;
+  const char* const end = text.data() + text.size();
+  const auto epoch = std::from_chars(text.data(), end, id.epoch);
+  if (epoch.ec != std::errc{} || epoch.ptr == end || *epoch.ptr != '.') return std::nullopt;
+  const auto number = std::from_chars(epoch.ptr + 1, end, id.number);
+  if (number.ec != std::errc{} || number.ptr != end) return std::nullopt;
+  return id;
+}
+
+std::string ending_of(const Answer& answer) {
+  std::string events;
+  if (answer.failed()) events += sse_event("", "failed");
+  if (!answer.open()) events += sse_event("", "done");
+  return events;
 }
 
 }  // namespace
 
-Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Generation> generation,
-                              std::shared_ptr<const ModelFacts> facts, std::size_t round) {
+Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer live, std::int64_t number, std::function<bool()> gone) {
+  const engine::Journal& journal = live.generation->journal();
   Answer answer;  // as the page was shown it, and then as it is
   AnswerView::Page page = AnswerView::Page::Fresh;
-  if (const std::string& id = exchange.request().last_event_id; !id.empty()) {
-    const auto number = parse_event_id(id, generation->journal());
-    page = number ? AnswerView::Page::Back : AnswerView::Page::Unknown;
-    if (number) answer = answer_until(generation->journal(), *number);
-  }
-  AnswerView view(round, *facts, page, answer);
-  JournalReader reader(generation, exchange.executor(), answer.last_event);
-
   co_await exchange.begin_stream();
+  if (const std::string& text = exchange.request().last_event_id; !text.empty()) {
+    page = AnswerView::Page::Unknown;
+    if (const auto id = parse_event_id(text); id && id->epoch == live.epoch) {
+      JournalReader reader(live.generation, exchange.executor());
+      while (journal.last_event() < id->number && !reader.read().over && !gone()) {
+        const bool more = co_await reader.wait(keep_alive_interval);
+        std::string comment = keep_alive;
+        if (!more) co_await exchange.send(std::move(comment));
+      }
+      if (journal.last_event() >= id->number) {
+        page = AnswerView::Page::Back;
+        answer = answer_until(journal, id->number);
+      }
+    }
+  }
+  AnswerView view(number, *live.facts, page, answer);
+  JournalReader reader(live.generation, exchange.executor(), answer.last_event);
+
   auto last_sent = Clock::now();
-  while (true) {
+  while (!gone()) {
     answer.add(reader.read());
     const auto rendering = Clock::now();
     const std::string update = view.update(answer);
     const auto took = Clock::now() - rendering;
     std::string events;
-    if (!update.empty()) events = sse_message(update, std::to_string(answer.last_event));
+    if (!update.empty()) events = sse_message(update, text_of({live.epoch, answer.last_event}));
     if (view.just_thought()) events += sse_event("", "thought");
-    if (answer.failed()) {
-      events += sse_event("", "failed");
-      if (answer.done->error && belongs_into_log(*answer.done->error)) log_error(answer.done->error->what());
+    if (answer.failed() && answer.done->error && belongs_into_log(*answer.done->error)) {
+      log_error(answer.done->error->what());
     }
-    if (!answer.open()) events += sse_event("", "done");
-    if (events.empty() && rendering - last_sent >= keep_alive_interval) events = ": waiting\n\n";
+    events += ending_of(answer);
+    if (events.empty() && rendering - last_sent >= keep_alive_interval) events = keep_alive;
     if (!events.empty()) {
       last_sent = rendering;
       co_await exchange.send(std::move(events));
@@ -81,9 +106,18 @@ Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Genera
   }
 }
 
-Awaitable<void> answer_is_lost(Exchange& exchange, std::size_t round) {
+Awaitable<void> show_answer(Exchange& exchange, Answer answer, ModelFacts facts, std::int64_t number) {
   co_await exchange.begin_stream();
-  std::string events = sse_event(lost_answer_fragment(round)) + sse_event("", "failed") + sse_event("", "done");
+  AnswerView view(number, facts, AnswerView::Page::Unknown);
+  std::string events = sse_message(view.update(answer), text_of({0, answer.last_event}));
+  if (view.just_thought()) events += sse_event("", "thought");
+  events += ending_of(answer);
+  co_await exchange.send(std::move(events));
+}
+
+Awaitable<void> answer_is_lost(Exchange& exchange, std::int64_t number) {
+  co_await exchange.begin_stream();
+  std::string events = sse_event(lost_answer_fragment(number)) + sse_event("", "failed") + sse_event("", "done");
   co_await exchange.send(std::move(events));
 }
 

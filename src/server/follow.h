@@ -1,24 +1,28 @@
 // The stream that brings an answer to a page word by word.
 #pragma once
 
-#include <cstddef>
-#include <memory>
+#include <cstdint>
+#include <functional>
 
-#include "engine/generation.h"
+#include "server/answer.h"
 #include "server/exchange.h"
+#include "server/live.h"
 #include "server/model_facts.h"
 
 namespace server {
 
-// Sends what the page has not been shown, until the answer is over. Changes nothing, so that any number of pages may
-// follow, each from where it is: a message's id is the number of the last event in it (engine/journal.h), and a page
-// that comes back with it as Last-Event-ID is sent what differs from what it was shown by then. A page whose number
-// fits no event is sent everything, in place of what it shows.
-// `facts`: of the model that was asked.
-Awaitable<void> follow_answer(Exchange& exchange, std::shared_ptr<engine::Generation> generation,
-                              std::shared_ptr<const ModelFacts> facts, std::size_t round);
+// Sends what the page has not been shown, until the answer is over, or `gone` says that the server goes: then it ends
+// without a word, so that the page comes back. Changes nothing, so that any number of pages may follow, each from where
+// it is: a message's id is "EPOCH.NUMBER", with the number of the last event in it (engine/journal.h), and a page that
+// comes back with it as Last-Event-ID is sent what differs from what it was shown by then. Of an answer that is gone on
+// with after a restart, a page may have seen more than was kept: it waits until the same is there again. A page whose
+// id fits nothing is sent everything, in place of what it shows.
+Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer answer, std::int64_t number, std::function<bool()> gone);
+
+// The same of an answer that is in the store and that nobody adds to.
+Awaitable<void> show_answer(Exchange& exchange, Answer answer, ModelFacts facts, std::int64_t number);
 
 // In place of that: there is no such answer (any more), which the page says from now on.
-Awaitable<void> answer_is_lost(Exchange& exchange, std::size_t round);
+Awaitable<void> answer_is_lost(Exchange& exchange, std::int64_t number);
 
 }  // namespace server

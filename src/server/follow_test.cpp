@@ -25,7 +25,8 @@ class Following : public testing::Test {
  protected:
   Site::Asked follow(const Asked& generation, const std::string& last_event_id = {}) {
     return site.call({.method = "GET", .last_event_id = last_event_id}, [generation](FakeExchange& exchange) {
-      return follow_answer(exchange, generation, std::make_shared<const ModelFacts>(facts), 0);
+      return follow_answer(exchange, {.generation = generation, .facts = std::make_shared<const ModelFacts>(facts)}, 0,
+                           [] { return false; });
     });
   }
   FakePage followed(const Asked& generation) {
@@ -57,10 +58,10 @@ TEST_F(Following, FromAnyEventEndsWithTheSamePage) {
   EXPECT_THAT(whole.shown(), HasSubstr("Thought for"));
   const engine::Journal& journal = generation->journal();
   ASSERT_GT(journal.last_event(), 20u);
-  EXPECT_EQ(whole.last_id, std::to_string(journal.last_event()));
+  EXPECT_EQ(whole.last_id, "0." + std::to_string(journal.last_event()));
   for (std::uint64_t number = 0; number <= journal.last_event(); ++number) {
     FakePage page = page_at(journal, number);
-    const auto back = follow(generation, std::to_string(number));
+    const auto back = follow(generation, "0." + std::to_string(number));
     site.until_over(back);
     page.take(back->sent);
     EXPECT_EQ(page.shown(), whole.shown()) << "from " << number;
@@ -102,11 +103,11 @@ TEST_F(Following, ShowsTheQueueAndTheReadingOfThePrompt) {
 TEST_F(Following, TellsWhoComesBackTheStatus) {
   const Asked generation = std::make_shared<engine::Generation>(nullptr);
   generation->journal().report({.state = State::Reading, .prompt_tokens = 1000, .prompt_done = 500});
-  const auto back = follow(generation, "0");
+  const auto back = follow(generation, "0.0");
   site.until([&] { return back->pieces > 0; });
   EXPECT_THAT(back->sent, HasSubstr("50 %"));
   generation->journal().append(engine::Answer{"Hello"});
-  const auto later = follow(generation, "1");
+  const auto later = follow(generation, "0.1");
   site.until([&] { return later->pieces > 0; });
   generation->journal().append(engine::Done{});
   site.until_over(later);

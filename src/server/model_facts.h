@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/fingerprint.h"
+
 namespace server {
 
 struct ModelFacts {
@@ -13,6 +15,7 @@ struct ModelFacts {
   std::uint32_t context = 0;       // positions that one conversation may have
   std::uint64_t kv_positions = 0;  // that all together may have in memory
   int threads = 0;
+  engine::Fingerprint fingerprint{};
 };
 
 }  // namespace server

@@ -44,14 +44,14 @@ std::optional<ChatPath> parse_chat_path(std::string path) {
     *part = path.substr(0, slash);
     path.erase(0, slash + 1);
   }
-  if (!path.empty() || !Conversations::is_id(parts.id)) return std::nullopt;
+  if (!path.empty() || !Chat::is_id(parts.id)) return std::nullopt;
   return parts;
 }
 
-std::optional<std::size_t> parse_number(const std::string& digits) {
+std::optional<std::int64_t> parse_number(const std::string& digits) {
   if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos)
     return std::nullopt;
-  return std::stoul(digits);
+  return std::stol(digits);
 }
 
 Response asset_response(const Request& request, const std::string& name) {
@@ -117,8 +117,8 @@ Response not_allowed(const Request& request, const std::string& allowed) {
 
 }  // namespace
 
-Routes::Routes(EngineSlot& engines, AccessRules access)
-    : engines_(engines), access_(std::move(access)), chat_(engines) {}
+Routes::Routes(EngineSlot& engines, store::Store& store, AccessRules access)
+    : engines_(engines), access_(std::move(access)), chat_(engines, store) {}
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
@@ -218,12 +218,12 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
       co_return;
     }
     response = not_allowed(request, "GET");
-  } else if ((parts->action == "messages" || Chat::is_control(parts->action)) && parts->number.empty()) {
+  } else if ((parts->action == "messages" || Chat::is_action(parts->action)) && parts->number.empty()) {
     if (request.method == "POST" && request.body.size() <= most_form) {
       if (parts->action == "messages") {
         co_await chat_.post_message(exchange, parts->id);
       } else {
-        co_await chat_.control(exchange, parts->id, parts->action);
+        co_await chat_.act(exchange, parts->id, parts->action);
       }
       co_return;
     }

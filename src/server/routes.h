@@ -11,8 +11,10 @@ namespace server {
 
 class Routes {
  public:
-  // `engines` must outlive the routes.
-  Routes(EngineSlot& engines, AccessRules access);
+  // `engines` and `store` must outlive the routes.
+  Routes(EngineSlot& engines, store::Store& store, AccessRules access);
+
+  Chat& chat() { return chat_; }
 
   // Answers the request. Throws what told_to_client() (api_error.h) makes an answer of, and system_error if the client
   // left.

@@ -27,8 +27,8 @@ using boost::system::error_code;
 
 namespace {
 
-// Answers under way have so long to come to an end after stop().
-constexpr auto grace = std::chrono::seconds(3);
+// Connections have so long to be told that what they wait for has ended.
+constexpr auto farewell = std::chrono::seconds(3);
 
 std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
 
@@ -74,13 +74,13 @@ void raise_open_file_limit() {
 }  // namespace
 
 struct Server::State {
-  State(EngineSlot& its_engines, ServerOptions its_options)
+  State(EngineSlot& its_engines, store::Store& store, ServerOptions its_options)
       : options(std::move(its_options)),
         engines(its_engines),
         acceptor(bind_to(io, options)),
         signals(io),
         deadline(io),
-        routes(engines, AccessRules(options.host, options.names)),
+        routes(engines, store, AccessRules(options.host, options.names)),
         rules(std::make_shared<ConnectionRules>()) {
     rules->handler = [this](Exchange& exchange) { return routes.handle(exchange); };
     rules->error_page = [](const Request& request, const ApiError& error) { return Routes::error(request, error); };
@@ -92,6 +92,7 @@ struct Server::State {
   Awaitable<void> serve(tcp::socket socket);
   void wait_for_signal();
   void begin_stop();
+  Awaitable<void> stop_in_order();
 
   ServerOptions options;
   EngineSlot& engines;
@@ -103,7 +104,8 @@ struct Server::State {
   std::shared_ptr<ConnectionRules> rules;
   std::set<Connection*> connections;
   bool stopping = false;
-  bool over = false;  // nothing is waited for any more
+  bool hurry = false;  // no grace
+  bool over = false;   // nothing is waited for any more
 };
 
 Awaitable<void> Server::State::serve(tcp::socket socket) {
@@ -137,6 +139,7 @@ void Server::State::wait_for_signal() {
   signals.async_wait([this](const error_code& error, int) {
     if (error) return;
     if (stopping) {
+      hurry = true;
       for (Connection* connection : connections) connection->close();
     } else {
       log_info("stopping");
@@ -153,8 +156,23 @@ void Server::State::begin_stop() {
   error_code ignored;
   acceptor.close(ignored);
   for (Connection* connection : connections) connection->close_if_idle();
-  engines.stop();  // whoever reads an answer hears of its end
-  deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : grace);
+  asio::co_spawn(io, stop_in_order(), asio::detached);
+}
+
+Awaitable<void> Server::State::stop_in_order() {
+  asio::steady_timer timer(io);
+  const auto until = std::chrono::steady_clock::now() + options.grace;
+  const auto busy = [this] {
+    const engine::Load load = engines.load();
+    return load.running + load.waiting > 0;
+  };
+  while (busy() && !hurry && std::chrono::steady_clock::now() < until) {
+    timer.expires_after(std::chrono::milliseconds(20));
+    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+  co_await routes.chat().let_go();
+  engines.stop();  // whoever reads an answer of the API hears of its end
+  deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : farewell);
   deadline.async_wait([this](const error_code&) {
     for (Connection* connection : connections) connection->close();
     // A signal may have come already whose handler is still to be called: it must not wait for another.
@@ -164,8 +182,8 @@ void Server::State::begin_stop() {
   });
 }
 
-Server::Server(EngineSlot& engines, ServerOptions options)
-    : state_(std::make_unique<State>(engines, std::move(options))) {
+Server::Server(EngineSlot& engines, store::Store& store, ServerOptions options)
+    : state_(std::make_unique<State>(engines, store, std::move(options))) {
   // One that comes from now on is looked at when it runs.
   state_->signals.add(SIGINT);
   state_->signals.add(SIGTERM);
@@ -183,6 +201,7 @@ void Server::run() {
   raise_open_file_limit();
   state_->wait_for_signal();
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
+  asio::co_spawn(state_->io, state_->routes.chat().work(state_->options.resume), asio::detached);
   state_->io.run();
   state_->signals.clear();
 }

@@ -2,6 +2,7 @@
 // however many are open; the engine computes on threads of its own.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "server/engine_slot.h"
+#include "store/store.h"
 
 namespace server {
 
@@ -17,20 +19,23 @@ struct ServerOptions {
   std::uint16_t port = 3000;       // 0: any that is free
   std::vector<std::string> names;  // further names this server is called by, as behind a proxy (see access.h)
   std::size_t max_connections = 4096;
+  bool resume = true;             // answers that were interrupted when the last server ended go on by themselves
+  std::chrono::seconds grace{3};  // answers under way have so long to end, once the server is to stop
 };
 
 class Server {
  public:
-  // Binds. Throws base::Error if it cannot. `engines` must outlive the server.
-  Server(EngineSlot& engines, ServerOptions options = {});
+  // Binds. Throws base::Error if it cannot. `engines` and `store` must outlive the server.
+  Server(EngineSlot& engines, store::Store& store, ServerOptions options = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   // Where a browser finds it: "http://127.0.0.1:3000".
   std::string url() const;
-  // Serves until stop(), SIGINT or SIGTERM. Answers under way are then ended, and their clients told; a second signal
-  // does not wait for that.
+  // Serves until stop(), SIGINT or SIGTERM. Answers under way then have their grace. Those of conversations that do not
+  // end in it are left as they are, for the next server to go on with; those of the API are ended, and their clients
+  // told. A second signal waits for nothing.
   void run();
   // Safe from any thread.
   void stop();

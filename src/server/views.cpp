@@ -63,6 +63,7 @@ std::string details(const engine::Usage& usage, const ModelFacts& facts) {
 }
 
 std::string note(const Answer& answer) {
+  if (answer.interrupted) return "Interrupted.";
   switch (answer.done->finish) {
     case engine::Finish::Cancelled:
       return "Stopped.";
@@ -83,16 +84,17 @@ ordered_json outcome_context(const Answer& answer, const ModelFacts& facts) {
           {"note", note(answer)},
           {"figures", figures(answer.done->usage)},
           {"details", details(answer.done->usage, facts)},
+          {"interrupted", answer.interrupted},
           {"text_length", answer.text.size()}};
 }
 
 // An answer that is still open is left to its stream, from the first word.
-ordered_json round_context(const Round& round, std::size_t n, const Answer& answer) {
-  ordered_json context{{"n", n}, {"prompt", round.prompt}, {"open", answer.open()}};
+ordered_json round_context(const Round& round, const Answer& answer) {
+  ordered_json context{{"n", round.number}, {"prompt", round.prompt}, {"open", answer.open()}};
   context["thinking"] = "";
   context["blocks"] = ordered_json::array();
   if (answer.open()) return context;
-  context.update(outcome_context(answer, *round.facts));
+  context.update(outcome_context(answer, round.facts));
   context["thinking"] = answer.thinking;
   context["thought"] = thought_for(answer.thinking_seconds());
   context["blocks"] = markdown_blocks(answer.text);
@@ -141,13 +143,6 @@ void greet(ordered_json& context, const ModelFacts& facts) {
   }
 }
 
-std::string title_of(const Conversation& conversation) {
-  if (conversation.rounds.empty()) return "smollm3";
-  const std::string& prompt = conversation.rounds.front().prompt;
-  std::string title = prompt.substr(0, std::min(base::utf8::cut(prompt, 60), prompt.find('\n')));
-  return title.size() < prompt.size() ? title + "…" : title;
-}
-
 }  // namespace
 
 std::string render_template(std::string_view name, const ordered_json& context) {
@@ -163,42 +158,43 @@ std::string render_template(std::string_view name, const ordered_json& context) 
   }
 }
 
-std::string chat_page(const Conversation& conversation, const ModelFacts& facts) {
-  ordered_json context{
-      {"id", conversation.id},    {"model", facts.name},    {"device", facts.device},         {"mode", facts.mode},
-      {"context", facts.context}, {"most_text", most_text}, {"title", title_of(conversation)}};
+std::string chat_page(const ChatPage& page, const ModelFacts& facts) {
+  ordered_json context{{"id", page.id},          {"last", page.last},
+                       {"model", facts.name},    {"device", facts.device},
+                       {"mode", facts.mode},     {"context", facts.context},
+                       {"most_text", most_text}, {"title", page.title.empty() ? "smollm3" : page.title}};
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
-  for (std::size_t n = 0; n < conversation.rounds.size(); ++n) {
-    context["rounds"].push_back(round_context(conversation.rounds[n], n, answer_of(conversation.rounds[n].journal())));
+  for (const Round& round : page.rounds) context["rounds"].push_back(round_context(round, round.answer));
+  context["list"] = ordered_json::array();
+  for (const store::ConversationHead& head : page.list) {
+    context["list"].push_back(
+        {{"id", head.id}, {"title", head.title}, {"pinned", head.pinned}, {"current", head.id == page.id}});
   }
   greet(context, facts);
   return render_template("page.jinja", context);
 }
 
-std::string sent_fragment(const Conversation& conversation) {
-  const std::size_t n = conversation.rounds.size() - 1;
-  // Also of one that is over already, as when its prompt was too long: what the page does about it, its stream says.
-  const ordered_json round = round_context(conversation.rounds[n], n, Answer{});
-  return render_template("sent.jinja", {{"id", conversation.id}, {"round", round}});
+std::string sent_fragment(const std::string& conversation, const Round& round) {
+  // Also of one that is over already: what the page does about it, its stream says.
+  return render_template("sent.jinja", {{"id", conversation}, {"round", round_context(round, Answer{})}});
 }
 
 std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {
   return render_template("notice.jinja", {{"message", message}, {"link", link}, {"link_text", link_text}});
 }
 
-std::string lost_answer_fragment(std::size_t round) {
-  return fmt::format(
-      "<hx-partial hx-target=\"#a{}-status\" hx-swap=\"outerHTML\">{}</hx-partial>", round,
-      notice_fragment("The server was restarted and has forgotten this conversation.", "/", "Start a new chat."));
+std::string lost_answer_fragment(std::int64_t number) {
+  return fmt::format("<hx-partial hx-target=\"#a{}-status\" hx-swap=\"outerHTML\">{}</hx-partial>", number,
+                     notice_fragment("This conversation was deleted.", "/", "Start a new chat."));
 }
 
 std::string error_page(unsigned status, std::string_view message) {
   return render_template("error.jinja", {{"status", status}, {"message", message}, {"assets", asset_urls()}});
 }
 
-AnswerView::AnswerView(std::size_t round, const ModelFacts& facts, Page page, const Answer& shown)
-    : round_(round), facts_(facts), unknown_(page == Page::Unknown) {
+AnswerView::AnswerView(std::int64_t number, const ModelFacts& facts, Page page, const Answer& shown)
+    : number_(number), facts_(facts), unknown_(page == Page::Unknown) {
   if (page == Page::Fresh) status_ = waiting_dots;
   if (page != Page::Back) return;
   thinking_shown_ = shown.thinking.size();
@@ -210,7 +206,7 @@ AnswerView::AnswerView(std::size_t round, const ModelFacts& facts, Page page, co
 }
 
 std::string AnswerView::update(const Answer& answer) {
-  ordered_json context{{"n", round_}, {"replaces", unknown_}};
+  ordered_json context{{"n", number_}, {"replaces", unknown_}};
   bool changes = std::exchange(unknown_, false);
   const auto set = [&](const char* name, ordered_json value) {
     context[name] = std::move(value);

@@ -9,20 +9,36 @@
 #include <vector>
 
 #include "server/answer.h"
-#include "server/conversations.h"
 #include "server/model_facts.h"
+#include "store/records.h"
 
 namespace server {
 
 std::string render_template(std::string_view name, const nlohmann::ordered_json& context);
 
-// The whole page. `conversation` may have no rounds yet: then it greets.
-std::string chat_page(const Conversation& conversation, const ModelFacts& facts);
+// A question and its answer.
+struct Round {
+  std::int64_t number = 0;  // of the answer, among the conversation's messages
+  std::string prompt{};
+  Answer answer{};
+  ModelFacts facts{};  // of the model that was asked
+};
+
+struct ChatPage {
+  std::string id{};
+  std::string title{};
+  std::int64_t last = 0;  // number of the last message
+  std::vector<Round> rounds{};
+  std::vector<store::ConversationHead> list{};  // of all conversations
+};
+
+// The whole page. There may be no rounds yet: then it greets.
+std::string chat_page(const ChatPage& page, const ModelFacts& facts);
 // What is added to the page when a message was sent: the question, and the place of the answer.
-std::string sent_fragment(const Conversation& conversation);
+std::string sent_fragment(const std::string& conversation, const Round& round);
 std::string notice_fragment(std::string_view message, std::string_view link = {}, std::string_view link_text = {});
 // Of an answer that a page waits for, and that there is not any more.
-std::string lost_answer_fragment(std::size_t round);
+std::string lost_answer_fragment(std::int64_t number);
 std::string error_page(unsigned status, std::string_view message);
 
 // Longest message the composer takes, in characters.
@@ -39,7 +55,7 @@ class AnswerView {
   };
 
   // `facts` must outlive the view.
-  AnswerView(std::size_t round, const ModelFacts& facts, Page page = Page::Fresh, const Answer& shown = {});
+  AnswerView(std::int64_t number, const ModelFacts& facts, Page page = Page::Fresh, const Answer& shown = {});
 
   // The fragment that brings the page up to date; empty if nothing changed. `answer` must be a continuation of the one
   // before.
@@ -48,7 +64,7 @@ class AnswerView {
   bool just_thought() const { return just_thought_; }
 
  private:
-  std::size_t round_;
+  std::int64_t number_;
   const ModelFacts& facts_;
   bool unknown_ = false;
   std::size_t thinking_shown_ = 0;  // bytes

@@ -14,25 +14,22 @@ using testing::Not;
 
 const ModelFacts facts{.name = "<b>Model</b>", .device = "cpu", .mode = "exact", .context = 4096};
 
+const std::string id = "0123456789abcdef0123456789abcdef";
+
 Round round_of(std::string prompt, const std::vector<engine::What>& events = {}) {
-  Round round{.prompt = std::move(prompt),
-              .generation = std::make_shared<engine::Generation>(nullptr),
-              .facts = std::make_shared<const ModelFacts>(facts)};
-  for (const engine::What& event : events) round.generation->journal().append(event);
-  return round;
+  engine::Journal journal;
+  for (const engine::What& event : events) journal.append(event);
+  return {.prompt = std::move(prompt), .answer = answer_of(journal), .facts = facts};
 }
 
-Conversation conversation_with(Round round) {
-  Conversation conversation;
-  conversation.id = "0123456789abcdef0123456789abcdef";
-  conversation.rounds.push_back(std::move(round));
-  return conversation;
+ChatPage page_with(Round round) {
+  ChatPage page{.id = id};
+  page.rounds.push_back(std::move(round));
+  return page;
 }
 
 TEST(Views, AnEmptyConversationGreets) {
-  Conversation conversation;
-  conversation.id = "0123456789abcdef0123456789abcdef";
-  const std::string page = chat_page(conversation, facts);
+  const std::string page = chat_page({.id = id}, facts);
   EXPECT_THAT(page, HasSubstr("id=\"greeting\""));
   EXPECT_THAT(page, HasSubstr("hx-post=\"/c/0123456789abcdef0123456789abcdef/messages\""));
   EXPECT_THAT(page, HasSubstr("&lt;b&gt;Model&lt;/b&gt;"));
@@ -43,9 +40,10 @@ TEST(Views, AnEmptyConversationGreets) {
 TEST(Views, PagesHaveNoInlineScriptOrStyle) {
   const std::string attack = "<script>x</script> style=\"x\" onclick=\"x\"";
   const engine::Done failed{.finish = engine::Finish::Failed, .error = base::Error(attack, attack)};
-  const Conversation conversation =
-      conversation_with(round_of(attack, {engine::Thinking{attack}, engine::Answer{attack}, failed}));
-  const std::string page = chat_page(conversation, facts);
+  ChatPage attacked = page_with(round_of(attack, {engine::Thinking{attack}, engine::Answer{attack}, failed}));
+  attacked.title = attack;
+  attacked.list = {{.id = id, .title = attack}};
+  const std::string page = chat_page(attacked, facts);
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<script(?![^>]* src="/assets/))")));
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<style)")));
   EXPECT_FALSE(std::regex_search(page, std::regex(R"(<[^>]* (style|on\w+)=)")));
@@ -53,15 +51,15 @@ TEST(Views, PagesHaveNoInlineScriptOrStyle) {
 }
 
 TEST(Views, AnOpenAnswerIsLeftToItsStream) {
-  const std::string fragment = sent_fragment(conversation_with(round_of("hi")));
+  const std::string fragment = sent_fragment(id, round_of("hi"));
   EXPECT_THAT(fragment, HasSubstr("hx-sse:connect=\"/c/0123456789abcdef0123456789abcdef/stream/0\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-thinking\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-status\""));
   const engine::Done failed{.finish = engine::Finish::Failed, .error = base::Error("the prompt", "is too long")};
-  EXPECT_EQ(sent_fragment(conversation_with(round_of("hi", {failed}))), fragment)
+  EXPECT_EQ(sent_fragment(id, round_of("hi", {failed})), fragment)
       << "the stream tells it, whether or not it is faster than the page";
   const engine::Done stopped{.finish = engine::Finish::Cancelled};
-  const std::string over = chat_page(conversation_with(round_of("hi", {engine::Answer{"Hel"}, stopped})), facts);
+  const std::string over = chat_page(page_with(round_of("hi", {engine::Answer{"Hel"}, stopped})), facts);
   EXPECT_THAT(over, Not(HasSubstr("hx-sse:connect")));
   EXPECT_THAT(over, HasSubstr("Stopped."));
 }
@@ -142,9 +140,8 @@ TEST(AnswerView, UpdatesAddUpToTheWholeAnswer) {
         }
       }
     }
-    const std::string page =
-        chat_page(conversation_with(round_of("hi", {engine::Answer{answer.text}, engine::Done{}})), facts);
-    for (const auto& [id, html] : shown)
+    const std::string page = chat_page(page_with(round_of("hi", {engine::Answer{answer.text}, engine::Done{}})), facts);
+    for (const auto& [block, html] : shown)
       EXPECT_THAT(page, HasSubstr("<div class=\"block\">" + html + "</div>")) << answer.text;
     std::size_t blocks = 0;
     for (std::size_t at = 0; (at = page.find("<div class=\"block\">", at)) != std::string::npos; ++at) ++blocks;

@@ -45,13 +45,16 @@ void add_gain(Session& session, const Gain& gain) {
   }
   const std::string tokens = encode_generated(gain.tokens), thinking = storable(gain.thinking),
                     text = storable(gain.text);
-  session.sql << "insert into gains (conversation, number, first_token, tokens, thinking, text, writing_seconds, "
-                 "thinking_seconds) values (:conversation, :number, :first, :tokens, :thinking, :text, :writing, "
-                 ":thought) on conflict (conversation, number, first_token) do update set tokens = gains.tokens || "
-                 "excluded.tokens, thinking = gains.thinking || excluded.thinking, text = gains.text || excluded.text, "
-                 "writing_seconds = excluded.writing_seconds, thinking_seconds = excluded.thinking_seconds",
+  const auto last_event = static_cast<std::int64_t>(gain.last_event);
+  session.sql
+      << "insert into gains (conversation, number, first_token, tokens, thinking, text, last_event, writing_seconds, "
+         "thinking_seconds) values (:conversation, :number, :first, :tokens, :thinking, :text, :event, :writing, "
+         ":thought) on conflict (conversation, number, first_token) do update set tokens = gains.tokens || "
+         "excluded.tokens, thinking = gains.thinking || excluded.thinking, text = gains.text || excluded.text, "
+         "last_event = excluded.last_event, "
+         "writing_seconds = excluded.writing_seconds, thinking_seconds = excluded.thinking_seconds",
       use(gain.answer.conversation), use(gain.answer.number), use(gain.first), use(tokens), use(thinking), use(text),
-      use(gain.writing_seconds), use(gain.thinking_seconds);
+      use(last_event), use(gain.writing_seconds), use(gain.thinking_seconds);
   if (gain.tokens.empty()) return;
   session.sql << "update answers set vain_resumes = 0 where conversation = :conversation and number = :number and "
                  "vain_resumes <> 0",
@@ -60,6 +63,7 @@ void add_gain(Session& session, const Gain& gain) {
 
 struct Sum {
   std::string tokens, thinking, text;
+  std::int64_t last_event = 0;
   double writing_seconds = 0, thinking_seconds = 0;
 };
 
@@ -67,9 +71,10 @@ Sum sum_of_gains(Session& session, const AnswerId& answer) {
   Sum sum;
   std::string tokens, thinking, text;
   soci::statement gains =
-      (session.sql.prepare << "select tokens, thinking, text, writing_seconds, thinking_seconds from gains where "
-                              "conversation = :conversation and number = :number order by first_token",
-       use(answer.conversation), use(answer.number), into(tokens), into(thinking), into(text),
+      (session.sql.prepare
+           << "select tokens, thinking, text, last_event, writing_seconds, thinking_seconds from gains where "
+              "conversation = :conversation and number = :number order by first_token",
+       use(answer.conversation), use(answer.number), into(tokens), into(thinking), into(text), into(sum.last_event),
        into(sum.writing_seconds), into(sum.thinking_seconds));
   gains.execute();
   while (gains.fetch()) {
@@ -78,6 +83,37 @@ Sum sum_of_gains(Session& session, const AnswerId& answer) {
     sum.text += text;
   }
   return sum;
+}
+
+// Those that are open or paused, in the order in which they were asked.
+std::vector<Unfinished> unfinished_in(Session& session) {
+  std::vector<Unfinished> all;
+  Unfinished one;
+  std::string condition, prompt;
+  soci::statement query =
+      (session.sql.prepare
+           << "select m.conversation, m.number, c.account, m.condition, m.asked, a.settings, "
+              "a.tokenizer, a.whole, a.prompt, a.vain_resumes, a.epoch from messages m join conversations c "
+              "on c.id = m.conversation join answers a on a.conversation = m.conversation and "
+              "a.number = m.number where m.condition in ('open', 'paused') and c.deleted = 0 order "
+              "by m.created, m.conversation, m.number",
+       into(one.answer.conversation), into(one.answer.number), into(one.account), into(condition), into(one.asked),
+       into(one.settings), into(one.fingerprint.tokenizer), into(one.fingerprint.whole), into(prompt),
+       into(one.vain_resumes), into(one.epoch));
+  query.execute();
+  while (query.fetch()) {
+    one.condition = condition_of(condition);
+    one.prompt = decode(prompt);
+    all.push_back(one);
+  }
+  for (Unfinished& it : all) {
+    const Sum sum = sum_of_gains(session, it.answer);
+    it.said = decode(sum.tokens).ids;
+    it.last_event = static_cast<std::uint64_t>(sum.last_event);
+    it.writing_seconds = sum.writing_seconds;
+    it.thinking_seconds = sum.thinking_seconds;
+  }
+  return all;
 }
 
 // Throws Conflict unless the question can follow what is there.
@@ -126,8 +162,9 @@ AnswerId Database::accept(const Question& question) {
     insert_message(*session_, question.conversation, asked);
     insert_message(*session_, question.conversation, answer);
     const std::string prompt = encode(question.prompt);
-    sql << "insert into answers (conversation, number, settings, tokenizer, whole, prompt, tokens, vain_resumes) "
-           "values (:conversation, :number, :settings, :tokenizer, :whole, :prompt, '', 0)",
+    sql << "insert into answers (conversation, number, settings, tokenizer, whole, prompt, tokens, vain_resumes, "
+           "epoch) "
+           "values (:conversation, :number, :settings, :tokenizer, :whole, :prompt, '', 0, 0)",
         use(question.conversation), use(answer.number), use(question.settings), use(question.fingerprint.tokenizer),
         use(question.fingerprint.whole), use(prompt);
     // The prompt of the answer before is the beginning of this one.
@@ -161,6 +198,10 @@ void Database::end(const Gain& last, const Ending& ending) {
     const AnswerId& answer = ending.answer;
     if (!goes_on(condition_in(*session_, answer))) return;
     add_gain(*session_, last);
+    if (ending.condition == Condition::Interrupted) {  // as it is, so that it may be gone on with
+      set_condition(*session_, answer, ending.condition);
+      return;
+    }
     const Sum sum = sum_of_gains(*session_, answer);
     const std::string condition = name_of(ending.condition);
     sql << "update messages set condition = :condition, thinking = :thinking, text = :text, ended = :ended where "
@@ -175,42 +216,38 @@ void Database::end(const Gain& last, const Ending& ending) {
 }
 
 Tokens Database::last_tokens(const std::string& conversation, const std::string& tokenizer) {
-  return session_->read([&] {
+  return session_->read_all([&] {
+    AnswerId answer{.conversation = conversation};
     std::string prompt, tokens;
-    session_->sql << "select prompt, tokens from answers where conversation = :conversation and tokenizer = :tokenizer "
-                     "and prompt <> '' order by number desc limit 1",
-        use(conversation), use(tokenizer), into(prompt), into(tokens);
-    return decode(prompt + tokens);
+    session_->sql
+        << "select number, prompt, tokens from answers where conversation = :conversation and tokenizer = :tokenizer "
+           "and prompt <> '' order by number desc limit 1",
+        use(conversation), use(tokenizer), into(answer.number), into(prompt), into(tokens);
+    return decode(prompt + tokens + sum_of_gains(*session_, answer).tokens);
   });
 }
 
 std::vector<Unfinished> Database::unfinished() {
-  return session_->read_all([&] {
-    std::vector<Unfinished> all;
-    Unfinished one;
-    std::string condition, prompt;
-    soci::statement query =
-        (session_->sql.prepare << "select m.conversation, m.number, c.account, m.condition, m.asked, a.settings, "
-                                  "a.tokenizer, a.whole, a.prompt, a.vain_resumes from messages m join conversations c "
-                                  "on c.id = m.conversation join answers a on a.conversation = m.conversation and "
-                                  "a.number = m.number where m.condition in ('open', 'paused') and c.deleted = 0 order "
-                                  "by m.created, m.conversation, m.number",
-         into(one.answer.conversation), into(one.answer.number), into(one.account), into(condition), into(one.asked),
-         into(one.settings), into(one.fingerprint.tokenizer), into(one.fingerprint.whole), into(prompt),
-         into(one.vain_resumes));
-    query.execute();
-    while (query.fetch()) {
-      one.condition = condition_of(condition);
-      one.prompt = decode(prompt);
-      all.push_back(one);
+  return session_->read_all([&] { return unfinished_in(*session_); });
+}
+
+std::optional<Unfinished> Database::reopen(const AnswerId& answer, const Fingerprint& fingerprint) {
+  return session_->write([&]() -> std::optional<Unfinished> {
+    if (condition_in(*session_, answer) != Condition::Interrupted) return std::nullopt;
+    set_condition(*session_, answer, Condition::Open);
+    soci::statement update =
+        (session_->sql.prepare << "update answers set whole = :whole, vain_resumes = 0, epoch = "
+                                  "epoch + 1 where conversation = :conversation and number = "
+                                  ":number and tokenizer = :tokenizer",
+         use(fingerprint.whole), use(answer.conversation), use(answer.number), use(fingerprint.tokenizer));
+    update.execute(true);
+    if (update.get_affected_rows() == 0) {
+      throw Conflict("answer", "it was written by a model with another vocabulary", "ask again");
     }
-    for (Unfinished& it : all) {
-      const Sum sum = sum_of_gains(*session_, it.answer);
-      it.said = decode(sum.tokens).ids;
-      it.writing_seconds = sum.writing_seconds;
-      it.thinking_seconds = sum.thinking_seconds;
+    for (Unfinished& one : unfinished_in(*session_)) {
+      if (one.answer == answer) return std::move(one);
     }
-    return all;
+    return std::nullopt;  // its conversation was removed
   });
 }
 

@@ -36,6 +36,8 @@ Database::Database(const std::string& where) : session_(std::make_unique<Session
 
 Database::~Database() = default;
 
+void Database::be_the_only_server() { session_->be_the_only_server(); }
+
 std::vector<ConversationHead> Database::list(const std::string& account, int most) {
   return session_->read([&] {
     std::vector<ConversationHead> heads;
@@ -168,13 +170,13 @@ void Database::check() {
        "a.conversation = m.conversation and a.number = m.number)",
        "an answer is without its tokens"},
       {"select count(*) from messages where condition <> 'whole' and role <> 'assistant'", "a question is not whole"},
-      {"select count(*) from messages where condition in ('open', 'paused') and (ended <> '' or text <> '' or "
+      {"select count(*) from messages where condition <> 'whole' and (ended <> '' or text <> '' or "
        "thinking <> '')",
-       "an answer that is open has an end"},
+       "an answer that has no end yet has one"},
       {"select count(*) from messages where role = 'assistant' and condition = 'whole' and ended = ''",
        "an answer that is whole has no end"},
       {"select count(*) from gains g join messages m on m.conversation = g.conversation and m.number = g.number "
-       "where m.condition not in ('open', 'paused')",
+       "where m.condition = 'whole'",
        "an answer gains text after its end"},
       {"select count(*) from gains g where g.first_token <> (select coalesce(sum(length(b.tokens)), 0) / 4 from gains "
        "b where b.conversation = g.conversation and b.number = g.number and b.first_token < g.first_token)",

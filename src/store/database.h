@@ -35,6 +35,10 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // Nobody else may serve from it while this lasts: answers that are open are then nobody's, and can be gone on with.
+  // Throws base::Error (Resource) if somebody else does.
+  void be_the_only_server();
+
   // Conversations. Each is found by the account alone that it is of, and not once it was deleted.
 
   // Those that are pinned first, then the last changed.
@@ -57,13 +61,16 @@ class Database {
   // A gain of an answer that is not open (any more) is left out. What does not follow what was recorded is a Conflict.
   void record(std::span<const Gain> gains);
   void pause(const AnswerId& answer, bool paused);
-  // With what it gained last. Without effect if it is over already.
+  // With what it gained last; Interrupted leaves it as it is. Without effect if it is over already.
   void end(const Gain& last, const Ending& ending);
   // The tokens of the conversation up to the answer that was generated last in it, prompt included; empty if there is
   // none, or they are of another tokenizer.
   Tokens last_tokens(const std::string& conversation, const std::string& tokenizer);
   // Those that are open or paused, in the order in which they were asked.
   std::vector<Unfinished> unfinished();
+  // One that was interrupted is open again, for a model of this fingerprint. None if it is not interrupted (any more);
+  // Conflict if its tokens are of another tokenizer.
+  std::optional<Unfinished> reopen(const AnswerId& answer, const Fingerprint& fingerprint);
   // It is begun again: counted until it gains a token.
   void resume(const AnswerId& answer);
 

@@ -77,7 +77,7 @@ struct Question {
 // Numbers an answer for all conversations.
 struct AnswerId {
   std::string conversation{};
-  std::int64_t number = 0;
+  std::int64_t number = 0;  // of the message
 
   auto operator<=>(const AnswerId&) const = default;
 };
@@ -89,8 +89,9 @@ struct Gain {
   std::vector<std::int32_t> tokens{};  // those that follow, all generated
   std::string thinking{};              // text that follows
   std::string text{};
-  double writing_seconds = 0;   // that it has taken so far, from its first token on
-  double thinking_seconds = 0;  // of them, before the answer itself began
+  std::uint64_t last_event = 0;  // number of the last of the server's events that these texts are of
+  double writing_seconds = 0;    // that it has taken so far, from its first token on
+  double thinking_seconds = 0;   // of them, before the answer itself began
 };
 
 // How it ended, or stays.
@@ -110,8 +111,10 @@ struct Unfinished {
   Fingerprint fingerprint{};
   Tokens prompt{};
   std::vector<std::int32_t> said{};
+  std::uint64_t last_event = 0;
   double writing_seconds = 0;
   double thinking_seconds = 0;
+  int epoch = 0;         // how often another model went on with it
   int vain_resumes = 0;  // how often it was begun again since it last gained a token
 };
 

@@ -24,13 +24,15 @@ constexpr std::array version_1 = {
     // Of those that the model wrote: what they depend on, and their exact tokens.
     "create table answers ("
     "  conversation text not null, number bigint not null, settings text not null, tokenizer text not null,"
-    "  whole text not null, prompt text not null, tokens text not null, vain_resumes integer not null,"
+    "  whole text not null, prompt text not null, tokens text not null, vain_resumes integer not null, epoch integer "
+    "not null,"
     "  primary key (conversation, number),"
     "  foreign key (conversation, number) references messages (conversation, number) on delete cascade)",
     // Of those that are being written: what was added to them each time they were recorded.
     "create table gains ("
     "  conversation text not null, number bigint not null, first_token bigint not null, tokens text not null,"
-    "  thinking text not null, text text not null, writing_seconds double precision not null,"
+    "  thinking text not null, text text not null, last_event bigint not null, writing_seconds double precision not "
+    "null,"
     "  thinking_seconds double precision not null, primary key (conversation, number, first_token),"
     "  foreign key (conversation, number) references answers (conversation, number) on delete cascade)",
 };

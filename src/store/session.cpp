@@ -4,8 +4,11 @@
 #include <soci/postgresql/soci-postgresql.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 #include <sqlite3.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -72,6 +75,27 @@ Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(
   guarded([&] { sql.open(soci::postgresql, where); });
 }
 
+Session::~Session() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+void Session::be_the_only_server() {
+  const Error taken(ErrorKind::Resource, sqlite_ ? folder_ : where_, "another server keeps its conversations there",
+                    "stop it, or choose another folder with --data");
+  if (!sqlite_) {
+    int free = 0;
+    guarded([&] { sql << "select case when pg_try_advisory_lock(5103036) then 1 else 0 end", soci::into(free); });
+    if (free == 0) throw taken;
+    return;
+  }
+  lock_ = ::open((fs::path(folder_) / "lock").c_str(), O_CREAT | O_CLOEXEC | O_RDWR, 0600);
+  if (lock_ < 0) {
+    throw Error(base::kind_of_errno(errno), folder_, "it may not be written: " + std::string(std::strerror(errno)),
+                "choose another with --data");
+  }
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) throw taken;
+}
+
 void Session::open_sqlite(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -79,6 +103,7 @@ void Session::open_sqlite(const std::string& folder) {
     throw Error(base::kind_of_errno(error.value()), folder, "this folder cannot be made: " + error.message(),
                 "choose another with --data");
   }
+  folder_ = folder;
   const std::string file = (fs::path(folder) / "conversations.sqlite").string();
   where_ = file;
   if (file.find('"') != std::string::npos) {

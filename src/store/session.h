@@ -20,6 +20,11 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  ~Session();
+
+  // Nobody else may, while this lasts. Throws base::Error if somebody else has.
+  void be_the_only_server();
+
   soci::session sql;
   bool is_sqlite() const { return sqlite_; }
   // What follows a SELECT of rows that the same transaction is going to change.
@@ -83,7 +88,9 @@ class Session {
   void open_sqlite(const std::string& folder);
 
   std::string where_;
+  std::string folder_;  // of SQLite
   bool sqlite_ = true;
+  int lock_ = -1;  // an open file
 };
 
 }  // namespace store

@@ -4,7 +4,10 @@
 
 namespace store {
 
-Store::Store(const std::string& where) : database_(where), thread_([this] { work(); }) {}
+Store::Store(const std::string& where) : database_(where) {
+  database_.be_the_only_server();
+  thread_ = std::thread([this] { work(); });
+}
 
 Store::~Store() {
   {

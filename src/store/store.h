@@ -18,7 +18,7 @@ class Store {
   // On the store's thread. Must not throw: what fails is told to whoever waits for it.
   using Job = std::function<void(Database&)>;
 
-  // Opens the database on the calling thread: as Database.
+  // Opens the database on the calling thread, for this process alone: as Database and Database::be_the_only_server.
   explicit Store(const std::string& where);
   ~Store();  // when all that was asked is done
   Store(const Store&) = delete;

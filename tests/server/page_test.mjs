@@ -88,20 +88,20 @@ for (const size of Object.keys(sizes)) {
     assert.ok(!(await page.isVisible("#resume")));
     await page.click("#pause");
     await page.waitForSelector("#resume", { state: "visible" });
-    assert.match(await page.innerText("#a0-status"), /Paused/);
+    assert.match(await page.innerText("#a2-status"), /Paused/);
     assert.ok(!(await page.isVisible("#pause")));
     assert.ok(await page.isVisible("#stop"));
-    const kept = await page.innerText("#a0 .text");
+    const kept = await page.innerText("#a2 .text");
     await sleep(300);
-    assert.equal(await page.innerText("#a0 .text"), kept);
+    assert.equal(await page.innerText("#a2 .text"), kept);
     await picture(page, `paused-${size}`);
     await page.reload();
     await page.waitForSelector("#resume", { state: "visible" });
-    await page.waitForFunction((text) => document.querySelector("#a0 .text").innerText === text, kept);
+    await page.waitForFunction((text) => document.querySelector("#a2 .text").innerText === text, kept);
     await page.click("#resume");
     await page.waitForSelector("#pause", { state: "visible" });
-    await page.waitForFunction((length) => document.querySelector("#a0 .text").innerText.length > length + 50, kept.length);
-    const more = await page.innerText("#a0 .text");
+    await page.waitForFunction((length) => document.querySelector("#a2 .text").innerText.length > length + 50, kept.length);
+    const more = await page.innerText("#a2 .text");
     assert.equal(more.slice(0, kept.length - 20), kept.slice(0, -20));
     await page.click("#stop");
     await over(page);
@@ -125,7 +125,7 @@ for (const size of Object.keys(sizes)) {
     const page = await open(size);
     await page.uncheck("#think");
     await send(page, "Say something.");
-    await page.waitForSelector("#a0");
+    await page.waitForSelector("#a2");
     assert.equal(await page.inputValue("#text"), "");
     assert.match(page.url(), /\/c\/[0-9a-f]{32}$/);
     assert.ok(!(await page.isVisible("#greeting")));
@@ -137,20 +137,20 @@ for (const size of Object.keys(sizes)) {
     await over(page);
     const waited = await babbler.until_idle();
     console.log(`${size}: ${states.length} states seen; the engine was free ${waited} ms after the stop`);
-    assert.match(await page.innerText("#a0 footer"), /Stopped/);
-    const kept = await page.innerText("#a0 .text");
+    assert.match(await page.innerText("#a2 footer"), /Stopped/);
+    const kept = await page.innerText("#a2 .text");
     assert.ok(kept.length > 0);
     await sleep(300);
-    assert.equal(await page.innerText("#a0 .text"), kept);
+    assert.equal(await page.innerText("#a2 .text"), kept);
     assert.ok(await page.isVisible("#send"));
     await page.waitForFunction(() => document.activeElement.id === "text");
-    await page.click("#a0 footer .copy");
-    await page.waitForFunction(() => document.querySelector("#a0 footer .copy").textContent === "Copied");
+    await page.click("#a2 footer .copy");
+    await page.waitForFunction(() => document.querySelector("#a2 footer .copy").textContent === "Copied");
     assert.equal((await page.evaluate(() => navigator.clipboard.readText())).trim(), kept.trim());
 
     await page.reload();
     assert.equal(await page.innerText(".question"), "Say something.");
-    assert.equal((await page.innerText("#a0 .text")).replace(/\s+/g, " "), kept.replace(/\s+/g, " "));
+    assert.equal((await page.innerText("#a2 .text")).replace(/\s+/g, " "), kept.replace(/\s+/g, " "));
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${overflow} pixels too wide`);
     await close(page);
@@ -162,7 +162,7 @@ for (const size of Object.keys(sizes)) {
       `<a href="javascript:window.__xss = 4">x</a><hx-partial hx-target="body">gone</hx-partial><div hx-get="/" hx-trigger="load">`;
     await send(page, attack);
     await page.waitForSelector("#stop", { state: "visible" });
-    await page.waitForFunction(() => document.querySelector("#a0").innerText.length > 5);
+    await page.waitForFunction(() => document.querySelector("#a2").innerText.length > 5);
     assert.equal(await page.innerText(".question"), attack);
     await page.click("#stop");
     await over(page);
@@ -188,7 +188,7 @@ for (const size of Object.keys(sizes)) {
 }
 
 // What is shown of an answer that is over.
-const shown = (page, n = 0) => page.evaluate((id) => {
+const shown = (page, n = 2) => page.evaluate((id) => {
   const answer = document.getElementById(id);
   return {
     thinking: answer.querySelector(".thoughts")?.textContent ?? "",
@@ -196,7 +196,7 @@ const shown = (page, n = 0) => page.evaluate((id) => {
     footer: answer.querySelector("footer").innerText,
   };
 }, `a${n}`);
-const has_text = (page, length, n = 0) =>
+const has_text = (page, length, n = 2) =>
   page.waitForFunction(([id, least]) => document.querySelector(`#${id} .text`)?.innerText.length > least, [`a${n}`, length]);
 
 test("a browser that leaves and comes back finds the whole answer", async () => {
@@ -205,14 +205,14 @@ test("a browser that leaves and comes back finds the whole answer", async () => 
   await send(page, "Say something.");
   await has_text(page, 20);
   const url = page.url();
-  const before = await page.innerText("#a0 .text");
+  const before = await page.innerText("#a2 .text");
   await page.click("#new");
   await page.waitForSelector("#greeting");
   await sleep(300);
   assert.equal((await babbler.health()).running, 1, "the answer goes on");
   await page.goto(url);
   await has_text(page, before.length);
-  assert.ok((await page.innerText("#a0 .text")).startsWith(before.slice(0, 20)));
+  assert.ok((await page.innerText("#a2 .text")).startsWith(before.slice(0, 20)));
   const clicked = Date.now();
   await page.click("#stop");
   await over(page);
@@ -246,12 +246,12 @@ test("reloaded, hidden, cut off or in a second tab: all show the same as one tha
     hide(true);
   });
   await sleep(100);
-  const while_hidden = await hidden.innerText("#a0 .text");
+  const while_hidden = await hidden.innerText("#a2 .text");
   wire.drop();
   await reloaded.reload();
   await has_text(reloaded, 20);
   await sleep(200);
-  assert.equal(await hidden.innerText("#a0 .text"), while_hidden, "a hidden tab follows nothing");
+  assert.equal(await hidden.innerText("#a2 .text"), while_hidden, "a hidden tab follows nothing");
   wire.drop();
   await reloaded.reload();
   await hidden.evaluate(() => hide(false));
@@ -275,17 +275,17 @@ test("reloaded, hidden, cut off or in a second tab: all show the same as one tha
 test("a stream that cannot be begun is begun again", async () => {
   const page = await open("wide");
   let tries = 0;
-  await page.route("**/stream/0", (route) => {
+  await page.route("**/stream/2", (route) => {
     tries += 1;
     if (tries === 1) return route.fulfill({ status: 503, body: "busy" });
     return tries === 2 ? route.abort() : route.continue();
   });
   await page.uncheck("#think");
   await send(page, "Say something.");
-  await page.waitForSelector("#a0 .notice");
+  await page.waitForSelector("#a2 .notice");
   await has_text(page, 20);
   assert.equal(tries, 3);
-  assert.equal(await page.locator("#a0 .notice").count(), 0);
+  assert.equal(await page.locator("#a2 .notice").count(), 0);
   await page.click("#stop");
   await over(page);
   const live = await shown(page);
@@ -315,12 +315,12 @@ test("who waits is told so, who is read too, and may give up", async () => {
   const server = await Server.start(random_model(), { args: crowded });
   const [first, second, third] = [await open("wide", { server }), await open("narrow", { server }), await open("wide", { server })];
   const status_of = (page, pattern) =>
-    page.waitForFunction((source) => new RegExp(source).test(document.querySelector("#a0-status")?.innerText), pattern.source);
+    page.waitForFunction((source) => new RegExp(source).test(document.querySelector("#a2-status")?.innerText), pattern.source);
   await send(first, `1 ${half_of_crowded}`);
   await status_of(first, /Reading… \d+ % of \d+,\d+ tokens/);
   await picture(first, "reading-wide");
-  const percent = await first.innerText("#a0-status");
-  await first.waitForFunction((before) => document.querySelector("#a0-status")?.innerText !== before, percent);
+  const percent = await first.innerText("#a2-status");
+  await first.waitForFunction((before) => document.querySelector("#a2-status")?.innerText !== before, percent);
   await send(second, `2 ${half_of_crowded}`);
   await status_of(second, /this answer is the next/);
   await picture(second, "waiting-narrow");
@@ -329,7 +329,7 @@ test("who waits is told so, who is read too, and may give up", async () => {
   await picture(third, "waiting-wide");
   await second.click("#stop");
   await over(second);
-  assert.match(await second.innerText("#a0 footer"), /Stopped/);
+  assert.match(await second.innerText("#a2 footer"), /Stopped/);
   await status_of(third, /this answer is the next/);
   await first.click("#stop");
   await over(first);
@@ -349,7 +349,7 @@ test("Shift+Enter makes a line, Enter sends, and nothing is sent twice or empty"
   await page.keyboard.type("two");
   assert.equal(await page.inputValue("#text"), "one\ntwo");
   await page.keyboard.press("Enter");
-  await page.waitForSelector("#a0");
+  await page.waitForSelector("#a2");
   await page.keyboard.type("three");
   await page.keyboard.press("Enter");
   await sleep(200);
@@ -358,7 +358,7 @@ test("Shift+Enter makes a line, Enter sends, and nothing is sent twice or empty"
   await page.keyboard.press("Escape");
   await over(page);
   await page.keyboard.press("Enter");
-  await page.waitForSelector("#a1");
+  await page.waitForSelector("#a4");
   assert.equal(await page.innerText(".question >> nth=0"), "one\ntwo");
   await page.click("#stop");
   await over(page, 1);
@@ -392,8 +392,8 @@ test("a message that cannot be answered is given back", async () => {
   const page = await open("wide");
   const long = "word ".repeat(15000);
   await send(page, long);
-  await page.waitForSelector("#a0 .notice");
-  assert.match(await page.innerText("#a0 .notice"), /context|tokens/);
+  await page.waitForSelector("#a2 .notice");
+  assert.match(await page.innerText("#a2 .notice"), /context|tokens/);
   await page.waitForFunction((message) => document.getElementById("text").value.trim() === message, long.trim());
   await close(page);
 });
@@ -402,14 +402,14 @@ test("the server's end is told in the conversation, and the message given back o
   let server = await Server.start(random_model(), { args: endless });
   const page = await open("wide", { server });
   await send(page, "Say something.");
-  await page.waitForFunction(() => document.querySelector("#a0")?.innerText.length > 20);
+  await page.waitForFunction(() => document.querySelector("#a2")?.innerText.length > 20);
   server.child.kill("SIGKILL");
   await server.exited;
-  await page.waitForSelector("#a0 .notice");
-  assert.match(await page.innerText("#a0 .notice"), /connection to the server was lost/);
+  await page.waitForSelector("#a2 .notice");
+  assert.match(await page.innerText("#a2 .notice"), /connection to the server was lost/);
   server = await Server.start(random_model(), { args: endless, port: new URL(server.url).port });
-  await page.waitForFunction(() => /forgotten/.test(document.querySelector("#a0 .notice")?.innerText));
-  assert.equal(await page.locator("#a0 .notice").count(), 1);
+  await page.waitForFunction(() => /forgotten/.test(document.querySelector("#a2 .notice")?.innerText));
+  assert.equal(await page.locator("#a2 .notice").count(), 1);
   assert.equal(await page.inputValue("#text"), "Say something.");
   await page.keyboard.press("Enter");
   await page.waitForSelector("#conversation > .notice");
@@ -441,9 +441,9 @@ for (const size of demo ? Object.keys(sizes) : []) {
     await page.check("#think");
     await page.click(".examples button >> nth=1");
     await over_or_stopped(page, 0);
-    assert.match(await page.innerText("#a0 .thinking summary"), /Thought for \d+ s/);
-    await page.waitForFunction(() => !document.querySelector("#a0 details").open);
-    assert.match(await page.innerText("#a0 footer"), /tokens/);
+    assert.match(await page.innerText("#a2 .thinking summary"), /Thought for \d+ s/);
+    await page.waitForFunction(() => !document.querySelector("#a2 details").open);
+    assert.match(await page.innerText("#a2 footer"), /tokens/);
     await send(page, "Make a table: Fruit and Amount: apple 3, pear 5, plum 8");
     await over_or_stopped(page, 1);
     await page.uncheck("#think");

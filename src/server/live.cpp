@@ -1,0 +1,88 @@
+#include "server/live.h"
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "server/log.h"
+#include "server/on_store.h"
+
+namespace server {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What was shown a second ago is in the store, if that takes less than half a second.
+constexpr auto interval = 400ms;
+
+}  // namespace
+
+void LiveAnswers::add(const store::AnswerId& id, LiveAnswer answer, std::size_t tokens, std::uint64_t last_event) {
+  if (gone_) return;
+  store_.post([recorder = recorder_, id, generation = answer.generation, tokens, last_event](store::Database&) {
+    recorder->follow(id, generation, tokens, last_event);
+  });
+  answers_.insert_or_assign(id, std::move(answer));
+}
+
+const LiveAnswer* LiveAnswers::find(const store::AnswerId& id) const {
+  const auto found = answers_.find(id);
+  return found == answers_.end() ? nullptr : &found->second;
+}
+
+const LiveAnswer* LiveAnswers::of(const std::string& conversation) const {
+  const auto found = answers_.lower_bound({.conversation = conversation});
+  return found != answers_.end() && found->first.conversation == conversation ? &found->second : nullptr;
+}
+
+void LiveAnswers::forget(const std::vector<store::AnswerId>& over) {
+  for (const store::AnswerId& id : over) answers_.erase(id);
+}
+
+Awaitable<void> LiveAnswers::record() {
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  while (!gone_) {
+    timer.expires_after(interval);
+    co_await timer.async_wait(boost::asio::use_awaitable);
+    if (answers_.empty() || gone_) continue;
+    try {
+      auto record_all = [recorder = recorder_](store::Database& database) { return recorder->record(database); };
+      const std::vector<store::AnswerId> over = co_await on_store(store_, std::move(record_all));
+      forget(over);
+      if (std::exchange(failing_, false)) log_info("answers are stored again; nothing was lost");
+    } catch (const std::exception& failure) {
+      if (!std::exchange(failing_, true)) {
+        log_error(std::string(failure.what()) + " (answers go on, and are stored once it can be done)");
+      }
+    }
+  }
+}
+
+Awaitable<void> LiveAnswers::settle(std::string conversation) {
+  auto record_it = [recorder = recorder_, conversation = std::move(conversation)](store::Database& database) {
+    return recorder->record(database, conversation);
+  };
+  const std::vector<store::AnswerId> over = co_await on_store(store_, std::move(record_it));
+  forget(over);
+}
+
+Awaitable<void> LiveAnswers::let_go() {
+  gone_ = true;
+  try {
+    auto record_last = [recorder = recorder_](store::Database& database) {
+      struct LetGo {
+        Recorder& recorder;
+        ~LetGo() { recorder.let_go(); }
+      } const let_go{*recorder};
+      recorder->record(database);
+    };
+    co_await on_store(store_, std::move(record_last));
+  } catch (const std::exception& failure) {
+    log_error(failure.what());
+  }
+}
+
+}  // namespace server

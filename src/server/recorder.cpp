@@ -1,0 +1,83 @@
+#include "server/recorder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/answer.h"
+#include "server/saved_answer.h"
+
+namespace server {
+
+void Recorder::follow(store::AnswerId answer, std::shared_ptr<engine::Generation> generation, std::size_t tokens,
+                      std::uint64_t last_event) {
+  all_.push_back({std::move(answer), std::move(generation), tokens, last_event});
+}
+
+Recorder::Step Recorder::step_of(const Recording& recording) {
+  const engine::Journal& journal = recording.generation->journal();
+  // Events first: of whatever they are made, the tokens are there by then.
+  const engine::Journal::Reading reading = journal.read({.event = recording.last_event});
+  engine::Said said = journal.said(recording.tokens);
+  Answer news;
+  news.add(reading);
+  Step step{.gain = {.answer = recording.answer,
+                     .first = static_cast<std::int64_t>(recording.tokens),
+                     .tokens = std::move(said.tokens),
+                     .thinking = std::move(news.thinking),
+                     .text = std::move(news.text),
+                     .last_event = reading.next.event,
+                     .writing_seconds = said.generate_seconds,
+                     .thinking_seconds = said.thinking_seconds},
+            .ended = {}};
+  if (news.done) step.ended = to_json(*news.done);
+  return step;
+}
+
+std::vector<store::AnswerId> Recorder::record(store::Database& database) {
+  std::vector<Recording*> all;
+  for (Recording& recording : all_) all.push_back(&recording);
+  return record(database, all);
+}
+
+std::vector<store::AnswerId> Recorder::record(store::Database& database, const std::string& conversation) {
+  std::vector<Recording*> chosen;
+  for (Recording& recording : all_) {
+    if (recording.answer.conversation == conversation) chosen.push_back(&recording);
+  }
+  return record(database, chosen);
+}
+
+std::vector<store::AnswerId> Recorder::record(store::Database& database, const std::vector<Recording*>& chosen) {
+  std::vector<store::Gain> gains;
+  std::vector<Recording*> gaining;
+  std::vector<std::pair<const Recording*, Step>> ending;
+  for (Recording* recording : chosen) {
+    const bool paused = recording->generation->pause_asked();
+    Step step = step_of(*recording);
+    if (!step.ended.empty()) {
+      ending.emplace_back(recording, std::move(step));
+      continue;
+    }
+    if (paused != recording->paused) database.pause(recording->answer, paused);
+    recording->paused = paused;
+    if (step.gain.tokens.empty()) continue;  // what there is of text comes with the next token
+    gains.push_back(std::move(step.gain));
+    gaining.push_back(recording);
+  }
+  if (!gains.empty()) database.record(gains);
+  for (std::size_t i = 0; i < gains.size(); ++i) {
+    gaining[i]->tokens += gains[i].tokens.size();
+    gaining[i]->last_event = gains[i].last_event;
+  }
+
+  // An end that is stored again, after a failure here, has no effect.
+  std::vector<store::AnswerId> over;
+  for (const auto& [recording, step] : ending) {
+    database.end(step.gain, {.answer = recording->answer, .ended = step.ended});
+    over.push_back(recording->answer);
+  }
+  std::erase_if(all_, [&](const Recording& one) { return std::ranges::find(over, one.answer) != over.end(); });
+  return over;
+}
+
+}  // namespace server

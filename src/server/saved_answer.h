@@ -1,0 +1,36 @@
+// What the store keeps of an answer for the server, as JSON: how it was asked for, what it depends on, how it ended.
+// Fields may be added; a text that an older version wrote is read with what it lacks left at its default.
+#pragma once
+
+#include <string>
+
+#include "engine/journal.h"
+#include "engine/turn.h"
+#include "server/answer.h"
+#include "server/model_facts.h"
+#include "store/records.h"
+
+namespace server {
+
+// Message::asked
+struct Asked {
+  bool think = true;
+  ModelFacts facts{};  // of the model that was asked: its name, arithmetic and device
+};
+std::string to_json(const Asked& asked);
+Asked asked_from(const std::string& json);
+
+// Message::ended
+std::string to_json(const engine::Done& done);
+engine::Done done_from(const std::string& json);
+
+// Question::settings, and all that is stored of a request.
+std::string settings_of(const engine::Request& request);
+store::Tokens prompt_of(const engine::Request& request);
+// The request that goes on with it. Throws base::Error (Internal) if it cannot be read.
+engine::Request request_from(const store::Unfinished& unfinished);
+
+// An answer as the store has it. One that is open there, and that nobody writes, is as one that was interrupted.
+Answer answer_from(const store::Message& message);
+
+}  // namespace server
