@@ -24,7 +24,6 @@ namespace {
 
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
 constexpr int most_listed = 200;
-constexpr std::size_t most_title = 200;  // characters
 constexpr int most_vain_resumes = 2;
 
 // Everybody who may use the page is one, as yet.
@@ -83,6 +82,10 @@ ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& liv
     page.rounds.push_back(std::move(round));
   }
   return page;
+}
+
+std::vector<store::ConversationHead> list_all(store::Database& database) {
+  return database.list(local_account, most_listed);
 }
 
 store::Fingerprint fingerprint_of(const ModelFacts& facts) {
@@ -177,8 +180,7 @@ Awaitable<void> Chat::let_go() { return live_.let_go(); }
 
 Awaitable<void> Chat::new_page(Exchange& exchange) {
   ChatPage page{.id = random_hex(16)};
-  page.list =
-      co_await on_store(store_, [](store::Database& database) { return database.list(local_account, most_listed); });
+  page.list = co_await on_store(store_, list_all);
   Response response = html(200, chat_page(page, *engines_.facts()));
   co_await exchange.respond(std::move(response));
 }
@@ -278,7 +280,9 @@ Awaitable<Response> Chat::accept(const Request& request, std::string id) {
     // The generation has ended with it, which the page is told by its stream, as of any failure.
   }
   round.number = answer.number;
-  co_return html(200, sent_fragment(id, round), {{"HX-Replace-Url", "/c/" + id}});
+  std::vector<store::ConversationHead> list;
+  if (shown == 0) list = co_await on_store(store_, list_all);
+  co_return html(200, sent_fragment(id, round, list), {{"HX-Replace-Url", "/c/" + id}});
 }
 
 Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
@@ -352,20 +356,38 @@ Awaitable<Response> Chat::go_on(std::string id) {
 }
 
 Awaitable<Response> Chat::change(const Request& request, std::string id, std::string action) {
-  const std::string title(trimmed(clean_text(parse_form(request.body)["title"])));
+  auto fields = parse_form(request.body);
+  const std::string title(trimmed(clean_text(fields["title-" + id])));
   if (action == "rename" && (title.empty() || base::utf8::count(title) > most_title)) {
     co_return html(400, notice_fragment("A title has 1 to " + std::to_string(most_title) + " characters."));
   }
   if (action == "remove") control(id, "stop");
-  auto change = [=](store::Database& database) {
-    if (action == "rename") return database.rename(local_account, id, title);
-    if (action == "remove") return database.remove(local_account, id, now());
-    if (action == "restore") return database.restore(local_account, id);
-    return database.pin(local_account, id, action == "pin");
+  struct Changed {
+    bool found;
+    std::optional<store::ConversationHead> removed;
+    std::vector<store::ConversationHead> list;
   };
-  const bool done = co_await on_store(store_, std::move(change));
-  if (!done) co_return html(404, notice_fragment("There is no such conversation: it was deleted, or it never was."));
-  co_return Response{.status = 204};
+  auto change = [=](store::Database& database) {
+    Changed changed{};
+    if (action == "rename") {
+      changed.found = database.rename(local_account, id, title);
+    } else if (action == "restore") {
+      changed.found = database.restore(local_account, id);
+    } else if (action == "remove") {
+      changed.removed = database.conversation(local_account, id);
+      changed.found = database.remove(local_account, id, now());
+    } else {
+      changed.found = database.pin(local_account, id, action == "pin");
+    }
+    changed.list = list_all(database);
+    return changed;
+  };
+  const Changed changed = co_await on_store(store_, std::move(change));
+  if (!changed.found) {
+    co_return html(404, notice_fragment("There is no such conversation: it was deleted, or it never was."));
+  }
+  const std::string current = is_id(fields["current"]) ? fields["current"] : "";
+  co_return html(200, list_fragment(changed.list, current, changed.removed));
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {

@@ -101,6 +101,14 @@ ordered_json round_context(const Round& round, const Answer& answer) {
   return context;
 }
 
+ordered_json list_context(const std::vector<store::ConversationHead>& list, const std::string& current) {
+  ordered_json context{{"id", current}, {"most_title", most_title}, {"list", ordered_json::array()}};
+  for (const store::ConversationHead& head : list) {
+    context["list"].push_back({{"id", head.id}, {"title", head.title}, {"pinned", head.pinned}});
+  }
+  return context;
+}
+
 std::string place_in_queue(const engine::Progress& progress) {
   const std::uint32_t ahead = progress.ahead, wait = progress.wait_seconds;
   std::string place = ahead == 0   ? "Waiting: this answer is the next"
@@ -166,18 +174,24 @@ std::string chat_page(const ChatPage& page, const ModelFacts& facts) {
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
   for (const Round& round : page.rounds) context["rounds"].push_back(round_context(round, round.answer));
-  context["list"] = ordered_json::array();
-  for (const store::ConversationHead& head : page.list) {
-    context["list"].push_back(
-        {{"id", head.id}, {"title", head.title}, {"pinned", head.pinned}, {"current", head.id == page.id}});
-  }
+  context.update(list_context(page.list, page.id));
   greet(context, facts);
   return render_template("page.jinja", context);
 }
 
-std::string sent_fragment(const std::string& conversation, const Round& round) {
+std::string sent_fragment(const std::string& conversation, const Round& round,
+                          const std::vector<store::ConversationHead>& list) {
+  ordered_json context = list_context(list, conversation);
   // Also of one that is over already: what the page does about it, its stream says.
-  return render_template("sent.jinja", {{"id", conversation}, {"round", round_context(round, Answer{})}});
+  context["round"] = round_context(round, Answer{});
+  return render_template("sent.jinja", context);
+}
+
+std::string list_fragment(const std::vector<store::ConversationHead>& list, const std::string& current,
+                          const std::optional<store::ConversationHead>& removed) {
+  ordered_json context = list_context(list, current);
+  if (removed) context["removed"] = {{"id", removed->id}, {"title", removed->title}};
+  return render_template("list.jinja", context);
 }
 
 std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {

@@ -34,15 +34,21 @@ struct ChatPage {
 
 // The whole page. There may be no rounds yet: then it greets.
 std::string chat_page(const ChatPage& page, const ModelFacts& facts);
-// What is added to the page when a message was sent: the question, and the place of the answer.
-std::string sent_fragment(const std::string& conversation, const Round& round);
+// What is added to the page when a message was sent: the question, and the place of the answer. `list`: of a
+// conversation that is new in it; else empty.
+std::string sent_fragment(const std::string& conversation, const Round& round,
+                          const std::vector<store::ConversationHead>& list = {});
+// The list of conversations. `current`: id of the one that the page shows. `removed`: one that was just deleted.
+std::string list_fragment(const std::vector<store::ConversationHead>& list, const std::string& current,
+                          const std::optional<store::ConversationHead>& removed = {});
 std::string notice_fragment(std::string_view message, std::string_view link = {}, std::string_view link_text = {});
 // Of an answer that a page waits for, and that there is not any more.
 std::string lost_answer_fragment(std::int64_t number);
 std::string error_page(unsigned status, std::string_view message);
 
-// Longest message the composer takes, in characters.
+// Longest message the composer takes, and longest title, in characters.
 inline constexpr std::size_t most_text = 200'000;
+inline constexpr std::size_t most_title = 200;
 
 // What a page that follows an answer is shown of it. What update() makes of an answer depends on nothing but the answer
 // before and the answer now, so a page that comes back with the number of the last event it has goes on where it was.
