@@ -24,6 +24,8 @@ namespace {
 
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
 constexpr int most_listed = 200;
+constexpr store::Time undo_time = 24 * 3600 * 1000;
+constexpr int most_hits = 50;
 constexpr int most_vain_resumes = 2;
 
 // Everybody who may use the page is one, as yet.
@@ -126,6 +128,20 @@ Awaitable<void> Chat::work(bool resume) {
     log_error(failure.what());
   }
   co_await live_.record();
+}
+
+Awaitable<void> Chat::purge() {
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  while (!live_.gone()) {
+    try {
+      auto erase = [before = now() - undo_time](store::Database& database) { database.purge(before); };
+      co_await on_store(store_, std::move(erase));
+    } catch (const base::Error& failure) {
+      log_error(failure.what());
+    }
+    timer.expires_after(std::chrono::minutes(10));
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
 }
 
 Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
@@ -388,6 +404,25 @@ Awaitable<Response> Chat::change(const Request& request, std::string id, std::st
   }
   const std::string current = is_id(fields["current"]) ? fields["current"] : "";
   co_return html(200, list_fragment(changed.list, current, changed.removed));
+}
+
+Awaitable<void> Chat::search(Exchange& exchange) {
+  auto fields = parse_form(exchange.request().query);
+  std::string typed = clean_text(fields["q"]);
+  typed.resize(base::utf8::cut(typed, most_title));
+  struct Found {
+    std::vector<store::ConversationHead> list;
+    std::vector<store::Hit> hits;
+  };
+  const bool all = trimmed(typed).empty();
+  auto find = [all, typed](store::Database& database) {
+    if (all) return Found{list_all(database), {}};
+    return Found{{}, database.search(local_account, typed, most_hits)};
+  };
+  const Found found = co_await on_store(store_, std::move(find));
+  const std::string current = is_id(fields["current"]) ? fields["current"] : "";
+  Response response = html(200, all ? list_fragment(found.list, current) : hits_fragment(found.hits, current));
+  co_await exchange.respond(std::move(response));
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {

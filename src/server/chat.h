@@ -24,6 +24,8 @@ class Chat {
   // Goes on with what is open in the store, where its model and settings are those of now, and marks the rest as
   // interrupted; all of it, unless `resume`. Then records what is under way, until it is stopped.
   Awaitable<void> work(bool resume);
+  // Erases conversations a day after they were deleted, as long as the server runs.
+  Awaitable<void> purge();
   // Stores what there is. Streams end without an end of their answers, which pages take up again from another server.
   Awaitable<void> let_go();
 
@@ -39,6 +41,9 @@ class Chat {
   // conversation (rename, pin, unpin, remove, restore).
   static bool is_action(std::string_view action);
   Awaitable<void> act(Exchange& exchange, const std::string& id, const std::string& action);
+
+  // GET /search?q=TEXT: the list of those that have it; of all, if there is none.
+  Awaitable<void> search(Exchange& exchange);
 
   static bool is_id(std::string_view text);
 

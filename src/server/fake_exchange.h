@@ -95,7 +95,7 @@ class Site {
 
   Asked ask(Request request) {
     request.host = "localhost";
-    const bool from_store = request.path == "/" || request.path.starts_with("/c/");
+    const bool from_store = request.path == "/" || request.path == "/search" || request.path.starts_with("/c/");
     const Asked asked = call(std::move(request), [this](FakeExchange& exchange) { return routes.handle(exchange); });
     if (from_store) until([&] { return asked->over || asked->streaming; });
     return asked;

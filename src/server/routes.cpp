@@ -180,11 +180,15 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
   } else if (is_api(path) && !path.starts_with("/v1/models")) {
     response =
         json_response(404, error_json({404, "there is no " + path + " here; see /v1/models and /v1/chat/completions"}));
-  } else if (path == "/" || path == "/health" || path.starts_with("/assets/") || path.starts_with("/v1/models")) {
+  } else if (path == "/" || path == "/search" || path == "/health" || path.starts_with("/assets/") ||
+             path.starts_with("/v1/models")) {
     if (!reads(request)) {
       response = not_allowed(request, "GET, HEAD");
     } else if (path == "/") {
       co_await chat_.new_page(exchange);
+      co_return;
+    } else if (path == "/search") {
+      co_await chat_.search(exchange);
       co_return;
     } else if (path == "/health") {
       response = health_response(engines_);

@@ -3,6 +3,8 @@
 #include <sys/resource.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -103,6 +105,7 @@ struct Server::State {
   Routes routes;
   std::shared_ptr<ConnectionRules> rules;
   std::set<Connection*> connections;
+  asio::cancellation_signal no_more_purging;
   bool stopping = false;
   bool hurry = false;  // no grace
   bool over = false;   // nothing is waited for any more
@@ -171,6 +174,7 @@ Awaitable<void> Server::State::stop_in_order() {
     co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   }
   co_await routes.chat().let_go();
+  no_more_purging.emit(asio::cancellation_type::terminal);
   engines.stop();  // whoever reads an answer of the API hears of its end
   deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : farewell);
   deadline.async_wait([this](const error_code&) {
@@ -202,6 +206,8 @@ void Server::run() {
   state_->wait_for_signal();
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
   asio::co_spawn(state_->io, state_->routes.chat().work(state_->options.resume), asio::detached);
+  asio::co_spawn(state_->io, state_->routes.chat().purge(),
+                 asio::bind_cancellation_slot(state_->no_more_purging.slot(), [](const std::exception_ptr&) {}));
   state_->io.run();
   state_->signals.clear();
 }

@@ -194,6 +194,16 @@ std::string list_fragment(const std::vector<store::ConversationHead>& list, cons
   return render_template("list.jinja", context);
 }
 
+std::string hits_fragment(const std::vector<store::Hit>& hits, const std::string& current) {
+  ordered_json context{{"id", current}, {"hits", ordered_json::array()}};
+  for (const store::Hit& hit : hits) {
+    auto parts = ordered_json::array();
+    for (const store::Snippet& part : hit.snippets) parts.push_back({{"text", part.text}, {"matches", part.matches}});
+    context["hits"].push_back({{"id", hit.conversation}, {"title", hit.title}, {"parts", std::move(parts)}});
+  }
+  return render_template("hits.jinja", context);
+}
+
 std::string notice_fragment(std::string_view message, std::string_view link, std::string_view link_text) {
   return render_template("notice.jinja", {{"message", message}, {"link", link}, {"link_text", link_text}});
 }

@@ -46,6 +46,9 @@ std::string notice_fragment(std::string_view message, std::string_view link = {}
 std::string lost_answer_fragment(std::int64_t number);
 std::string error_page(unsigned status, std::string_view message);
 
+// In place of the list: what a search has found.
+std::string hits_fragment(const std::vector<store::Hit>& hits, const std::string& current);
+
 // Longest message the composer takes, and longest title, in characters.
 inline constexpr std::size_t most_text = 200'000;
 inline constexpr std::size_t most_title = 200;

@@ -1,6 +1,7 @@
 // Answers on their way: accepted with a question, recorded as they grow, ended.
 #include "store/database.h"
 #include "store/names.h"
+#include "store/search.h"
 #include "store/session.h"
 
 namespace store {
@@ -161,6 +162,7 @@ AnswerId Database::accept(const Question& question) {
                          .created = question.now};
     insert_message(*session_, question.conversation, asked);
     insert_message(*session_, question.conversation, answer);
+    add_to_index(*session_, question.conversation, asked.number, asked.text);
     const std::string prompt = encode(question.prompt);
     sql << "insert into answers (conversation, number, settings, tokenizer, whole, prompt, tokens, vain_resumes, "
            "epoch) "
@@ -208,6 +210,7 @@ void Database::end(const Gain& last, const Ending& ending) {
            "conversation = :conversation and number = :number",
         use(condition), use(sum.thinking), use(sum.text), use(ending.ended), use(answer.conversation),
         use(answer.number);
+    add_to_index(*session_, answer.conversation, answer.number, sum.text);
     sql << "update answers set tokens = :tokens where conversation = :conversation and number = :number",
         use(sum.tokens), use(answer.conversation), use(answer.number);
     sql << "delete from gains where conversation = :conversation and number = :number", use(answer.conversation),

@@ -147,8 +147,9 @@ std::int64_t Database::purge(Time before) {
     erase.execute(true);
     return static_cast<std::int64_t>(erase.get_affected_rows());
   });
-  // What was erased is still in the log of changes until that begins anew.
   if (purged > 0 && session_->is_sqlite()) {
+    // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.
+    session_->write([&] { session_->sql << "insert into search (search) values ('optimize')"; });
     session_->read([&] { session_->sql << "pragma wal_checkpoint(truncate)"; });
   }
   return purged;

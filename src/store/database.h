@@ -44,6 +44,9 @@ class Database {
   // Those that are pinned first, then the last changed.
   std::vector<ConversationHead> list(const std::string& account, int most);
   std::optional<Conversation> conversation(const std::string& account, const std::string& id);
+  // Where all words that were typed are, a "quoted phrase" as a whole, and the last word as the beginning of one; of
+  // each conversation what fits best, the best first.
+  std::vector<Hit> search(const std::string& account, const std::string& typed, int most);
   // False if there is none.
   bool rename(const std::string& account, const std::string& id, const std::string& title);
   bool pin(const std::string& account, const std::string& id, bool pinned);

@@ -200,6 +200,59 @@ TEST_F(Databases, EraseForGoodWhatWasRemovedAndNotRestored) {
   }
 }
 
+TEST_F(Databases, FindWhatWasSaidInAnyScript) {
+  const auto say = [&](const std::string& id, const std::string& asked, const std::string& answered) {
+    const AnswerId answer = database_->accept(question(id, 0, asked));
+    database_->end(gain(answer, 0, {1}, answered), {.answer = answer, .ended = "{}"});
+  };
+  say("bread", "How do I bake bread?", "Mix flour and water. Bake it until it is brown.");
+  say("tides", "What are tides",
+      "The moon pulls the WATER of the sea; it's not magic: see https://tides.example/moon-phases.");
+  say("china", "北京是中国的首都吗？", "是的，北京是中华人民共和国的首都。");
+  say("thai", "ประเทศไทยอยู่ที่ไหน", "ในเอเชีย");
+  say("korea", "안녕하세요 서울입니다", "네");
+  say("paris", "Où est le café à Montréal?", "Là-bas.");
+  const auto found = [&](const std::string& typed) {
+    std::vector<std::string> ids;
+    for (const Hit& hit : database_->search(me, typed, 10)) ids.push_back(hit.conversation);
+    std::ranges::sort(ids);
+    return ids;
+  };
+  using Ids = std::vector<std::string>;
+  EXPECT_EQ(found("water"), (Ids{"bread", "tides"}));
+  EXPECT_EQ(found("Water SEA"), (Ids{"tides"}));
+  EXPECT_EQ(found("wat"), (Ids{"bread", "tides"})) << "as one types";
+  EXPECT_EQ(found("wat "), Ids{}) << "a whole word";
+  EXPECT_EQ(found("\"bake it\""), (Ids{"bread"}));
+  EXPECT_EQ(found("\"it bake\""), Ids{});
+  EXPECT_EQ(found("moon-phases"), (Ids{"tides"}));
+  EXPECT_EQ(found("phases"), (Ids{"tides"}));
+  EXPECT_EQ(found("北京"), (Ids{"china"}));
+  EXPECT_EQ(found("首都"), (Ids{"china"}));
+  EXPECT_EQ(found("京北"), Ids{});
+  EXPECT_EQ(found("ไทย"), (Ids{"thai"}));
+  EXPECT_EQ(found("하세"), (Ids{"korea"}));
+  EXPECT_EQ(found("café"), (Ids{"paris"}));
+  for (const char* nothing :
+       {"", " ", "\"", "\"\"", "***", "OR NOT", "\"a\" b\" c", "'", "\\", "zz'y", "a:b", ":* & |", "(((", "col:x -y"}) {
+    EXPECT_EQ(found(nothing), Ids{}) << nothing;
+  }
+  EXPECT_TRUE(database_->search("other", "water", 10).empty());
+
+  const auto hits = database_->search(me, "首都", 10);
+  std::string marked;
+  for (const Snippet& part : hits.at(0).snippets) {
+    if (part.matches) marked += part.text;
+  }
+  EXPECT_EQ(marked, "首都");
+  EXPECT_EQ(hits[0].title, "About 北京是中国的首都吗？");
+
+  database_->remove(me, "bread", 5);
+  EXPECT_EQ(found("water"), (Ids{"tides"}));
+  database_->purge(6);
+  EXPECT_EQ(found("water"), (Ids{"tides"}));
+}
+
 // Random questions, gains, ends and restarts, beside a model of what must be there.
 TEST_F(Databases, AgreeWithAModel) {
   std::mt19937 random(1);

@@ -60,6 +60,20 @@ struct Conversation : ConversationHead {
   const Message* find(std::int64_t number) const;
 };
 
+// A part of a text that was found: what was looked for, or what stands around it.
+struct Snippet {
+  std::string text{};
+  bool matches = false;
+};
+
+// What a search finds of a conversation.
+struct Hit {
+  std::string conversation{};  // id
+  std::string title{};
+  std::int64_t number = 0;  // of the message
+  std::vector<Snippet> snippets{};
+};
+
 // A question with the answer that is to be given to it.
 struct Question {
   std::string account{};

@@ -483,6 +483,14 @@ for (const size of Object.keys(sizes)) {
     assert.deepEqual(await list(), ["Renamed <b>"]);
     await page.click("#list .undo button");
     await page.waitForFunction(() => document.querySelectorAll("#list li").length === 2);
+    await list();
+    await page.fill("#search", "and th");
+    await page.waitForSelector("#list mark");
+    assert.deepEqual(await page.locator("#list li a").evaluateAll((links) => links.map((a) => a.firstChild.data)), ["Renamed <b>"]);
+    await page.fill("#search", "xyzzy");
+    await page.waitForSelector("#list .nothing");
+    await page.fill("#search", "");
+    await page.waitForSelector("#list .menu");
     await page.click("#list li:has-text('First of all') > a");
     assert.equal(await page.innerText(".question"), "First of all");
     await close(page);
