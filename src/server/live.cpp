@@ -1,5 +1,6 @@
 #include "server/live.h"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -26,6 +27,7 @@ void LiveAnswers::add(const store::AnswerId& id, LiveAnswer answer, std::size_t 
     recorder->follow(id, generation, tokens, last_event);
   });
   answers_.insert_or_assign(id, std::move(answer));
+  wake();
 }
 
 const LiveAnswer* LiveAnswers::find(const store::AnswerId& id) const {
@@ -42,11 +44,21 @@ void LiveAnswers::forget(const std::vector<store::AnswerId>& over) {
   for (const store::AnswerId& id : over) answers_.erase(id);
 }
 
+void LiveAnswers::wake() {
+  if (pause_ != nullptr && (gone_ || answers_.size() == 1)) pause_->cancel();
+}
+
 Awaitable<void> LiveAnswers::record() {
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor);
+  struct Reachable {
+    boost::asio::steady_timer*& pointer;
+    ~Reachable() { pointer = nullptr; }
+  } const reachable{pause_};
+  pause_ = &pause;
   while (!gone_) {
-    timer.expires_after(interval);
-    co_await timer.async_wait(boost::asio::use_awaitable);
+    // While nothing is under way, it sleeps until it is woken.
+    pause.expires_after(answers_.empty() ? 24h : interval);
+    co_await pause.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
     if (answers_.empty() || gone_) continue;
     try {
       auto record_all = [recorder = recorder_](store::Database& database) { return recorder->record(database); };
@@ -71,6 +83,7 @@ Awaitable<void> LiveAnswers::settle(std::string conversation) {
 
 Awaitable<void> LiveAnswers::let_go() {
   gone_ = true;
+  wake();
   try {
     auto record_last = [recorder = recorder_](store::Database& database) {
       struct LetGo {

@@ -2,6 +2,7 @@
 // about a conversation is in the store. For the event loop's thread; each has its Recorder, on the store's thread.
 #pragma once
 
+#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <memory>
 #include <string>
@@ -43,11 +44,13 @@ class LiveAnswers {
 
  private:
   void forget(const std::vector<store::AnswerId>& over);
+  void wake();
 
   store::Store& store_;
   std::shared_ptr<Recorder> recorder_;  // of the store's thread
   std::map<store::AnswerId, LiveAnswer> answers_;
-  bool failing_ = false;  // the database did, the last time
+  boost::asio::steady_timer* pause_ = nullptr;  // of record(), while it runs
+  bool failing_ = false;                        // the database did, the last time
   bool gone_ = false;
 };
 
