@@ -426,22 +426,31 @@ Awaitable<void> Chat::search(Exchange& exchange) {
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {
-  if (const LiveAnswer* live = live_.find({id, number})) {
-    LiveAnswer followed = *live;
-    std::function<bool()> gone = [this] { return live_.gone(); };
-    co_await follow_answer(exchange, std::move(followed), number, std::move(gone));
-    co_return;
+  boost::asio::steady_timer pause(exchange.executor());
+  while (!live_.gone()) {
+    if (const LiveAnswer* live = live_.find({id, number})) {
+      LiveAnswer followed = *live;
+      std::function<bool()> gone = [this] { return live_.gone(); };
+      co_await follow_answer(exchange, std::move(followed), number, std::move(gone));
+      co_return;
+    }
+    auto find = [id](store::Database& database) { return database.conversation(local_account, id); };
+    const auto conversation = co_await on_store(store_, std::move(find));
+    const store::Message* message = conversation ? conversation->find(number) : nullptr;
+    if (message == nullptr || message->role != store::Role::Assistant) {
+      co_await answer_is_lost(exchange, number);
+      co_return;
+    }
+    Answer answer = answer_from(*message);
+    if (!answer.open()) {
+      ModelFacts facts = asked_from(message->asked).facts;
+      co_await show_answer(exchange, std::move(answer), std::move(facts), number);
+      co_return;
+    }
+    // It is about to be gone on with, as when the server has just started.
+    pause.expires_after(std::chrono::milliseconds(100));
+    co_await pause.async_wait(boost::asio::use_awaitable);
   }
-  auto find = [id](store::Database& database) { return database.conversation(local_account, id); };
-  const auto conversation = co_await on_store(store_, std::move(find));
-  const store::Message* message = conversation ? conversation->find(number) : nullptr;
-  if (message == nullptr || message->role != store::Role::Assistant) {
-    co_await answer_is_lost(exchange, number);
-    co_return;
-  }
-  Answer answer = answer_from(*message);
-  ModelFacts facts = asked_from(message->asked).facts;
-  co_await show_answer(exchange, std::move(answer), std::move(facts), number);
 }
 
 }  // namespace server

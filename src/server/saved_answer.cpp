@@ -1,6 +1,7 @@
 #include "server/saved_answer.h"
 
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -133,8 +134,10 @@ engine::Done done_from(const std::string& text) {
 
 std::string settings_of(const engine::Request& request) {
   const engine::Sampling& sampling = request.sampling;
-  json bias = json::array();
-  for (const auto& [token, value] : sampling.logit_bias) bias.push_back({token, value});
+  json bias = json::array();  // the same text for the same settings
+  for (const auto& [token, value] : std::map(sampling.logit_bias.begin(), sampling.logit_bias.end())) {
+    bias.push_back({token, value});
+  }
   json object = {{"temperature", sampling.temperature},
                  {"top_k", sampling.top_k},
                  {"top_p", sampling.top_p},
@@ -191,12 +194,11 @@ engine::Request request_from(const store::Unfinished& unfinished) {
 
 Answer answer_from(const store::Message& message) {
   Answer answer{.thinking = message.thinking, .text = message.text};
-  if (!message.ended.empty()) {
-    answer.done = done_from(message.ended);
-  } else {
+  if (!message.ended.empty()) answer.done = done_from(message.ended);
+  if (message.condition == store::Condition::Interrupted) {
+    answer.interrupted = true;
     answer.done.emplace(engine::Done{.finish = engine::Finish::Cancelled});
   }
-  answer.interrupted = message.condition != store::Condition::Whole;
   return answer;
 }
 

@@ -30,7 +30,7 @@ store::Tokens prompt_of(const engine::Request& request);
 // The request that goes on with it. Throws base::Error (Internal) if it cannot be read.
 engine::Request request_from(const store::Unfinished& unfinished);
 
-// An answer as the store has it. One that is open there, and that nobody writes, is as one that was interrupted.
+// An answer as the store has it.
 Answer answer_from(const store::Message& message);
 
 }  // namespace server
