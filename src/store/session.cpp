@@ -1,7 +1,7 @@
 #include "store/session.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
-#include <soci/postgresql/soci-postgresql.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 #include <sqlite3.h>
 #include <sys/file.h>
@@ -32,6 +32,17 @@ std::string without_password(const std::string& address) {
   const std::size_t colon = address.find(':', begin);
   if (at == std::string::npos || colon > at) return address;
   return address.substr(0, colon) + address.substr(at);
+}
+
+// PostgreSQL's client brings forty libraries, which everybody else need not load.
+const soci::backend_factory& postgres() {
+  void* const library = ::dlopen("libsoci_postgresql.so.4.0", RTLD_NOW);
+  void* const factory = library != nullptr ? ::dlsym(library, "factory_postgresql") : nullptr;
+  if (factory == nullptr) {
+    throw Error(ErrorKind::Resource, "PostgreSQL", "its client is not installed",
+                "install Debian's package libsoci-postgresql4.0, or name a folder with --data");
+  }
+  return *reinterpret_cast<const soci::backend_factory* (*)()>(factory)();
 }
 
 struct Meaning {
@@ -72,7 +83,7 @@ Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(
     return;
   }
   where_ = without_password(where);
-  guarded([&] { sql.open(soci::postgresql, where); });
+  guarded([&] { sql.open(postgres(), where); });
 }
 
 Session::~Session() {
@@ -132,17 +143,18 @@ Error Session::as_error(const soci::soci_error& failure) const {
   if (const auto* lite = dynamic_cast<const soci::sqlite3_soci_error*>(&failure)) {
     const Meaning meaning = meaning_of_sqlite(lite->result());
     if (meaning.why != nullptr) return {ErrorKind::Resource, where_, meaning.why, meaning.remedy};
-  } else if (const auto* post = dynamic_cast<const soci::postgresql_soci_error*>(&failure)) {
-    const std::string state = post->sqlstate();
-    const std::string_view group = std::string_view(state).substr(0, 2);
-    if (post->get_error_category() == soci::soci_error::connection_error || group == "08" || group == "57") {
-      return {ErrorKind::Resource, where_, "the database does not answer: " + failure.get_error_message(),
-              "start it, or look at its address"};
-    }
-    if (group == "53") return {ErrorKind::Resource, where_, "the database has no room: " + failure.get_error_message()};
-    if (group == "28" || state == "42501") {
-      return {ErrorKind::Resource, where_, "the database refuses this user: " + failure.get_error_message(),
-              "look at the name and the password in its address"};
+  } else {
+    switch (failure.get_error_category()) {
+      case soci::soci_error::connection_error:
+        return {ErrorKind::Resource, where_, "the database does not answer: " + failure.get_error_message(),
+                "start it, or look at its address"};
+      case soci::soci_error::no_privilege:
+        return {ErrorKind::Resource, where_, "the database refuses this user: " + failure.get_error_message(),
+                "look at the name and the password in its address"};
+      case soci::soci_error::system_error:
+        return {ErrorKind::Resource, where_, "the database reports: " + failure.get_error_message(), "look at its log"};
+      default:
+        break;
     }
   }
   return {ErrorKind::Internal, where_, failure.get_error_message()};
