@@ -58,7 +58,7 @@ std::optional<std::string> host_name(std::string_view host_header) {
   return lower(name);
 }
 
-AccessRules::AccessRules(std::string_view host, const std::vector<std::string>& names) {
+AccessRules::AccessRules(std::string_view host, const std::vector<std::string>& names) : named_(!names.empty()) {
   const std::string bound = host_name(host).value_or(lower(host));
   loopback_ = is_loopback(bound) || lower(host) == "::1";
   names_ = {"localhost", "127.0.0.1", "::1", bound};

@@ -24,11 +24,15 @@ class AccessRules {
 
   // Why the request must not be served, in one line, or nullopt if it may.
   std::optional<std::string> refuse(const Request& request) const;
+  // Whether it can only come from this machine: the server listens on loopback alone, has no further name, and no proxy
+  // passed it on.
+  bool is_local(const Request& request) const { return loopback_ && !named_ && !request.forwarded; }
 
  private:
   bool host_allowed(const std::string& name) const;
 
   bool loopback_;
+  bool named_;
   std::vector<std::string> names_;
 };
 

@@ -28,9 +28,6 @@ constexpr store::Time undo_time = 24 * 3600 * 1000;
 constexpr int most_hits = 50;
 constexpr int most_vain_resumes = 2;
 
-// Everybody who may use the page is one, as yet.
-const std::string local_account = "local";
-
 Response html(unsigned status, std::string body, Headers headers = {}) {
   headers.emplace_back("Cache-Control", "no-store");
   return {.status = status,
@@ -86,8 +83,8 @@ ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& liv
   return page;
 }
 
-std::vector<store::ConversationHead> list_all(store::Database& database) {
-  return database.list(local_account, most_listed);
+std::vector<store::ConversationHead> list_of(store::Database& database, const std::string& account) {
+  return database.list(account, most_listed);
 }
 
 store::Fingerprint fingerprint_of(const ModelFacts& facts) {
@@ -186,8 +183,12 @@ Awaitable<void> Chat::interrupt(const store::Unfinished& unfinished) {
 void Chat::start(const store::Unfinished& unfinished) {
   engine::Request request = request_from(unfinished);
   const std::size_t tokens = request.said.tokens.size();
-  LiveAnswer answer{
-      .generation = engines_.start(std::move(request)), .facts = engines_.facts(), .epoch = unfinished.epoch};
+  request.asker = {.client = unfinished.account, .account = Visitor{.account = unfinished.account}.salt()};
+  LiveAnswer answer{.account = unfinished.account,
+
+                    .generation = engines_.start(std::move(request)),
+                    .facts = engines_.facts(),
+                    .epoch = unfinished.epoch};
   if (unfinished.condition == store::Condition::Paused) answer.generation->pause();
   live_.add(unfinished.answer, std::move(answer), tokens, unfinished.last_event);
 }
@@ -195,9 +196,12 @@ void Chat::start(const store::Unfinished& unfinished) {
 Awaitable<void> Chat::let_go() { return live_.let_go(); }
 
 Awaitable<void> Chat::new_page(Exchange& exchange) {
+  const Visitor visitor = visitor_of(exchange.request(), access_);
   ChatPage page{.id = random_hex(16)};
-  page.list = co_await on_store(store_, list_all);
+  auto list = [account = visitor.account](store::Database& database) { return list_of(database, account); };
+  page.list = co_await on_store(store_, std::move(list));
   Response response = html(200, chat_page(page, *engines_.facts()));
+  if (visitor.cookie) response.headers.emplace_back("Set-Cookie", *visitor.cookie);
   co_await exchange.respond(std::move(response));
 }
 
@@ -206,8 +210,9 @@ Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
     std::optional<store::Conversation> conversation;
     std::vector<store::ConversationHead> list;
   };
-  auto find = [id](store::Database& database) {
-    return Found{database.conversation(local_account, id), database.list(local_account, most_listed)};
+  const Visitor visitor = visitor_of(exchange.request(), access_);
+  auto find = [id, account = visitor.account](store::Database& database) {
+    return Found{database.conversation(account, id), list_of(database, account)};
   };
   Found found = co_await on_store(store_, std::move(find));
   Response response;
@@ -221,7 +226,7 @@ Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
   co_await exchange.respond(std::move(response));
 }
 
-Awaitable<Response> Chat::accept(const Request& request, std::string id) {
+Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::string id) {
   auto fields = parse_form(request.body);
   std::string text = clean_text(fields["text"]);
   if (trimmed(text).empty()) text = clean_text(fields["example"]);
@@ -237,8 +242,10 @@ Awaitable<Response> Chat::accept(const Request& request, std::string id) {
   };
   const std::shared_ptr<const ModelFacts> facts = engines_.facts();
   co_await live_.settle(id);
-  auto find = [id, tokenizer = facts->fingerprint.tokenizer](store::Database& database) {
-    return Before{database.conversation(local_account, id), database.last_tokens(id, tokenizer)};
+  auto find = [id, account = visitor.account, tokenizer = facts->fingerprint.tokenizer](store::Database& database) {
+    Before found{.conversation = database.conversation(account, id), .tokens = {}};
+    if (found.conversation) found.tokens = database.last_tokens(id, tokenizer);
+    return found;
   };
   const Before before = co_await on_store(store_, std::move(find));
   const std::int64_t shown = before.conversation ? before.conversation->shown : 0;
@@ -266,7 +273,7 @@ Awaitable<Response> Chat::accept(const Request& request, std::string id) {
   Round round{.prompt = text, .facts = *facts};
   const bool think = fields.contains("think");
   engine::Turn turn;
-  turn.asker.client = request.client;
+  turn.asker = {.client = request.client, .account = visitor.salt()};
   turn.input.messages = messages_of(
       before.conversation ? before.conversation->path_to(shown) : std::vector<const store::Message*>{}, text);
   turn.input.enable_thinking = think;
@@ -277,7 +284,7 @@ Awaitable<Response> Chat::accept(const Request& request, std::string id) {
     turn.before = std::move(transcript);
   }
   engine::Prepared prepared = co_await prepare(engines_, std::move(turn));
-  store::Question question{.account = local_account,
+  store::Question question{.account = visitor.account,
                            .conversation = id,
                            .parent = shown,
                            .title = title_of(text),
@@ -289,7 +296,7 @@ Awaitable<Response> Chat::accept(const Request& request, std::string id) {
                            .now = now()};
   auto accept = [question = std::move(question)](store::Database& database) { return database.accept(question); };
   const store::AnswerId answer = co_await on_store(store_, std::move(accept));
-  live_.add(answer, {.generation = prepared.generation(), .facts = facts});
+  live_.add(answer, {.account = visitor.account, .generation = prepared.generation(), .facts = facts});
   try {
     std::move(prepared).start();
   } catch (const base::Error&) {
@@ -297,18 +304,24 @@ Awaitable<Response> Chat::accept(const Request& request, std::string id) {
   }
   round.number = answer.number;
   std::vector<store::ConversationHead> list;
-  if (shown == 0) list = co_await on_store(store_, list_all);
+  if (shown == 0) {
+    auto list_new = [account = visitor.account](store::Database& database) { return list_of(database, account); };
+    list = co_await on_store(store_, std::move(list_new));
+  }
   co_return html(200, sent_fragment(id, round, list), {{"HX-Replace-Url", "/c/" + id}});
 }
 
 Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
   Response response;
+  Visitor visitor = visitor_of(exchange.request(), access_);
+  const std::optional<std::string> cookie = visitor.cookie;
   try {
-    response = co_await accept(exchange.request(), id);
+    response = co_await accept(exchange.request(), std::move(visitor), id);
   } catch (const store::Conflict& conflict) {
     response = html(409, notice_fragment(std::string(conflict.what()) + ". Your message was not sent; copy it, and",
                                          "/c/" + id, "load the conversation again."));
   }
+  if (cookie) response.headers.emplace_back("Set-Cookie", *cookie);
   co_await exchange.respond(std::move(response));
 }
 
@@ -320,9 +333,9 @@ bool Chat::is_action(std::string_view action) {
   return false;
 }
 
-void Chat::control(const std::string& id, const std::string& action) {
+void Chat::control(const std::string& account, const std::string& id, const std::string& action) {
   const LiveAnswer* answer = live_.of(id);
-  if (answer == nullptr) return;
+  if (answer == nullptr || answer->account != account) return;
   if (action == "stop") {
     answer->generation->cancel();
   } else if (action == "pause") {
@@ -333,24 +346,25 @@ void Chat::control(const std::string& id, const std::string& action) {
 }
 
 Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
+  const std::string account = visitor_of(exchange.request(), access_).account;
   Response response{.status = 204};
   if (action == "stop" || action == "pause" || action == "resume") {
-    control(id, action);
+    control(account, id, action);
   } else if (action == "continue") {
-    response = co_await go_on(id);
+    response = co_await go_on(account, id);
   } else {
-    response = co_await change(exchange.request(), id, action);
+    response = co_await change(exchange.request(), account, id, action);
   }
   co_await exchange.respond(std::move(response));
 }
 
 // An answer that was interrupted is written on by the model of now, from where it stands.
-Awaitable<Response> Chat::go_on(std::string id) {
+Awaitable<Response> Chat::go_on(std::string account, std::string id) {
   const std::shared_ptr<const ModelFacts> facts = engines_.facts();
   std::optional<store::Unfinished> unfinished;
   try {
-    auto reopen = [id, fingerprint = fingerprint_of(*facts)](store::Database& database) {
-      const auto conversation = database.conversation(local_account, id);
+    auto reopen = [id, account, fingerprint = fingerprint_of(*facts)](store::Database& database) {
+      const auto conversation = database.conversation(account, id);
       return conversation ? database.reopen({id, conversation->shown}, fingerprint) : std::nullopt;
     };
     unfinished = co_await on_store(store_, std::move(reopen));
@@ -371,13 +385,13 @@ Awaitable<Response> Chat::go_on(std::string id) {
   co_return Response{.status = 204, .headers = {{"HX-Refresh", "true"}}};
 }
 
-Awaitable<Response> Chat::change(const Request& request, std::string id, std::string action) {
+Awaitable<Response> Chat::change(const Request& request, std::string account, std::string id, std::string action) {
   auto fields = parse_form(request.body);
   const std::string title(trimmed(clean_text(fields["title-" + id])));
   if (action == "rename" && (title.empty() || base::utf8::count(title) > most_title)) {
     co_return html(400, notice_fragment("A title has 1 to " + std::to_string(most_title) + " characters."));
   }
-  if (action == "remove") control(id, "stop");
+  if (action == "remove") control(account, id, "stop");
   struct Changed {
     bool found;
     std::optional<store::ConversationHead> removed;
@@ -386,16 +400,16 @@ Awaitable<Response> Chat::change(const Request& request, std::string id, std::st
   auto change = [=](store::Database& database) {
     Changed changed{};
     if (action == "rename") {
-      changed.found = database.rename(local_account, id, title);
+      changed.found = database.rename(account, id, title);
     } else if (action == "restore") {
-      changed.found = database.restore(local_account, id);
+      changed.found = database.restore(account, id);
     } else if (action == "remove") {
-      changed.removed = database.conversation(local_account, id);
-      changed.found = database.remove(local_account, id, now());
+      changed.removed = database.conversation(account, id);
+      changed.found = database.remove(account, id, now());
     } else {
-      changed.found = database.pin(local_account, id, action == "pin");
+      changed.found = database.pin(account, id, action == "pin");
     }
-    changed.list = list_all(database);
+    changed.list = list_of(database, account);
     return changed;
   };
   const Changed changed = co_await on_store(store_, std::move(change));
@@ -415,9 +429,9 @@ Awaitable<void> Chat::search(Exchange& exchange) {
     std::vector<store::Hit> hits;
   };
   const bool all = trimmed(typed).empty();
-  auto find = [all, typed](store::Database& database) {
-    if (all) return Found{list_all(database), {}};
-    return Found{{}, database.search(local_account, typed, most_hits)};
+  auto find = [all, typed, account = visitor_of(exchange.request(), access_).account](store::Database& database) {
+    if (all) return Found{list_of(database, account), {}};
+    return Found{{}, database.search(account, typed, most_hits)};
   };
   const Found found = co_await on_store(store_, std::move(find));
   const std::string current = is_id(fields["current"]) ? fields["current"] : "";
@@ -426,15 +440,16 @@ Awaitable<void> Chat::search(Exchange& exchange) {
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {
+  const std::string account = visitor_of(exchange.request(), access_).account;
   boost::asio::steady_timer pause(exchange.executor());
   while (!live_.gone()) {
-    if (const LiveAnswer* live = live_.find({id, number})) {
+    if (const LiveAnswer* live = live_.find({id, number}); live != nullptr && live->account == account) {
       LiveAnswer followed = *live;
       std::function<bool()> gone = [this] { return live_.gone(); };
       co_await follow_answer(exchange, std::move(followed), number, std::move(gone));
       co_return;
     }
-    auto find = [id](store::Database& database) { return database.conversation(local_account, id); };
+    auto find = [id, account](store::Database& database) { return database.conversation(account, id); };
     const auto conversation = co_await on_store(store_, std::move(find));
     const store::Message* message = conversation ? conversation->find(number) : nullptr;
     if (message == nullptr || message->role != store::Role::Assistant) {

@@ -9,17 +9,20 @@
 #include <string>
 #include <string_view>
 
+#include "server/access.h"
 #include "server/engine_slot.h"
 #include "server/exchange.h"
 #include "server/live.h"
+#include "server/visitor.h"
 #include "store/store.h"
 
 namespace server {
 
 class Chat {
  public:
-  // Both must outlive the chat.
-  Chat(EngineSlot& engines, store::Store& store) : engines_(engines), store_(store), live_(store) {}
+  // All must outlive the chat.
+  Chat(EngineSlot& engines, store::Store& store, const AccessRules& access)
+      : engines_(engines), store_(store), access_(access), live_(store) {}
 
   // Goes on with what is open in the store, where its model and settings are those of now, and marks the rest as
   // interrupted; all of it, unless `resume`. Then records what is under way, until it is stopped.
@@ -48,10 +51,10 @@ class Chat {
   static bool is_id(std::string_view text);
 
  private:
-  Awaitable<Response> accept(const Request& request, std::string id);
-  Awaitable<Response> go_on(std::string id);
-  Awaitable<Response> change(const Request& request, std::string id, std::string action);
-  void control(const std::string& id, const std::string& action);
+  Awaitable<Response> accept(const Request& request, Visitor visitor, std::string id);
+  Awaitable<Response> go_on(std::string account, std::string id);
+  Awaitable<Response> change(const Request& request, std::string account, std::string id, std::string action);
+  void control(const std::string& account, const std::string& id, const std::string& action);
   // Has it written on from where the store has it. Throws base::Error if the engine cannot.
   void start(const store::Unfinished& unfinished);
   Awaitable<void> take_up(store::Unfinished unfinished, bool resume);
@@ -60,6 +63,7 @@ class Chat {
 
   EngineSlot& engines_;
   store::Store& store_;
+  const AccessRules& access_;
   LiveAnswers live_;
 };
 

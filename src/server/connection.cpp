@@ -178,6 +178,10 @@ void Connection::State::take_head(const http::request<http::string_body>& messag
   current.content_type = text_of(message[http::field::content_type]);
   current.if_none_match = text_of(message[http::field::if_none_match]);
   current.last_event_id = text_of(message["Last-Event-ID"]);
+  current.cookie = text_of(message["Cookie"]);
+  for (const char* header : {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"}) {
+    current.forwarded = current.forwarded || message.find(header) != message.end();
+  }
   version = message.version();
 }
 

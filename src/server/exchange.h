@@ -26,6 +26,8 @@ struct Request {
   std::string content_type{};
   std::string if_none_match{};
   std::string last_event_id{};
+  std::string cookie{};
+  bool forwarded = false;  // it says that a proxy has passed it on
   std::string body{};
 };
 

@@ -16,6 +16,7 @@
 namespace server {
 
 struct LiveAnswer {
+  std::string account{};                           // whose it is
   std::shared_ptr<engine::Generation> generation;  // never null
   std::shared_ptr<const ModelFacts> facts;         // of the model that was asked; never null
   int epoch = 0;                                   // as of store::Unfinished

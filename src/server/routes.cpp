@@ -118,7 +118,7 @@ Response not_allowed(const Request& request, const std::string& allowed) {
 }  // namespace
 
 Routes::Routes(EngineSlot& engines, store::Store& store, AccessRules access)
-    : engines_(engines), access_(std::move(access)), chat_(engines, store) {}
+    : engines_(engines), access_(std::move(access)), chat_(engines, store, access_) {}
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";

@@ -1,0 +1,26 @@
+// Whose conversations a request is about. Where nobody but this machine's own user can reach the server, all are that
+// user's. Elsewhere each browser has those that it began, by a secret in a cookie, and sees no others.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "server/access.h"
+#include "server/exchange.h"
+
+namespace server {
+
+inline constexpr const char* local_account = "local";
+
+struct Visitor {
+  std::string account{};
+  std::optional<std::string> cookie{};  // Set-Cookie, for one who is new
+
+  // As the engine has it: what one computed another may not find (engine::Asker::account); the machine's own user
+  // shares it with the API and the terminal.
+  std::string salt() const { return account == local_account ? "" : account; }
+};
+
+Visitor visitor_of(const Request& request, const AccessRules& rules);
+
+}  // namespace server
