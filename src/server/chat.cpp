@@ -1,5 +1,6 @@
 #include "server/chat.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -21,6 +22,8 @@
 
 namespace server {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
 constexpr int most_listed = 200;
@@ -72,14 +75,19 @@ nlohmann::ordered_json messages_of(const std::vector<const store::Message*>& pat
   return list;
 }
 
-// The shown branch, its answers as they are now.
-ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& live) {
+// The shown branch, its answers as they are now. `going_on`: those that are open in the store will be written on.
+ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& live, bool going_on) {
   ChatPage page{.id = conversation.id, .title = conversation.title, .last = conversation.shown};
   const auto path = conversation.path_to(conversation.shown);
   for (std::size_t i = 0; i + 1 < path.size(); i += 2) {
-    Round round{.number = path[i + 1]->number, .prompt = path[i]->text, .facts = asked_from(path[i + 1]->asked).facts};
-    const LiveAnswer* under_way = live.find({conversation.id, round.number});
-    round.answer = under_way != nullptr ? answer_of(under_way->generation->journal()) : answer_from(*path[i + 1]);
+    const store::Message& message = *path[i + 1];
+    Round round{.number = message.number, .prompt = path[i]->text, .facts = asked_from(message.asked).facts};
+    const bool open = message.condition == store::Condition::Open || message.condition == store::Condition::Paused;
+    if (const LiveAnswer* under_way = live.find({conversation.id, round.number})) {
+      round.answer = answer_of(under_way->generation->journal());
+    } else if (!open || !going_on) {
+      round.answer = answer_from(message);
+    }
     page.rounds.push_back(std::move(round));
   }
   return page;
@@ -87,6 +95,11 @@ ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& liv
 
 store::Fingerprint fingerprint_of(const ModelFacts& facts) {
   return {.tokenizer = facts.fingerprint.tokenizer, .whole = facts.fingerprint.whole};
+}
+
+Awaitable<void> sleep(std::chrono::milliseconds time) {
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
+  co_await timer.async_wait(boost::asio::use_awaitable);
 }
 
 // Waits for the preparing thread. Throws base::Error for what cannot be rendered, does not fit or is too much.
@@ -116,22 +129,49 @@ bool Chat::is_id(std::string_view text) {
 }
 
 Awaitable<void> Chat::work(bool resume) {
-  try {
-    auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
-    for (store::Unfinished& one : unfinished) co_await take_up(std::move(one), resume);
-  } catch (const std::exception& failure) {
-    log_error(failure.what());
+  using namespace boost::asio::experimental::awaitable_operators;
+  co_await (live_.record() && take_up_all(resume));
+}
+
+Awaitable<void> Chat::take_up_all(bool resume) {
+  for (bool failing = false; !live_.gone(); co_await sleep(1s)) {
+    try {
+      auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
+      // What was asked, or taken up, before the store failed.
+      std::erase_if(unfinished, [&](const store::Unfinished& one) { return live_.find(one.answer) != nullptr; });
+      to_take_up_.emplace();
+      for (const store::Unfinished& one : unfinished) to_take_up_->insert(one.answer);
+      for (store::Unfinished& one : unfinished) {
+        const store::AnswerId id = one.answer;
+        co_await take_up(std::move(one), resume);
+        to_take_up_->erase(id);
+      }
+      co_return;
+    } catch (const std::exception& failure) {
+      if (!std::exchange(failing, true)) log_error(failure.what());
+    }
   }
-  co_await live_.record();
+}
+
+bool Chat::is_to_be_taken_up(const std::string& conversation) const {
+  if (!to_take_up_) return true;
+  const auto first = to_take_up_->lower_bound({.conversation = conversation});
+  return first != to_take_up_->end() && first->conversation == conversation;
+}
+
+Awaitable<void> Chat::until_taken_up(std::string conversation) {
+  while (is_to_be_taken_up(conversation) && !live_.gone()) co_await sleep(20ms);
 }
 
 Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
   const bool goes_on = resume && unfinished.vain_resumes < most_vain_resumes &&
                        unfinished.fingerprint == fingerprint_of(*engines_.facts());
   if (goes_on) {
-    // First: if this very answer brings the process down, that is counted.
-    auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
-    co_await on_store(store_, std::move(count));
+    // First: if this very answer brings the process down, that is counted. One that is paused only waits.
+    if (unfinished.condition != store::Condition::Paused) {
+      auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
+      co_await on_store(store_, std::move(count));
+    }
     if (co_await begin(unfinished)) co_return;
   }
   co_await interrupt(unfinished);
@@ -139,8 +179,7 @@ Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
 
 // False if it never can.
 Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
-  boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor);
-  while (!live_.gone()) {
+  for (; !live_.gone(); co_await sleep(1s)) {
     try {
       start(unfinished);
       co_return true;
@@ -150,8 +189,6 @@ Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
         co_return false;
       }
     }
-    pause.expires_after(std::chrono::seconds(1));
-    co_await pause.async_wait(boost::asio::use_awaitable);
   }
   co_return true;  // by the next server
 }
@@ -194,7 +231,7 @@ Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
   Found found = co_await on_store(store_, std::move(find));
   Response response;
   if (found.conversation) {
-    ChatPage page = page_of(*found.conversation, live_);
+    ChatPage page = page_of(*found.conversation, live_, is_to_be_taken_up(id));
     page.list = std::move(found.list);
     response = html(200, chat_page(page, *engines_.facts()));
   } else {
@@ -314,6 +351,7 @@ void Chat::control(const std::string& id, const std::string& action) {
 
 Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
   Response response{.status = 204};
+  co_await until_taken_up(id);
   if (action == "stop" || action == "pause" || action == "resume") {
     control(id, action);
   } else if (action == "continue") {
@@ -369,6 +407,7 @@ Awaitable<Response> Chat::change(const Request& request, std::string id, std::st
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {
+  co_await until_taken_up(id);
   if (const LiveAnswer* live = live_.find({id, number})) {
     LiveAnswer followed = *live;
     std::function<bool()> gone = [this] { return live_.gone(); };
