@@ -1,5 +1,6 @@
 #include "server/chat.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -21,6 +22,8 @@
 
 namespace server {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
 constexpr int most_listed = 200;
@@ -91,6 +94,11 @@ store::Fingerprint fingerprint_of(const ModelFacts& facts) {
   return {.tokenizer = facts.fingerprint.tokenizer, .whole = facts.fingerprint.whole};
 }
 
+Awaitable<void> sleep(std::chrono::milliseconds time) {
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
+  co_await timer.async_wait(boost::asio::use_awaitable);
+}
+
 // Waits for the preparing thread. Throws base::Error for what cannot be rendered, does not fit or is too much.
 Awaitable<engine::Prepared> prepare(EngineSlot& engines, engine::Turn turn) {
   Delivery<engine::Preparation> delivery(co_await boost::asio::this_coro::executor);
@@ -118,26 +126,48 @@ bool Chat::is_id(std::string_view text) {
 }
 
 Awaitable<void> Chat::work(bool resume) {
-  try {
-    auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
-    for (store::Unfinished& one : unfinished) co_await take_up(std::move(one), resume);
-  } catch (const std::exception& failure) {
-    log_error(failure.what());
+  using namespace boost::asio::experimental::awaitable_operators;
+  co_await (live_.record() && take_up_all(resume));
+}
+
+Awaitable<void> Chat::take_up_all(bool resume) {
+  for (bool failing = false; !live_.gone(); co_await sleep(1s)) {
+    try {
+      auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
+      // What was asked, or taken up, before the store failed.
+      std::erase_if(unfinished, [&](const store::Unfinished& one) { return live_.find(one.answer) != nullptr; });
+      to_take_up_.emplace();
+      for (const store::Unfinished& one : unfinished) to_take_up_->insert(one.answer);
+      for (store::Unfinished& one : unfinished) {
+        const store::AnswerId id = one.answer;
+        co_await take_up(std::move(one), resume);
+        to_take_up_->erase(id);
+      }
+      co_return;
+    } catch (const std::exception& failure) {
+      if (!std::exchange(failing, true)) log_error(failure.what());
+    }
   }
-  co_await live_.record();
+}
+
+bool Chat::is_to_be_taken_up(const std::string& conversation) const {
+  if (!to_take_up_) return true;
+  const auto first = to_take_up_->lower_bound({.conversation = conversation});
+  return first != to_take_up_->end() && first->conversation == conversation;
+}
+
+Awaitable<void> Chat::until_taken_up(std::string conversation) {
+  while (is_to_be_taken_up(conversation) && !live_.gone()) co_await sleep(20ms);
 }
 
 Awaitable<void> Chat::purge() {
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
-  while (!live_.gone()) {
+  for (; !live_.gone(); co_await sleep(10min)) {
     try {
       auto erase = [before = now() - undo_time](store::Database& database) { database.purge(before); };
       co_await on_store(store_, std::move(erase));
     } catch (const base::Error& failure) {
       log_error(failure.what());
     }
-    timer.expires_after(std::chrono::minutes(10));
-    co_await timer.async_wait(boost::asio::use_awaitable);
   }
 }
 
@@ -145,9 +175,11 @@ Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
   const bool goes_on = resume && unfinished.vain_resumes < most_vain_resumes &&
                        unfinished.fingerprint == fingerprint_of(*engines_.facts());
   if (goes_on) {
-    // First: if this very answer brings the process down, that is counted.
-    auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
-    co_await on_store(store_, std::move(count));
+    // First: if this very answer brings the process down, that is counted. One that is paused only waits.
+    if (unfinished.condition != store::Condition::Paused) {
+      auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
+      co_await on_store(store_, std::move(count));
+    }
     if (co_await begin(unfinished)) co_return;
   }
   co_await interrupt(unfinished);
@@ -155,8 +187,7 @@ Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
 
 // False if it never can.
 Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
-  boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor);
-  while (!live_.gone()) {
+  for (; !live_.gone(); co_await sleep(1s)) {
     try {
       start(unfinished);
       co_return true;
@@ -166,8 +197,6 @@ Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
         co_return false;
       }
     }
-    pause.expires_after(std::chrono::seconds(1));
-    co_await pause.async_wait(boost::asio::use_awaitable);
   }
   co_return true;  // by the next server
 }
@@ -348,6 +377,7 @@ void Chat::control(const std::string& account, const std::string& id, const std:
 Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
   const std::string account = visitor_of(exchange.request(), access_).account;
   Response response{.status = 204};
+  co_await until_taken_up(id);
   if (action == "stop" || action == "pause" || action == "resume") {
     control(account, id, action);
   } else if (action == "continue") {
@@ -441,7 +471,6 @@ Awaitable<void> Chat::search(Exchange& exchange) {
 
 Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {
   const std::string account = visitor_of(exchange.request(), access_).account;
-  boost::asio::steady_timer pause(exchange.executor());
   while (!live_.gone()) {
     if (const LiveAnswer* live = live_.find({id, number}); live != nullptr && live->account == account) {
       LiveAnswer followed = *live;
@@ -463,8 +492,7 @@ Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int
       co_return;
     }
     // It is about to be gone on with, as when the server has just started.
-    pause.expires_after(std::chrono::milliseconds(100));
-    co_await pause.async_wait(boost::asio::use_awaitable);
+    co_await sleep(100ms);
   }
 }
 

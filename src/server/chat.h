@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -57,7 +59,12 @@ class Chat {
   void control(const std::string& account, const std::string& id, const std::string& action);
   // Has it written on from where the store has it. Throws base::Error if the engine cannot.
   void start(const store::Unfinished& unfinished);
+  Awaitable<void> take_up_all(bool resume);
   Awaitable<void> take_up(store::Unfinished unfinished, bool resume);
+  // Whether the last server left an answer of it open, or may have, and nothing has become of that yet.
+  bool is_to_be_taken_up(const std::string& conversation) const;
+  // Pages come back sooner than a server that has just started gets to what they follow.
+  Awaitable<void> until_taken_up(std::string conversation);
   Awaitable<bool> begin(const store::Unfinished& unfinished);
   Awaitable<void> interrupt(const store::Unfinished& unfinished);
 
@@ -65,6 +72,7 @@ class Chat {
   store::Store& store_;
   const AccessRules& access_;
   LiveAnswers live_;
+  std::optional<std::set<store::AnswerId>> to_take_up_;  // none until the store has told
 };
 
 }  // namespace server

@@ -317,5 +317,25 @@ TEST_F(ChattingForEver, AServerThatGoesLeavesTheAnswerOpen) {
   EXPECT_EQ(send(site, "More", other)->response->status, 503u);
 }
 
+TEST_F(ChattingForEver, APageThatComesBackAtOnceWaitsForTheNextServerToGoOn) {
+  send(site, "Go");
+  hear_words(conversation);
+  site.call({}, [this](FakeExchange&) { return site.routes.chat().let_go(); });
+  site.engines.stop();
+  const std::string left = site.place.where() + "-left";
+  std::filesystem::copy(site.place.where(), left);
+  {
+    Site next([] { return make_engine(endless_model(), 2048); }, left);
+    const auto loaded = next.get(conversation);
+    EXPECT_THAT(loaded->response->body, testing::Not(HasSubstr("Interrupted")));
+    const auto stream = next.get(conversation + "/stream/2");
+    next.until([&] { return stream->pieces >= 4; });
+    EXPECT_THAT(stream->sent, testing::Not(HasSubstr("Interrupted")));
+    next.post(conversation + "/stop", "");
+    next.until_over(stream);
+  }
+  std::filesystem::remove_all(left);
+}
+
 }  // namespace
 }  // namespace server

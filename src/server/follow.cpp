@@ -68,7 +68,11 @@ Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer live, std::int64_t 
     page = AnswerView::Page::Unknown;
     if (const auto id = parse_event_id(text); id && id->epoch == live.epoch) {
       JournalReader reader(live.generation, exchange.executor());
-      while (journal.last_event() < id->number && !reader.read().over && !gone()) {
+      const auto gets_there = [&] {
+        const engine::Journal::Reading reading = reader.read();
+        return !reading.over && reading.progress.state != engine::State::Paused;
+      };
+      while (journal.last_event() < id->number && gets_there() && !gone()) {
         const bool more = co_await reader.wait(keep_alive_interval);
         std::string comment = keep_alive;
         if (!more) co_await exchange.send(std::move(comment));

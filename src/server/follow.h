@@ -16,7 +16,8 @@ namespace server {
 // it is: a message's id is "EPOCH.NUMBER", with the number of the last event in it (engine/journal.h), and a page that
 // comes back with it as Last-Event-ID is sent what differs from what it was shown by then. Of an answer that is gone on
 // with after a restart, a page may have seen more than was kept: it waits until the same is there again. A page whose
-// id fits nothing is sent everything, in place of what it shows.
+// id fits nothing, or is of what does not come because the answer is paused, is sent everything, in place of what it
+// shows.
 Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer answer, std::int64_t number, std::function<bool()> gone);
 
 // The same of an answer that is in the store and that nobody adds to.

@@ -113,6 +113,23 @@ TEST_F(Following, TellsWhoComesBackTheStatus) {
   site.until_over(later);
 }
 
+TEST_F(Following, ShowsAPageThatHasMoreThanWasKeptOfAPausedAnswerWhatThereIs) {
+  const Asked generation = std::make_shared<engine::Generation>(nullptr);
+  for (const char* word : {"One", " two", " three"}) generation->journal().append(engine::Answer{word});
+  FakePage page = page_at(generation->journal(), 3);
+  const Asked again = std::make_shared<engine::Generation>(nullptr);
+  again->journal().append(engine::Answer{"One"});
+  const auto back = follow(again, "0.3");
+  again->journal().report({.state = State::Paused});
+  site.until([&] { return back->pieces > 0; });
+  for (const char* word : {" two", " three"}) again->journal().append(engine::Answer{word});
+  again->journal().append(engine::Done{});
+  site.until_over(back);
+  page.take(back->sent);
+  EXPECT_THAT(page.statuses, Contains(HasSubstr("Paused")));
+  EXPECT_THAT(page.shown(), HasSubstr("One two three"));
+}
+
 TEST_F(Following, DoesNotTellTheDetailsOfItsOwnMistakes) {
   const Asked generation = std::make_shared<engine::Generation>(nullptr);
   generation->journal().append(engine::Answer{"Hel"});

@@ -44,6 +44,7 @@ void add_gain(Session& session, const Gain& gain) {
   if (recorded_tokens(session, gain.answer) != gain.first) {
     throw Conflict(ErrorKind::Internal, "store", "an answer's tokens do not follow those that were recorded");
   }
+  if (gain.tokens.empty() && gain.thinking.empty() && gain.text.empty()) return;  // the last event is that of before
   const std::string tokens = encode_generated(gain.tokens), thinking = storable(gain.thinking),
                     text = storable(gain.text);
   const auto last_event = static_cast<std::int64_t>(gain.last_event);

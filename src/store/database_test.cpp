@@ -117,6 +117,21 @@ TEST_F(Databases, KnowWhatWasInterruptedAndAllThatItTakesToGoOn) {
   EXPECT_EQ(database_->conversation(me, "c2")->messages[1].text, "Tw");
 }
 
+TEST_F(Databases, KeepTheLastEventOfOneThatEndsWithoutGain) {
+  const AnswerId answer = database_->accept(question("c1", 0, "One"));
+  Gain some = gain(answer, 0, {7, 8}, "Tw");
+  some.last_event = 5;
+  some.writing_seconds = 1.5;
+  database_->record(std::vector{some});
+  end(answer, 2, Condition::Interrupted);
+  EXPECT_TRUE(database_->unfinished().empty());
+  const auto again = database_->reopen(answer, {"t", "w"});
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->said, (std::vector<std::int32_t>{7, 8}));
+  EXPECT_EQ(again->last_event, 5u);
+  EXPECT_EQ(again->writing_seconds, 1.5);
+}
+
 TEST_F(Databases, CountResumesThatBroughtNothing) {
   const AnswerId answer = database_->accept(question("c1", 0, "One"));
   database_->resume(answer);
