@@ -298,6 +298,8 @@ def insert(database, answer, conversation):
     for table, column, rows in zip(("conversations", "messages", "answers"), ("id", "conversation", "conversation"), answer.snapshot):
         for row in rows:
             row = {**row, column: conversation}
+            if table == "messages":
+                del row["id"]  # the database gives another
             if row.get("number") == answer.number:
                 row.update({name: value for name, value in
                             {"condition": "open", "tokens": "", "vain_resumes": 0, "epoch": 0}.items() if name in row})

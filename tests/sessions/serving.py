@@ -204,7 +204,7 @@ class Page:
             raise AssertionError(f"the page has no place for this: {target} {how} {html}")
 
     def note(self):
-        found = re.search(r'<span class="note">(.*?)</span>', self.outcome)
+        found = re.search(r'<span class="note(?: interrupted)?">(.*?)</span>', self.outcome)
         return found[1] if found else ""
 
     def shown(self):
