@@ -1,9 +1,6 @@
 #include "server/chat.h"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <optional>
 #include <random>
@@ -18,6 +15,7 @@
 #include "server/log.h"
 #include "server/on_store.h"
 #include "server/saved_answer.h"
+#include "server/sleep.h"
 #include "server/views.h"
 
 namespace server {
@@ -27,17 +25,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
 constexpr int most_listed = 200;
-constexpr store::Time undo_time = 24 * 3600 * 1000;
 constexpr int most_hits = 50;
-constexpr int most_vain_resumes = 2;
-
-Response html(unsigned status, std::string body, Headers headers = {}) {
-  headers.emplace_back("Cache-Control", "no-store");
-  return {.status = status,
-          .content_type = "text/html; charset=utf-8",
-          .body = std::move(body),
-          .headers = std::move(headers)};
-}
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\n");
@@ -48,11 +36,6 @@ std::string_view trimmed(std::string_view text) {
 std::uint64_t random_seed() {
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
-}
-
-store::Time now() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
 }
 
 std::size_t bytes_of(const store::Conversation& conversation) {
@@ -90,15 +73,6 @@ std::vector<store::ConversationHead> list_of(store::Database& database, const st
   return database.list(account, most_listed);
 }
 
-store::Fingerprint fingerprint_of(const ModelFacts& facts) {
-  return {.tokenizer = facts.fingerprint.tokenizer, .whole = facts.fingerprint.whole};
-}
-
-Awaitable<void> sleep(std::chrono::milliseconds time) {
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
-  co_await timer.async_wait(boost::asio::use_awaitable);
-}
-
 // Waits for the preparing thread. Throws base::Error for what cannot be rendered, does not fit or is too much.
 Awaitable<engine::Prepared> prepare(EngineSlot& engines, engine::Turn turn) {
   Delivery<engine::Preparation> delivery(co_await boost::asio::this_coro::executor);
@@ -124,105 +98,6 @@ std::string title_of(std::string_view text) {
 bool Chat::is_id(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
-
-Awaitable<void> Chat::work(bool resume) {
-  using namespace boost::asio::experimental::awaitable_operators;
-  co_await (live_.record() && take_up_all(resume));
-}
-
-Awaitable<void> Chat::take_up_all(bool resume) {
-  for (bool failing = false; !live_.gone(); co_await sleep(1s)) {
-    try {
-      auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
-      // What was asked, or taken up, before the store failed.
-      std::erase_if(unfinished, [&](const store::Unfinished& one) { return live_.find(one.answer) != nullptr; });
-      to_take_up_.emplace();
-      for (const store::Unfinished& one : unfinished) to_take_up_->insert(one.answer);
-      for (store::Unfinished& one : unfinished) {
-        const store::AnswerId id = one.answer;
-        co_await take_up(std::move(one), resume);
-        to_take_up_->erase(id);
-      }
-      co_return;
-    } catch (const std::exception& failure) {
-      if (!std::exchange(failing, true)) log_error(failure.what());
-    }
-  }
-}
-
-bool Chat::is_to_be_taken_up(const std::string& conversation) const {
-  if (!to_take_up_) return true;
-  const auto first = to_take_up_->lower_bound({.conversation = conversation});
-  return first != to_take_up_->end() && first->conversation == conversation;
-}
-
-Awaitable<void> Chat::until_taken_up(std::string conversation) {
-  while (is_to_be_taken_up(conversation) && !live_.gone()) co_await sleep(20ms);
-}
-
-Awaitable<void> Chat::purge() {
-  for (; !live_.gone(); co_await sleep(10min)) {
-    try {
-      auto erase = [before = now() - undo_time](store::Database& database) { database.purge(before); };
-      co_await on_store(store_, std::move(erase));
-    } catch (const base::Error& failure) {
-      log_error(failure.what());
-    }
-  }
-}
-
-Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
-  const bool goes_on = resume && unfinished.vain_resumes < most_vain_resumes &&
-                       unfinished.fingerprint == fingerprint_of(*engines_.facts());
-  if (goes_on) {
-    // First: if this very answer brings the process down, that is counted. One that is paused only waits.
-    if (unfinished.condition != store::Condition::Paused) {
-      auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
-      co_await on_store(store_, std::move(count));
-    }
-    if (co_await begin(unfinished)) co_return;
-  }
-  co_await interrupt(unfinished);
-}
-
-// False if it never can.
-Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
-  for (; !live_.gone(); co_await sleep(1s)) {
-    try {
-      start(unfinished);
-      co_return true;
-    } catch (const base::Error& failure) {
-      if (failure.kind() != base::ErrorKind::Busy) {
-        log_error(failure.what());
-        co_return false;
-      }
-    }
-  }
-  co_return true;  // by the next server
-}
-
-Awaitable<void> Chat::interrupt(const store::Unfinished& unfinished) {
-  auto mark = [id = unfinished.answer, said = unfinished.said.size()](store::Database& database) {
-    database.end({.answer = id, .first = static_cast<std::int64_t>(said)},
-                 {.answer = id, .condition = store::Condition::Interrupted});
-  };
-  co_await on_store(store_, std::move(mark));
-}
-
-void Chat::start(const store::Unfinished& unfinished) {
-  engine::Request request = request_from(unfinished);
-  const std::size_t tokens = request.said.tokens.size();
-  request.asker = {.client = unfinished.account, .account = Visitor{.account = unfinished.account}.salt()};
-  LiveAnswer answer{.account = unfinished.account,
-
-                    .generation = engines_.start(std::move(request)),
-                    .facts = engines_.facts(),
-                    .epoch = unfinished.epoch};
-  if (unfinished.condition == store::Condition::Paused) answer.generation->pause();
-  live_.add(unfinished.answer, std::move(answer), tokens, unfinished.last_event);
-}
-
-Awaitable<void> Chat::let_go() { return live_.let_go(); }
 
 Awaitable<void> Chat::new_page(Exchange& exchange) {
   const Visitor visitor = visitor_of(exchange.request(), access_);
@@ -255,6 +130,47 @@ Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
   co_await exchange.respond(std::move(response));
 }
 
+// Why a message cannot follow what is there; none if it can.
+std::optional<Response> Chat::refuse(const std::string& id, const std::string& after, const std::string& text,
+                                     const Before& before) const {
+  if (after != std::to_string(before.shown())) {
+    if (!before.conversation) {
+      return html(410, notice_fragment("This conversation was deleted. Your message was not sent; copy it, and", "/",
+                                       "start a new chat."));
+    }
+    return html(409,
+                notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
+                                "/c/" + id, "load the conversation again."));
+  }
+  const LiveAnswer* answer = live_.find({id, before.shown()});
+  if (answer != nullptr && !answer->generation->journal().over()) {
+    return html(409, notice_fragment(
+                         answer->generation->pause_asked()
+                             ? "The answer before is paused. Resume it, or stop it, and send again."
+                             : "The answer before is still being written. Wait for it, or stop it, and send again."));
+  }
+  if (before.conversation && bytes_of(*before.conversation) + text.size() > most_conversation) {
+    return html(413, notice_fragment("This conversation is too long. Your message was not sent; copy it, and", "/",
+                                     "start a new chat."));
+  }
+  return std::nullopt;
+}
+
+engine::Turn Chat::turn_of(const Before& before, const std::string& text, bool think) {
+  engine::Turn turn;
+  const auto path =
+      before.conversation ? before.conversation->path_to(before.shown()) : std::vector<const store::Message*>{};
+  turn.input.messages = messages_of(path, text);
+  turn.input.enable_thinking = think;
+  turn.sampling.seed = random_seed();
+  if (!before.tokens.ids.empty()) {
+    auto transcript = std::make_shared<engine::Transcript>();
+    transcript->append(before.tokens.ids, before.tokens.generated);
+    turn.before = std::move(transcript);
+  }
+  return turn;
+}
+
 Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::string id) {
   auto fields = parse_form(request.body);
   std::string text = clean_text(fields["text"]);
@@ -265,10 +181,6 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
     co_return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) +
                                         " characters. Send it in parts."));
   }
-  struct Before {
-    std::optional<store::Conversation> conversation;
-    store::Tokens tokens;
-  };
   const std::shared_ptr<const ModelFacts> facts = engines_.facts();
   co_await live_.settle(id);
   auto find = [id, account = visitor.account, tokenizer = facts->fingerprint.tokenizer](store::Database& database) {
@@ -277,41 +189,13 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
     return found;
   };
   const Before before = co_await on_store(store_, std::move(find));
-  const std::int64_t shown = before.conversation ? before.conversation->shown : 0;
-  if (fields["after"] != std::to_string(shown)) {
-    if (!before.conversation) {
-      co_return html(410, notice_fragment("This conversation was deleted. Your message was not sent; copy it, and", "/",
-                                          "start a new chat."));
-    }
-    co_return html(
-        409, notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
-                             "/c/" + id, "load the conversation again."));
-  }
-  if (const LiveAnswer* answer = live_.find({id, shown}); answer != nullptr && !answer->generation->journal().over()) {
-    co_return html(
-        409,
-        notice_fragment(answer->generation->pause_asked()
-                            ? "The answer before is paused. Resume it, or stop it, and send again."
-                            : "The answer before is still being written. Wait for it, or stop it, and send again."));
-  }
-  if (before.conversation && bytes_of(*before.conversation) + text.size() > most_conversation) {
-    co_return html(413, notice_fragment("This conversation is too long. Your message was not sent; copy it, and", "/",
-                                        "start a new chat."));
-  }
+  const std::int64_t shown = before.shown();
+  if (auto refused = refuse(id, fields["after"], text, before)) co_return std::move(*refused);
 
   Round round{.prompt = text, .facts = *facts};
   const bool think = fields.contains("think");
-  engine::Turn turn;
+  engine::Turn turn = turn_of(before, text, think);
   turn.asker = {.client = request.client, .account = visitor.salt()};
-  turn.input.messages = messages_of(
-      before.conversation ? before.conversation->path_to(shown) : std::vector<const store::Message*>{}, text);
-  turn.input.enable_thinking = think;
-  turn.sampling.seed = random_seed();
-  if (!before.tokens.ids.empty()) {
-    auto transcript = std::make_shared<engine::Transcript>();
-    transcript->append(before.tokens.ids, before.tokens.generated);
-    turn.before = std::move(transcript);
-  }
   engine::Prepared prepared = co_await prepare(engines_, std::move(turn));
   store::Question question{.account = visitor.account,
                            .conversation = id,
@@ -334,8 +218,12 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   round.number = answer.number;
   std::vector<store::ConversationHead> list;
   if (shown == 0) {
-    auto list_new = [account = visitor.account](store::Database& database) { return list_of(database, account); };
-    list = co_await on_store(store_, std::move(list_new));
+    try {
+      auto list_new = [account = visitor.account](store::Database& database) { return list_of(database, account); };
+      list = co_await on_store(store_, std::move(list_new));
+    } catch (const base::Error& failure) {
+      log_error(failure.what());  // the message was sent all the same
+    }
   }
   co_return html(200, sent_fragment(id, round, list), {{"HX-Replace-Url", "/c/" + id}});
 }
@@ -386,33 +274,6 @@ Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::
     response = co_await change(exchange.request(), account, id, action);
   }
   co_await exchange.respond(std::move(response));
-}
-
-// An answer that was interrupted is written on by the model of now, from where it stands.
-Awaitable<Response> Chat::go_on(std::string account, std::string id) {
-  const std::shared_ptr<const ModelFacts> facts = engines_.facts();
-  std::optional<store::Unfinished> unfinished;
-  try {
-    auto reopen = [id, account, fingerprint = fingerprint_of(*facts)](store::Database& database) {
-      const auto conversation = database.conversation(account, id);
-      return conversation ? database.reopen({id, conversation->shown}, fingerprint) : std::nullopt;
-    };
-    unfinished = co_await on_store(store_, std::move(reopen));
-  } catch (const store::Conflict& conflict) {
-    co_return html(409, notice_fragment(std::string(conflict.what()) + "."));
-  }
-  if (!unfinished) co_return Response{.status = 204};
-  std::optional<base::Error> failure;
-  try {
-    start(*unfinished);
-  } catch (const base::Error& error) {
-    failure = error;
-  }
-  if (failure) {
-    co_await interrupt(*unfinished);
-    throw *failure;
-  }
-  co_return Response{.status = 204, .headers = {{"HX-Refresh", "true"}}};
 }
 
 Awaitable<Response> Chat::change(const Request& request, std::string account, std::string id, std::string action) {

@@ -53,6 +53,17 @@ class Chat {
   static bool is_id(std::string_view text);
 
  private:
+  // What a message is to follow.
+  struct Before {
+    std::optional<store::Conversation> conversation{};  // none: it is the first
+    store::Tokens tokens{};                             // of the turns before, as far as the model of now knows them
+
+    std::int64_t shown() const { return conversation ? conversation->shown : 0; }
+  };
+
+  std::optional<Response> refuse(const std::string& id, const std::string& after, const std::string& text,
+                                 const Before& before) const;
+  static engine::Turn turn_of(const Before& before, const std::string& text, bool think);
   Awaitable<Response> accept(const Request& request, Visitor visitor, std::string id);
   Awaitable<Response> go_on(std::string account, std::string id);
   Awaitable<Response> change(const Request& request, std::string account, std::string id, std::string action);

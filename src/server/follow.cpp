@@ -1,8 +1,6 @@
 #include "server/follow.h"
 
 #include <algorithm>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <chrono>
 #include <optional>
@@ -12,12 +10,12 @@
 #include "server/http_text.h"
 #include "server/journal_reader.h"
 #include "server/log.h"
+#include "server/sleep.h"
 #include "server/views.h"
 
 namespace server {
 namespace {
 
-namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
@@ -27,11 +25,6 @@ constexpr auto least_pause = 40ms;
 constexpr int render_share = 10;
 constexpr auto keep_alive_interval = 15s;
 constexpr const char* keep_alive = ": waiting\n\n";
-
-Awaitable<void> sleep(Exchange& exchange, Clock::duration time) {
-  asio::steady_timer timer(exchange.executor(), time);
-  co_await timer.async_wait(asio::use_awaitable);
-}
 
 struct EventId {
   int epoch = 0;
@@ -105,7 +98,7 @@ Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer live, std::int64_t 
       co_await exchange.send(std::move(events));
     }
     if (!answer.open()) co_return;
-    co_await sleep(exchange, std::max<Clock::duration>(least_pause, took * render_share));
+    co_await sleep(std::max<Clock::duration>(least_pause, took * render_share));
     co_await reader.wait(keep_alive_interval);
   }
 }

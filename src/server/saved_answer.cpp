@@ -1,6 +1,7 @@
 #include "server/saved_answer.h"
 
 #include <array>
+#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -190,6 +191,15 @@ engine::Request request_from(const store::Unfinished& unfinished) {
                     .thinking_seconds = unfinished.thinking_seconds};
     return request;
   });
+}
+
+store::Fingerprint fingerprint_of(const ModelFacts& facts) {
+  return {.tokenizer = facts.fingerprint.tokenizer, .whole = facts.fingerprint.whole};
+}
+
+store::Time now() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
 }
 
 Answer answer_from(const store::Message& message) {

@@ -30,6 +30,11 @@ store::Tokens prompt_of(const engine::Request& request);
 // The request that goes on with it. Throws base::Error (Internal) if it cannot be read.
 engine::Request request_from(const store::Unfinished& unfinished);
 
+// Of the model that answers now.
+store::Fingerprint fingerprint_of(const ModelFacts& facts);
+// Milliseconds since 1970, as the store has them.
+store::Time now();
+
 // An answer as the store has it.
 Answer answer_from(const store::Message& message);
 

@@ -166,6 +166,14 @@ std::string render_template(std::string_view name, const ordered_json& context) 
   }
 }
 
+Response html(unsigned status, std::string body, Headers headers) {
+  headers.emplace_back("Cache-Control", "no-store");
+  return {.status = status,
+          .content_type = "text/html; charset=utf-8",
+          .body = std::move(body),
+          .headers = std::move(headers)};
+}
+
 std::string chat_page(const ChatPage& page, const ModelFacts& facts) {
   ordered_json context{{"id", page.id},          {"last", page.last},
                        {"model", facts.name},    {"device", facts.device},

@@ -9,12 +9,16 @@
 #include <vector>
 
 #include "server/answer.h"
+#include "server/exchange.h"
 #include "server/model_facts.h"
 #include "store/records.h"
 
 namespace server {
 
 std::string render_template(std::string_view name, const nlohmann::ordered_json& context);
+
+// A page or a fragment as it is sent: kept by nobody.
+Response html(unsigned status, std::string body, Headers headers = {});
 
 // A question and its answer.
 struct Round {

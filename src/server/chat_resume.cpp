@@ -1,0 +1,150 @@
+// What the chat does by itself: it goes on with answers that the last server left, and erases what was deleted.
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "server/chat.h"
+#include "server/log.h"
+#include "server/on_store.h"
+#include "server/saved_answer.h"
+#include "server/sleep.h"
+#include "server/views.h"
+
+namespace server {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr store::Time undo_time = 24 * 3600 * 1000;
+constexpr int most_vain_resumes = 2;
+
+}  // namespace
+
+Awaitable<void> Chat::work(bool resume) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  co_await (live_.record() && take_up_all(resume));
+}
+
+Awaitable<void> Chat::take_up_all(bool resume) {
+  for (bool failing = false; !live_.gone(); co_await sleep(1s)) {
+    try {
+      auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
+      // What was asked, or taken up, before the store failed.
+      std::erase_if(unfinished, [&](const store::Unfinished& one) { return live_.find(one.answer) != nullptr; });
+      to_take_up_.emplace();
+      for (const store::Unfinished& one : unfinished) to_take_up_->insert(one.answer);
+      for (store::Unfinished& one : unfinished) {
+        const store::AnswerId id = one.answer;
+        co_await take_up(std::move(one), resume);
+        to_take_up_->erase(id);
+      }
+      co_return;
+    } catch (const std::exception& failure) {
+      if (!std::exchange(failing, true)) log_error(failure.what());
+    }
+  }
+}
+
+bool Chat::is_to_be_taken_up(const std::string& conversation) const {
+  if (!to_take_up_) return true;
+  const auto first = to_take_up_->lower_bound({.conversation = conversation});
+  return first != to_take_up_->end() && first->conversation == conversation;
+}
+
+Awaitable<void> Chat::until_taken_up(std::string conversation) {
+  while (is_to_be_taken_up(conversation) && !live_.gone()) co_await sleep(20ms);
+}
+
+Awaitable<void> Chat::purge() {
+  for (; !live_.gone(); co_await sleep(10min)) {
+    try {
+      auto erase = [before = now() - undo_time](store::Database& database) { database.purge(before); };
+      co_await on_store(store_, std::move(erase));
+    } catch (const base::Error& failure) {
+      log_error(failure.what());
+    }
+  }
+}
+
+Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
+  const bool goes_on = resume && unfinished.vain_resumes < most_vain_resumes &&
+                       unfinished.fingerprint == fingerprint_of(*engines_.facts());
+  if (goes_on) {
+    // First: if this very answer brings the process down, that is counted. One that is paused only waits.
+    if (unfinished.condition != store::Condition::Paused) {
+      auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
+      co_await on_store(store_, std::move(count));
+    }
+    if (co_await begin(unfinished)) co_return;
+  }
+  co_await interrupt(unfinished);
+}
+
+// False if it never can.
+Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
+  for (; !live_.gone(); co_await sleep(1s)) {
+    try {
+      start(unfinished);
+      co_return true;
+    } catch (const base::Error& failure) {
+      if (failure.kind() != base::ErrorKind::Busy) {
+        log_error(failure.what());
+        co_return false;
+      }
+    }
+  }
+  co_return true;  // by the next server
+}
+
+Awaitable<void> Chat::interrupt(const store::Unfinished& unfinished) {
+  auto mark = [id = unfinished.answer, said = unfinished.said.size()](store::Database& database) {
+    database.end({.answer = id, .first = static_cast<std::int64_t>(said)},
+                 {.answer = id, .condition = store::Condition::Interrupted});
+  };
+  co_await on_store(store_, std::move(mark));
+}
+
+void Chat::start(const store::Unfinished& unfinished) {
+  engine::Request request = request_from(unfinished);
+  const std::size_t tokens = request.said.tokens.size();
+  request.asker = {.client = unfinished.account, .account = Visitor{.account = unfinished.account}.salt()};
+  LiveAnswer answer{.account = unfinished.account,
+
+                    .generation = engines_.start(std::move(request)),
+                    .facts = engines_.facts(),
+                    .epoch = unfinished.epoch};
+  if (unfinished.condition == store::Condition::Paused) answer.generation->pause();
+  live_.add(unfinished.answer, std::move(answer), tokens, unfinished.last_event);
+}
+
+Awaitable<void> Chat::let_go() { return live_.let_go(); }
+
+// An answer that was interrupted is written on by the model of now, from where it stands.
+Awaitable<Response> Chat::go_on(std::string account, std::string id) {
+  const std::shared_ptr<const ModelFacts> facts = engines_.facts();
+  std::optional<store::Unfinished> unfinished;
+  try {
+    auto reopen = [id, account, fingerprint = fingerprint_of(*facts)](store::Database& database) {
+      const auto conversation = database.conversation(account, id);
+      return conversation ? database.reopen({id, conversation->shown}, fingerprint) : std::nullopt;
+    };
+    unfinished = co_await on_store(store_, std::move(reopen));
+  } catch (const store::Conflict& conflict) {
+    co_return html(409, notice_fragment(std::string(conflict.what()) + "."));
+  }
+  if (!unfinished) co_return Response{.status = 204};
+  std::optional<base::Error> failure;
+  try {
+    start(*unfinished);
+  } catch (const base::Error& error) {
+    failure = error;
+  }
+  if (failure) {
+    co_await interrupt(*unfinished);
+    throw *failure;
+  }
+  co_return Response{.status = 204, .headers = {{"HX-Refresh", "true"}}};
+}
+
+}  // namespace server
