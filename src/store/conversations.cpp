@@ -136,12 +136,15 @@ std::int64_t Database::purge(Time before) {
     erase.execute(true);
     return static_cast<std::int64_t>(erase.get_affected_rows());
   });
-  if (purged > 0 && session_->is_sqlite()) {
-    // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.
-    session_->write([&] { session_->sql << "insert into search (search) values ('optimize')"; });
-    session_->read([&] { session_->sql << "pragma wal_checkpoint(truncate)"; });
-  }
+  if (purged > 0) forget_erased(*session_);
   return purged;
+}
+
+void forget_erased(Session& session) {
+  if (!session.is_sqlite()) return;
+  // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.
+  session.write([&] { session.sql << "insert into search (search) values ('optimize')"; });
+  session.read([&] { session.sql << "pragma wal_checkpoint(truncate)"; });
 }
 
 void check_in(Session& session) {

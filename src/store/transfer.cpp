@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/utf8.h"
 #include "store/database.h"
 #include "store/export.h"
 #include "store/names.h"
 #include "store/rows.h"
+#include "store/search.h"
 #include "store/session.h"
 
 namespace store {
@@ -84,18 +86,6 @@ bool is_in(const WholeConversation& given, const Conversation& kept) {
   });
 }
 
-void insert_message(Session& session, const std::string& conversation, const Message& message) {
-  const bool whole = message.condition == Condition::Whole;
-  const std::string role = name_of(message.role), condition = name_of(message.condition);
-  // What was interrupted lies in its gains, so that it can be gone on with.
-  const std::string thinking = whole ? storable(message.thinking) : "", text = whole ? storable(message.text) : "";
-  session.sql << "insert into messages (conversation, number, parent, role, condition, thinking, text, asked, ended, "
-                 "created) values (:conversation, :number, :parent, :role, :condition, :thinking, :text, :asked, "
-                 ":ended, :created)",
-      use(conversation), use(message.number), use(message.parent), use(role), use(condition), use(thinking), use(text),
-      use(message.asked), use(message.ended), use(message.created);
-}
-
 void insert_answer(Session& session, const std::string& conversation, const Message& message,
                    const AnswerRecord& record) {
   const bool whole = message.condition == Condition::Whole;
@@ -133,6 +123,25 @@ void insert(Session& session, const std::string& account, const WholeConversatio
 }
 
 }  // namespace
+
+void index_message(Session& session, const std::string& conversation, std::int64_t number, const std::string& text) {
+  // PostgreSQL takes up to 1 MB of words and their places.
+  constexpr std::size_t most_indexed = 500'000;
+  add_to_index(session, conversation, number, text.substr(0, base::utf8::cut(text, most_indexed)));
+}
+
+void insert_message(Session& session, const std::string& conversation, const Message& message) {
+  const bool whole = message.condition == Condition::Whole;
+  const std::string role = name_of(message.role), condition = name_of(message.condition);
+  // What was interrupted lies in its gains, so that it can be gone on with.
+  const std::string thinking = whole ? storable(message.thinking) : "", text = whole ? storable(message.text) : "";
+  session.sql << "insert into messages (conversation, number, parent, role, condition, thinking, text, asked, ended, "
+                 "created) values (:conversation, :number, :parent, :role, :condition, :thinking, :text, :asked, "
+                 ":ended, :created)",
+      use(conversation), use(message.number), use(message.parent), use(role), use(condition), use(thinking), use(text),
+      use(message.asked), use(message.ended), use(message.created);
+  if (whole) index_message(session, conversation, message.number, text);
+}
 
 std::optional<WholeConversation> Database::whole(const std::string& account, const std::string& id) {
   return session_->read_all([&]() -> std::optional<WholeConversation> {

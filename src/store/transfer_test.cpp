@@ -103,6 +103,18 @@ TEST_F(Transfers, TakeWhatIsBeingWrittenAsInterrupted) {
   second_.check();
 }
 
+TEST_F(Transfers, TakeMoreWordsThanAnIndexDoes) {
+  std::string words = "first ";
+  while (words.size() < 3'000'000) words += "w" + std::to_string(words.size()) + " ";
+  WholeConversation one;
+  one.shown = 2;
+  one.messages = {{.number = 1, .text = words},
+                  {.number = 2, .parent = 1, .role = Role::Assistant, .text = "So", .ended = "{}"}};
+  EXPECT_TRUE(first_.add(local_account, one));
+  EXPECT_EQ(first_.search(local_account, "first", 10).size(), 1u);
+  EXPECT_EQ(first_.conversation(local_account, first_.list(local_account, 1).at(0).id)->messages[0].text, words);
+}
+
 TEST_F(Transfers, ContinueWithoutTokens) {
   WholeConversation one;
   one.id = std::string(32, 'b');
