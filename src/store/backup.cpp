@@ -133,7 +133,7 @@ class Reader {
   soci::statement statement_;
 };
 
-void copy(Session& from, Session& to, const Table& table) {
+void copy(Session& from, Session& to, const Table& table, const std::function<void()>& between) {
   std::vector<Cell> row(table.columns.size());
   soci::statement insert(to.sql);
   for (std::size_t i = 0; i < row.size(); ++i) {
@@ -146,7 +146,10 @@ void copy(Session& from, Session& to, const Table& table) {
                  names_of(table, ":") + ")");
   insert.define_and_bind();
   Reader rows(from, table, row);
-  while (rows.next()) insert.execute(/*with_data_exchange=*/true);
+  while (rows.next()) {
+    between();
+    insert.execute(/*with_data_exchange=*/true);
+  }
   rows.close();
 }
 
@@ -162,7 +165,7 @@ void clear(Session& session) {
   for (auto table = tables.rbegin(); table != tables.rend(); ++table) session.sql << "delete from " << table->name;
 }
 
-void index_all(Session& session) {
+void index_all(Session& session, const std::function<void()>& between) {
   std::string conversation, text;
   std::int64_t number = 0;
   // By conversations, as the index is written to while this reads.
@@ -170,6 +173,7 @@ void index_all(Session& session) {
   soci::rowset<std::string> all = (session.sql.prepare << "select id from conversations order by changed, id");
   for (const std::string& id : all) ids.push_back(id);
   for (const std::string& id : ids) {
+    between();
     std::vector<std::pair<std::int64_t, std::string>> texts;
     soci::statement query = (session.sql.prepare << "select number, text from messages where conversation = :id and "
                                                     "condition = 'whole' order by number",
@@ -233,21 +237,21 @@ bool has_server(Session& session) {
 
 }  // namespace
 
-std::int64_t backup(const std::string& where, const std::string& file) {
+std::int64_t backup(const std::string& where, const std::string& file, const std::function<void()>& between) {
   Session from(where);
   migrate(from);
   Session to{SqliteFile{file}};
   migrate(to);
   return from.read_all([&] {
     return to.write([&] {
-      for (const Table& table : tables) copy(from, to, table);
+      for (const Table& table : tables) copy(from, to, table, between);
       to.sql << "pragma application_id = " << application;
       return conversations_in(to);
     });
   });
 }
 
-std::int64_t restore(const std::string& file, const std::string& where) {
+std::int64_t restore(const std::string& file, const std::string& where, const std::function<void()>& between) {
   const Copy copied(file);
   if (!is_backup(copied.path())) {
     throw Error(file, "is no backup of conversations", "name a file that 'smollm3 backup' wrote");
@@ -267,9 +271,9 @@ std::int64_t restore(const std::string& file, const std::string& where) {
   const std::int64_t count = from.read_all([&] {
     return to.write([&] {
       clear(to);
-      for (const Table& table : tables) copy(from, to, table);
+      for (const Table& table : tables) copy(from, to, table, between);
       if (served) to.sql << "update messages set condition = 'interrupted' where condition in ('open', 'paused')";
-      index_all(to);
+      index_all(to, between);
       return conversations_in(to);
     });
   });

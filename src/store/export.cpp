@@ -126,9 +126,14 @@ std::string to_json(const WholeConversation& conversation) {
   return text_of(object);
 }
 
+// Not of what a server adds to it, which another version may write otherwise.
 std::string digest_of(const WholeConversation& conversation) {
-  const std::string text = std::to_string(conversation.created) + text_of(messages_of(conversation));
-  std::string digits = boost::uuids::to_string(boost::uuids::name_generator_sha1(boost::uuids::uuid{})(text));
+  ordered_json said = ordered_json::array({conversation.created});
+  for (const Message& message : conversation.messages) {
+    said.push_back(
+        {message.number, message.parent, name_of(message.role), message.created, message.thinking, message.text});
+  }
+  std::string digits = boost::uuids::to_string(boost::uuids::name_generator_sha1(boost::uuids::uuid{})(text_of(said)));
   std::erase(digits, '-');
   return digits;
 }
