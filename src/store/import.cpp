@@ -48,7 +48,9 @@ void mend_halves(std::string& text) {
 class Outline final : public nlohmann::json_sax<json> {
  public:
   Outline(const std::string& file, const std::string& text) {
-    if (json::sax_parse(text, this)) return;
+    // The parser takes a zero byte for the end.
+    position_ = text.find('\0') + 1;
+    if (position_ == 0 && json::sax_parse(text, this)) return;
     if (depth_ > most_json_depth) throw Error(file, "is nested too deeply", "name a file of conversations");
     throw Error(file, "is not JSON: byte " + std::to_string(position_), "export it again: it may have been cut off");
   }

@@ -175,6 +175,7 @@ TEST(Files, ThatAreNoneSaySo) {
   EXPECT_THAT(error_of(""), HasSubstr("file: is not JSON: byte 1"));
   EXPECT_THAT(error_of("[{\"mapping\":"), HasSubstr("is not JSON: byte"));
   EXPECT_THAT(error_of("\"\xFF\""), HasSubstr("is not JSON"));
+  EXPECT_THAT(error_of(std::string("[]\0{", 4)), HasSubstr("is not JSON: byte 3"));
   EXPECT_THAT(error_of("{}"), HasSubstr("no conversations that this program knows"));
   EXPECT_THAT(error_of("7"), HasSubstr("no conversations that this program knows"));
   EXPECT_THAT(error_of("[{\"messages\":[]}]"), HasSubstr("no conversations that this program knows"));
