@@ -147,8 +147,8 @@ void add_import(CommandLine& line) {
   command.option("--data", "DIR", "Where conversations are kept, as of serve", options->data);
   command.flag("--json", "How many came in, as JSON", options->json);
   command.notes(
-      "Whose file it is shows by itself. What is there already is not doubled; each conversation comes in whole\n"
-      "or not at all, whatever is wrong with others. A server may be running: it has them at once.\n"
+      "Whose file it is shows by itself. What is there already is not doubled; each conversation comes in\n"
+      "whole or not at all, whatever is wrong with others. A server may be running: it has them at once.\n"
       "JSON: {\"imported\", \"known\", \"empty\", \"failed\"}, numbers of conversations.\n"
       "\n"
       "Examples:\n"
