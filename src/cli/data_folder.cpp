@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "base/error.h"
+
 namespace cli {
 namespace {
 
@@ -19,6 +21,22 @@ fs::path data_folder() {
   if (const fs::path data = environment("XDG_DATA_HOME"); data.is_absolute()) return data / "smollm3";
   if (const fs::path home = environment("HOME"); !home.empty()) return home / ".local" / "share" / "smollm3";
   return {};
+}
+
+std::string data_place(const std::string& given) {
+  if (!given.empty()) return given;
+  const std::string folder = data_folder().string();
+  if (folder.empty()) throw base::Error("conversations", "this user has no folder for them", "name one with --data");
+  return folder;
+}
+
+std::string existing_data_place(const std::string& given) {
+  const std::string place = data_place(given);
+  std::error_code ignored;
+  if (place.find("://") == std::string::npos && !fs::exists(fs::path(place) / "conversations.sqlite", ignored)) {
+    throw base::Error(place, "there are no conversations", "name the folder that they are in with --data");
+  }
+  return place;
 }
 
 }  // namespace cli

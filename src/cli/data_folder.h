@@ -2,10 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace cli {
 
 // $XDG_DATA_HOME/smollm3, or ~/.local/share/smollm3; empty if there is no home. It need not exist.
 std::filesystem::path data_folder();
+
+// Where conversations are kept, as of store::Database: what was given with --data, or data_folder(). Throws base::Error
+// if there is neither, and existing_data_place() if none were ever kept there.
+std::string data_place(const std::string& given);
+std::string existing_data_place(const std::string& given);
 
 }  // namespace cli

@@ -8,9 +8,12 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "cli/backup.h"
 #include "cli/bench.h"
 #include "cli/chat.h"
 #include "cli/command_line.h"
+#include "cli/export.h"
+#include "cli/import.h"
 #include "cli/inspect.h"
 #include "cli/logits.h"
 #include "cli/output.h"
@@ -36,6 +39,10 @@ int run(int argc, const char* const* argv) {
   cli::add_serve(line);
   cli::add_chat(line);
   cli::add_run(line);
+  cli::add_export(line);
+  cli::add_import(line);
+  cli::add_backup(line);
+  cli::add_restore(line);
   cli::add_inspect(line);
   cli::add_quantize(line);
   cli::add_synth(line);

@@ -38,8 +38,8 @@ void Output::flush() {
   buffer_.clear();
   if (write_all(descriptor_, text) == text.size()) return;
   if (errno == EPIPE) throw BrokenPipe{};
-  throw OutputError(base::ErrorKind::Resource, "standard output",
-                    std::string("cannot be written: ") + std::strerror(errno), "check where it leads to");
+  throw OutputError(base::ErrorKind::Resource, name_, std::string("cannot be written: ") + std::strerror(errno),
+                    "check where it leads to");
 }
 
 Output& standard_output() {

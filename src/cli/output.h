@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 
@@ -17,7 +18,9 @@ class OutputError : public base::Error {
 
 class Output {
  public:
-  explicit Output(int descriptor) : descriptor_(descriptor) {}
+  // `name`: what errors call it.
+  explicit Output(int descriptor, std::string name = "standard output")
+      : descriptor_(descriptor), name_(std::move(name)) {}
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
@@ -27,6 +30,7 @@ class Output {
 
  private:
   int descriptor_;
+  std::string name_;
   std::string buffer_;
 };
 

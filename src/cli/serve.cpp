@@ -34,13 +34,6 @@ std::string read_system_prompt(const std::string& path) {
   return text;
 }
 
-std::string data_place(const std::string& given) {
-  if (!given.empty()) return given;
-  const std::string folder = data_folder().string();
-  if (folder.empty()) throw base::Error("conversations", "this user has no folder for them", "name one with --data");
-  return folder;
-}
-
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
   const std::string system = read_system_prompt(options.system_file);

@@ -1,6 +1,7 @@
 // Answers on their way: accepted with a question, recorded as they grow, ended.
 #include "store/database.h"
 #include "store/names.h"
+#include "store/rows.h"
 #include "store/search.h"
 #include "store/session.h"
 
@@ -133,14 +134,6 @@ void check_place(Session& session, const Question& question) {
   }
 }
 
-void insert_message(Session& session, const std::string& conversation, const Message& message) {
-  const std::string role = name_of(message.role), condition = name_of(message.condition), text = storable(message.text);
-  session.sql << "insert into messages (conversation, number, parent, role, condition, thinking, text, asked, ended, "
-                 "created) values (:conversation, :number, :parent, :role, :condition, '', :text, :asked, '', :now)",
-      use(conversation), use(message.number), use(message.parent), use(role), use(condition), use(text),
-      use(message.asked), use(message.created);
-}
-
 }  // namespace
 
 AnswerId Database::accept(const Question& question) {
@@ -163,7 +156,6 @@ AnswerId Database::accept(const Question& question) {
                          .created = question.now};
     insert_message(*session_, question.conversation, asked);
     insert_message(*session_, question.conversation, answer);
-    add_to_index(*session_, question.conversation, asked.number, asked.text);
     const std::string prompt = encode(question.prompt);
     sql << "insert into answers (conversation, number, settings, tokenizer, whole, prompt, tokens, vain_resumes, "
            "epoch) "

@@ -3,6 +3,7 @@
 
 #include "store/database.h"
 #include "store/names.h"
+#include "store/rows.h"
 #include "store/schema.h"
 #include "store/session.h"
 
@@ -17,20 +18,6 @@ using soci::use;
 constexpr const char* head_columns = "id, title, created, changed, pinned, shown";
 
 }  // namespace
-
-std::vector<const Message*> Conversation::path_to(std::int64_t number) const {
-  std::vector<const Message*> path;
-  for (const Message* message = find(number); message != nullptr; message = find(message->parent)) {
-    path.push_back(message);
-  }
-  std::ranges::reverse(path);
-  return path;
-}
-
-const Message* Conversation::find(std::int64_t number) const {
-  const auto found = std::ranges::lower_bound(messages, number, {}, &Message::number);
-  return found != messages.end() && found->number == number ? &*found : nullptr;
-}
 
 Database::Database(const std::string& where) : session_(std::make_unique<Session>(where)) { migrate(*session_); }
 
@@ -57,45 +44,47 @@ std::vector<ConversationHead> Database::list(const std::string& account, int mos
   });
 }
 
-std::optional<Conversation> Database::conversation(const std::string& account, const std::string& id) {
-  return session_->read_all([&]() -> std::optional<Conversation> {
-    soci::session& sql = session_->sql;
-    Conversation found;
-    int pinned = 0;
-    sql << "select " << head_columns << " from conversations where account = :account and id = :id and deleted = 0",
-        use(account), use(id), into(found.id), into(found.title), into(found.created), into(found.changed),
-        into(pinned), into(found.shown);
-    if (!sql.got_data()) return std::nullopt;
-    found.pinned = pinned != 0;
+std::optional<Conversation> conversation_in(Session& session, const std::string& account, const std::string& id) {
+  soci::session& sql = session.sql;
+  Conversation found;
+  int pinned = 0;
+  sql << "select " << head_columns << " from conversations where account = :account and id = :id and deleted = 0",
+      use(account), use(id), into(found.id), into(found.title), into(found.created), into(found.changed), into(pinned),
+      into(found.shown);
+  if (!sql.got_data()) return std::nullopt;
+  found.pinned = pinned != 0;
 
-    Message message;
-    std::string role, condition;
-    soci::statement messages =
-        (sql.prepare << "select number, parent, role, condition, thinking, text, asked, ended, "
-                        "created from messages where conversation = :id order by number",
-         use(id), into(message.number), into(message.parent), into(role), into(condition), into(message.thinking),
-         into(message.text), into(message.asked), into(message.ended), into(message.created));
-    messages.execute();
-    while (messages.fetch()) {
-      message.role = role_of(role);
-      message.condition = condition_of(condition);
-      found.messages.push_back(message);
-    }
-    // What those that are being written have gained so far.
-    std::int64_t number = 0;
-    std::string thinking, text;
-    soci::statement gains = (sql.prepare << "select number, thinking, text from gains where conversation = :id "
-                                            "order by number, first_token",
-                             use(id), into(number), into(thinking), into(text));
-    gains.execute();
-    while (gains.fetch()) {
-      const auto at = std::ranges::lower_bound(found.messages, number, {}, &Message::number);
-      if (at == found.messages.end() || at->number != number) continue;
-      at->thinking += thinking;
-      at->text += text;
-    }
-    return found;
-  });
+  Message message;
+  std::string role, condition;
+  soci::statement messages =
+      (sql.prepare << "select number, parent, role, condition, thinking, text, asked, ended, "
+                      "created from messages where conversation = :id order by number",
+       use(id), into(message.number), into(message.parent), into(role), into(condition), into(message.thinking),
+       into(message.text), into(message.asked), into(message.ended), into(message.created));
+  messages.execute();
+  while (messages.fetch()) {
+    message.role = role_of(role);
+    message.condition = condition_of(condition);
+    found.messages.push_back(message);
+  }
+  // What those that are being written have gained so far.
+  std::int64_t number = 0;
+  std::string thinking, text;
+  soci::statement gains = (sql.prepare << "select number, thinking, text from gains where conversation = :id "
+                                          "order by number, first_token",
+                           use(id), into(number), into(thinking), into(text));
+  gains.execute();
+  while (gains.fetch()) {
+    const auto at = std::ranges::lower_bound(found.messages, number, {}, &Message::number);
+    if (at == found.messages.end() || at->number != number) continue;
+    at->thinking += thinking;
+    at->text += text;
+  }
+  return found;
+}
+
+std::optional<Conversation> Database::conversation(const std::string& account, const std::string& id) {
+  return session_->read_all([&] { return conversation_in(*session_, account, id); });
 }
 
 bool Database::rename(const std::string& account, const std::string& id, const std::string& title) {
@@ -147,15 +136,18 @@ std::int64_t Database::purge(Time before) {
     erase.execute(true);
     return static_cast<std::int64_t>(erase.get_affected_rows());
   });
-  if (purged > 0 && session_->is_sqlite()) {
-    // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.
-    session_->write([&] { session_->sql << "insert into search (search) values ('optimize')"; });
-    session_->read([&] { session_->sql << "pragma wal_checkpoint(truncate)"; });
-  }
+  if (purged > 0) forget_erased(*session_);
   return purged;
 }
 
-void Database::check() {
+void forget_erased(Session& session) {
+  if (!session.is_sqlite()) return;
+  // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.
+  session.write([&] { session.sql << "insert into search (search) values ('optimize')"; });
+  session.read([&] { session.sql << "pragma wal_checkpoint(truncate)"; });
+}
+
+void check_in(Session& session) {
   struct Rule {
     const char* violators;
     const char* what;
@@ -183,18 +175,20 @@ void Database::check() {
        "b where b.conversation = g.conversation and b.number = g.number and b.first_token < g.first_token)",
        "what an answer gained has gaps"},
   };
-  session_->read_all([&] {
+  session.read_all([&] {
     for (const Rule& rule : rules) {
       std::int64_t violations = 0;
-      session_->sql << rule.violators, into(violations);
+      session.sql << rule.violators, into(violations);
       if (violations > 0) throw Error(ErrorKind::Internal, "store", rule.what);
     }
-    if (session_->is_sqlite()) {
+    if (session.is_sqlite()) {
       std::string verdict;
-      session_->sql << "pragma integrity_check", into(verdict);
+      session.sql << "pragma integrity_check", into(verdict);
       if (verdict != "ok") throw Error(ErrorKind::Internal, "store", verdict);
     }
   });
 }
+
+void Database::check() { check_in(*session_); }
 
 }  // namespace store

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "store/records.h"
+#include "store/whole.h"
 
 namespace store {
 
@@ -55,6 +56,12 @@ class Database {
   bool restore(const std::string& account, const std::string& id);
   // Erases those that were removed before that time. Returns how many there were.
   std::int64_t purge(Time before);
+
+  // With all there is of it, as of one instant.
+  std::optional<WholeConversation> whole(const std::string& account, const std::string& id);
+  // A conversation of another store, or of another program, under its id, or another if that is taken. False if all of
+  // it is there already, under one of the two, and perhaps more; one that was removed is restored then, and true.
+  bool add(const std::string& account, WholeConversation conversation);
 
   // Answers. Those that write one know its id; accounts do not matter to them.
 

@@ -12,6 +12,9 @@ namespace store {
 
 using Time = std::int64_t;  // milliseconds since 1970, UTC
 
+// Everybody who may use the page, and the commands, is one account as yet.
+inline const std::string local_account = "local";
+
 // Which models and settings an answer's tokens are of.
 struct Fingerprint {
   std::string tokenizer{};  // decides what a token means

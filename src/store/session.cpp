@@ -79,11 +79,17 @@ Meaning meaning_of_sqlite(int result) {
 
 Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(where)) {
   if (sqlite_) {
-    open_sqlite(where);
+    open_folder(where);
     return;
   }
   where_ = without_password(where);
   guarded([&] { sql.open(postgres(), where); });
+}
+
+Session::Session(const SqliteFile& file) {
+  static constexpr const char* settings[] = {"pragma journal_mode = memory", "pragma synchronous = off",
+                                             "pragma foreign_keys = on"};
+  open_file(file.path, settings);
 }
 
 Session::~Session() {
@@ -107,7 +113,7 @@ void Session::be_the_only_server() {
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) throw taken;
 }
 
-void Session::open_sqlite(const std::string& folder) {
+void Session::open_folder(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
@@ -115,21 +121,23 @@ void Session::open_sqlite(const std::string& folder) {
                 "choose another with --data");
   }
   folder_ = folder;
-  const std::string file = (fs::path(folder) / "conversations.sqlite").string();
+  // A commit is on the disk when it returns; readers and the writer do not wait for each other.
+  static constexpr const char* settings[] = {"pragma journal_mode = wal", "pragma synchronous = full",
+                                             "pragma foreign_keys = on", "pragma secure_delete = on"};
+  open_file((fs::path(folder) / "conversations.sqlite").string(), settings);
+}
+
+void Session::open_file(const std::string& file, std::span<const char* const> settings) {
   where_ = file;
   if (file.find('"') != std::string::npos) {
-    throw Error(folder, "a folder for data may not have a quotation mark in its name", "choose another with --data");
+    throw Error(file, "a database may not have a quotation mark in its name", "choose another place");
   }
   // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions.
   const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
   if (created >= 0) ::close(created);
   try {
     sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
-    // A commit is on the disk when it returns; readers and the writer do not wait for each other.
-    for (const char* setting : {"pragma journal_mode = wal", "pragma synchronous = full", "pragma foreign_keys = on",
-                                "pragma secure_delete = on"}) {
-      sql << setting;
-    }
+    for (const char* setting : settings) sql << setting;
   } catch (const soci::soci_error& failure) {
     throw as_error(failure);
   }

@@ -4,6 +4,7 @@
 #include <soci/soci.h>
 
 #include <concepts>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -13,10 +14,17 @@
 
 namespace store {
 
+// A file that nobody else opens, and that is written as a whole or not at all: without files beside it, and on the disk
+// when whoever wrote it says so.
+struct SqliteFile {
+  std::string path;
+};
+
 class Session {
  public:
   // `where`: a folder, which is created (SQLite), or an address postgresql://…. Throws base::Error.
   explicit Session(const std::string& where);
+  explicit Session(const SqliteFile& file);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -85,7 +93,8 @@ class Session {
   }
   void reconnect_if_lost();
   base::Error as_error(const soci::soci_error& failure) const;
-  void open_sqlite(const std::string& folder);
+  void open_folder(const std::string& folder);
+  void open_file(const std::string& file, std::span<const char* const> settings);
 
   std::string where_;
   std::string folder_;  // of SQLite
