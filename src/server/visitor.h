@@ -7,10 +7,11 @@
 
 #include "server/access.h"
 #include "server/exchange.h"
+#include "store/records.h"
 
 namespace server {
 
-inline constexpr const char* local_account = "local";
+using store::local_account;
 
 struct Visitor {
   std::string account{};

@@ -12,7 +12,7 @@ namespace store {
 
 using Time = std::int64_t;  // milliseconds since 1970, UTC
 
-// Everybody who may use the page, and the commands, is one account as yet.
+// The account of this machine's own user, on its pages and with its commands.
 inline const std::string local_account = "local";
 
 // Which models and settings an answer's tokens are of.
