@@ -1,4 +1,5 @@
 """`serve` as a command: it says where it is, answers there, and ends when it is told to."""
+import itertools
 import json
 import signal
 import time
@@ -7,10 +8,13 @@ import urllib.request
 
 from program import HANGS_AFTER, expect_error, micro, path, run, start
 
+# As often as it is started, with conversations of its own.
+folders = (path(f"conversations-{n}") for n in itertools.count())
+
 
 class Serve(unittest.TestCase):
     def start(self):
-        process = start("--model", micro(), "serve", "--port", "0")
+        process = start("--model", micro(), "serve", "--port", "0", "--data", next(folders))
         line = process.stdout.readline().decode()
         self.assertRegex(line, r"\ASmolLM3 micro random is at http://127\.0\.0\.1:\d+\n\Z")
         return process, line.split()[-1]
@@ -27,7 +31,7 @@ class Serve(unittest.TestCase):
     def test_port_in_use(self):
         process, url = self.start()
         port = url.rsplit(":", 1)[1]
-        expect_error(self, run("--model", micro(), "--quiet", "serve", "--port", port), 1, port)
+        expect_error(self, run("--model", micro(), "--quiet", "serve", "--port", port, "--data", next(folders)), 1, port)
         process.kill()
         process.communicate()
 
@@ -38,7 +42,7 @@ class Serve(unittest.TestCase):
     def test_system_prompt(self):
         with open(path("system.txt"), "wb") as file:
             file.write(b"Be brief.\n")
-        process = start("--model", micro(), "serve", "--port", "0", "--system", path("system.txt"))
+        process = start("--model", micro(), "serve", "--port", "0", "--system", path("system.txt"), "--data", next(folders))
         url = process.stdout.readline().decode().split()[-1]
         def tokens(*messages):
             body = json.dumps({"messages": [{"role": role, "content": "Hi"} for role in messages], "max_tokens": 1}).encode()
