@@ -13,14 +13,17 @@ import threading
 import time
 import unittest
 
-from serving import HANGS_AFTER, PROGRAM, Reader, Server, Site, check_store, environment, new_folder, opened, random_model, until
+from serving import (HANGS_AFTER, PROGRAM, Reader, Server, Site, check_store, environment, folder, new_folder, opened,
+                     random_model, until)
 
 PATIENCE = 3  # seconds that the program waits for a lock, src/store/session.cpp
-OPTIONS = ["--model", random_model(layers=8), "--ctx", "2048"]
 
 
 def may_mount():
     return os.environ.get("SMOLLM3_MAY_MOUNT") == "1"
+
+
+needs_mounts = unittest.skipUnless(may_mount(), "unshare -Urm is not allowed here")
 
 
 def begin_where_mounting_is_allowed():
@@ -28,19 +31,22 @@ def begin_where_mounting_is_allowed():
     tried = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.DEVNULL) \
         if shutil.which("unshare") else None
     if tried and tried.returncode == 0:
+        shutil.rmtree(folder)
         os.execvpe("unshare", ["unshare", "-Urm", sys.executable, "-B", *sys.argv], {**os.environ, "SMOLLM3_MAY_MOUNT": "1"})
 
 
-def mount(*arguments):
+def mount(test, *arguments):
+    """Until the test is over: the last of the arguments is where."""
     subprocess.run(["mount", *arguments], check=True)
+    test.addCleanup(subprocess.run, ["umount", "--lazy", arguments[-1]], check=True)
 
 
 class Disk:
     """A small one of its own, which can be full."""
 
-    def __init__(self):
+    def __init__(self, test):
         self.folder = new_folder("disk")
-        mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", self.folder)
+        mount(test, "-t", "tmpfs", "-o", "size=4m", "tmpfs", self.folder)
         self.filler = os.path.join(self.folder, "filler")
 
     def fill(self):
@@ -65,6 +71,10 @@ def locked(data):
 
 
 class Faults(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.options = ["--model", random_model(layers=8), "--ctx", "2048"]
+
     def setUp(self):
         self.site = Site()
         self.servers = []
@@ -75,7 +85,7 @@ class Faults(unittest.TestCase):
                 server.kill()
 
     def serve(self, data):
-        server = Server(self.site, OPTIONS, data, ["--grace", "0"])
+        server = Server(self.site, self.options, data, ["--grace", "0"])
         self.servers.append(server)
         return server
 
@@ -118,7 +128,7 @@ class Faults(unittest.TestCase):
 
     def refuses(self, data, *words):
         """To start there, with one line."""
-        result = subprocess.run([PROGRAM, *OPTIONS, "serve", "--port", "0", "--data", data], env=environment(),
+        result = subprocess.run([PROGRAM, *self.options, "serve", "--port", "0", "--data", data], env=environment(),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=HANGS_AFTER)
         self.assertEqual((result.returncode, result.stdout), (1, b""), result.stderr)
         said = result.stderr.decode()
@@ -131,9 +141,9 @@ class Faults(unittest.TestCase):
         for word in words:
             self.assertIn(word, reply.notice())
 
-    @unittest.skipUnless(may_mount(), "this user may not mount a small disk (unshare -Urm)")
+    @needs_mounts
     def test_full_disk(self):
-        disk = Disk()
+        disk = Disk(self)
         server = self.serve(disk.folder)
         older, seen = self.finished()
         self.until_whole(disk.folder, older)
@@ -158,11 +168,11 @@ class Faults(unittest.TestCase):
         server.stop()
         check_store(disk.folder)
 
-    @unittest.skipUnless(may_mount(), "this user may not mount a small disk (unshare -Urm)")
+    @needs_mounts
     def test_start_on_a_full_disk(self):
         for end in (Server.kill, Server.stop):
             with self.subTest(end=end.__name__):
-                disk = Disk()
+                disk = Disk(self)
                 server = self.serve(disk.folder)
                 conversation, reader = self.ask()
                 self.words(reader)
@@ -183,24 +193,24 @@ class Faults(unittest.TestCase):
                 server.stop()
                 check_store(disk.folder)
 
-    @unittest.skipUnless(may_mount(), "this user may not mount a small disk (unshare -Urm)")
+    @needs_mounts
     def test_new_folder_on_a_full_disk(self):
-        disk = Disk()
+        disk = Disk(self)
         disk.fill()
         self.refuses(disk.folder, disk.folder, "the disk is full")
 
-    @unittest.skipUnless(may_mount(), "this user may not mount what cannot be written (unshare -Urm)")
+    @needs_mounts
     def test_folder_that_may_not_be_written(self):
         data, empty = new_folder("data"), new_folder("empty")
         server = self.serve(data)
         conversation, _ = self.finished()
         server.stop()
-        for folder in (data, empty):
-            mount("--bind", folder, folder)
-            mount("-o", "remount,bind,ro", folder)
-            self.refuses(folder, folder, "--data")
+        for place in (data, empty):
+            mount(self, "--bind", place, place)
+            subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+            self.refuses(place, place, "--data")
         self.refuses(os.path.join(empty, "within"), os.path.join(empty, "within"), "--data")
-        mount("-o", "remount,bind,rw", data)
+        subprocess.run(["mount", "-o", "remount,bind,rw", data], check=True)
         self.serve(data).stop()
         self.assertEqual(self.condition(data, conversation), "whole")
 
@@ -296,4 +306,5 @@ class Faults(unittest.TestCase):
 
 if not may_mount():
     begin_where_mounting_is_allowed()
+    print("skipped: the tests of full disks, and of folders that may not be written; unshare -Urm is not allowed here")
 unittest.main()
