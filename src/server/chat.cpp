@@ -26,6 +26,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
 constexpr int most_listed = 200;
 constexpr int most_hits = 50;
+constexpr auto most_patience = 2s;  // of a button's, with a server that has just started
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\n");
@@ -265,7 +266,13 @@ void Chat::control(const std::string& account, const std::string& id, const std:
 Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
   const std::string account = visitor_of(exchange.request(), access_).account;
   Response response{.status = 204};
-  co_await until_taken_up(id);
+  if (action != "rename" && action != "pin" && action != "unpin" && action != "restore") {
+    co_await until_taken_up(id, most_patience);
+    if (is_to_be_taken_up(id)) {
+      throw base::Error(base::ErrorKind::Busy, "answer", "the server has just started, and has not got to it yet",
+                        "try again in a moment");
+    }
+  }
   if (action == "stop" || action == "pause" || action == "resume") {
     control(account, id, action);
   } else if (action == "continue") {

@@ -5,6 +5,7 @@
 // stop button ends it: a server that starts again goes on with what it finds open.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -75,7 +76,7 @@ class Chat {
   // Whether the last server left an answer of it open, or may have, and nothing has become of that yet.
   bool is_to_be_taken_up(const std::string& conversation) const;
   // Pages come back sooner than a server that has just started gets to what they follow.
-  Awaitable<void> until_taken_up(std::string conversation);
+  Awaitable<void> until_taken_up(std::string conversation, std::optional<std::chrono::seconds> patience = {});
   Awaitable<bool> begin(const store::Unfinished& unfinished);
   Awaitable<void> interrupt(const store::Unfinished& unfinished);
 

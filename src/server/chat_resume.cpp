@@ -52,8 +52,12 @@ bool Chat::is_to_be_taken_up(const std::string& conversation) const {
   return first != to_take_up_->end() && first->conversation == conversation;
 }
 
-Awaitable<void> Chat::until_taken_up(std::string conversation) {
-  while (is_to_be_taken_up(conversation) && !live_.gone()) co_await sleep(20ms);
+Awaitable<void> Chat::until_taken_up(std::string conversation, std::optional<std::chrono::seconds> patience) {
+  const auto began = std::chrono::steady_clock::now();
+  while (is_to_be_taken_up(conversation) && !live_.gone()) {
+    if (patience && std::chrono::steady_clock::now() - began > *patience) co_return;
+    co_await sleep(20ms);
+  }
 }
 
 Awaitable<void> Chat::purge() {

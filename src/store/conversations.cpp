@@ -115,7 +115,11 @@ bool Database::remove(const std::string& account, const std::string& id, Time no
                                                        ":account and id = :id and deleted = 0",
                               use(now), use(account), use(id));
     update.execute(true);
-    return update.get_affected_rows() > 0;
+    if (update.get_affected_rows() == 0) return false;
+    session_->sql << "update messages set condition = 'interrupted' where conversation = :id and condition in ('open', "
+                     "'paused')",
+        use(id);
+    return true;
   });
 }
 

@@ -191,6 +191,16 @@ TEST_F(Databases, ListPinnedAndThenByTheLastChange) {
   EXPECT_EQ(database_->list(me, 2).size(), 2u);
 }
 
+TEST_F(Databases, InterruptAnAnswerWhoseConversationIsRemoved) {
+  const AnswerId answer = database_->accept(question("c1", 0, "One"));
+  database_->record(std::vector{gain(answer, 0, {7}, "x")});
+  EXPECT_TRUE(database_->remove(me, "c1", 10));
+  EXPECT_TRUE(database_->unfinished().empty());
+  EXPECT_TRUE(database_->restore(me, "c1"));
+  EXPECT_EQ(database_->conversation(me, "c1")->messages[1].condition, Condition::Interrupted);
+  EXPECT_EQ(database_->reopen(answer, {"t", "w"})->said, (std::vector<std::int32_t>{7}));
+}
+
 TEST_F(Databases, EraseForGoodWhatWasRemovedAndNotRestored) {
   const std::string secret = "the quick brown secret";
   for (const char* id : {"a", "b"}) {

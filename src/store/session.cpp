@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 using base::Error;
 using base::ErrorKind;
 
-constexpr int patience = 10;  // seconds that a writer waits for another process to have written
+// Seconds that a writer waits for another process to have written. Pages that are only read wait behind it.
+constexpr int patience = 3;
 
 bool is_address(std::string_view where) {
   return where.starts_with("postgresql://") || where.starts_with("postgres://");

@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from serving import (GONE, SANITIZED, Page, Reader, Server, Site, check_store, new_folder, opened, random_model, until)
+from serving import GONE, SANITIZED, Reader, Server, Site, check_store, new_folder, opened, random_model, until
 
 KILLS = int(os.environ.get("SMOLLM3_KILLS", "20"))
 SEED = int(os.environ.get("SMOLLM3_SEED", str(random.SystemRandom().randrange(1 << 32))))

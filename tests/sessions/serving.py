@@ -86,8 +86,8 @@ class Site:
     def __init__(self, port=None):
         self.port = port or free_port()
 
-    def connect(self, timeout=HANGS_AFTER):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_AFTER)
 
     def ask(self, method, path, form=None):
         connection = self.connect()
@@ -111,10 +111,9 @@ class Site:
 
 
 class Server:
-    def __init__(self, site, arguments, data, serve=(), within=()):
-        """`within`: a command that runs another one, in surroundings of its own."""
+    def __init__(self, site, arguments, data, serve=()):
         handle, self.log = tempfile.mkstemp(prefix="log-", dir=folder)
-        self.process = subprocess.Popen([*within, PROGRAM, *arguments, "serve", "--port", str(site.port), "--data", data, *serve],
+        self.process = subprocess.Popen([PROGRAM, *arguments, "serve", "--port", str(site.port), "--data", data, *serve],
                                         env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=handle)
         os.close(handle)
         atexit.register(self.kill)
@@ -223,7 +222,6 @@ class Reader:
         self.page = Page()
         self.begin_anew()
         self.failure = None
-        self.left = False
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 
@@ -235,20 +233,16 @@ class Reader:
     def over(self):
         return not self.thread.is_alive()
 
-    def leave(self):
-        self.left = True
-        self.thread.join(timeout=HANGS_AFTER)
-
     def work(self):
         try:
-            while not self.left and not self.follow():
+            while not self.follow():
                 time.sleep(0.005)
         except Exception as failure:  # told by whoever looks
             self.failure = failure
 
     def follow(self):
         """True if the answer is over."""
-        connection = self.site.connect(timeout=1 if self.left else HANGS_AFTER)
+        connection = self.site.connect()
         text = b""
         try:
             connection.request("GET", self.path, headers={"Last-Event-ID": self.page.last_id} if self.page.last_id else {})
@@ -256,7 +250,7 @@ class Reader:
             if response.status != 200:
                 raise AssertionError(f"{self.path}: {response.status}")
             self.connections += 1
-            while not self.left and (piece := response.read1(1 << 16)):
+            while piece := response.read1(1 << 16):
                 when = time.monotonic()
                 *events, text = (text + piece).split(b"\n\n")
                 for event in events:
