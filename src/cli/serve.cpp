@@ -71,7 +71,9 @@ void add_serve(CommandLine& line) {
   command.option("--port", "PORT", "Default: 3000; 0 takes any that is free", options->port).between(0, 65535);
   command.option("--name", "NAME", "A further name the server is called by, as behind a proxy; may be repeated",
                  options->names);
-  command.option("--data", "DIR", "Where conversations are kept (default: $XDG_DATA_HOME/smollm3)", options->data);
+  command.option("--data", "DIR|URL",
+                 "Where conversations are kept, a folder or postgresql://… (default: $XDG_DATA_HOME/smollm3)",
+                 options->data);
   command.flag("--no-resume", "Do not go on with answers that were interrupted when the last server ended",
                options->no_resume);
   command

@@ -275,6 +275,11 @@ Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::
   }
   if (action == "stop" || action == "pause" || action == "resume") {
     control(account, id, action);
+    try {
+      co_await live_.settle(id);  // so that a server that is killed now does what was asked of it
+    } catch (const base::Error& failure) {
+      log_error(failure.what());
+    }
   } else if (action == "continue") {
     response = co_await go_on(account, id);
   } else {
@@ -289,7 +294,7 @@ Awaitable<Response> Chat::change(const Request& request, std::string account, st
   if (action == "rename" && (title.empty() || base::utf8::count(title) > most_title)) {
     co_return html(400, notice_fragment("A title has 1 to " + std::to_string(most_title) + " characters."));
   }
-  if (action == "remove") control(account, id, "stop");
+  if (action == "remove") co_await live_.settle(id);
   struct Changed {
     bool found;
     std::optional<store::ConversationHead> removed;
@@ -314,6 +319,7 @@ Awaitable<Response> Chat::change(const Request& request, std::string account, st
   if (!changed.found) {
     co_return html(404, notice_fragment("There is no such conversation: it was deleted, or it never was."));
   }
+  if (action == "remove") control(account, id, "stop");
   const std::string current = is_id(fields["current"]) ? fields["current"] : "";
   co_return html(200, list_fragment(changed.list, current, changed.removed));
 }
@@ -346,6 +352,10 @@ Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int
       co_await follow_answer(exchange, std::move(followed), number, std::move(gone));
       co_return;
     }
+    if (is_to_be_taken_up(id)) {
+      co_await until_taken_up(id, std::nullopt);
+      continue;
+    }
     auto find = [id, account](store::Database& database) { return database.conversation(account, id); };
     const auto conversation = co_await on_store(store_, std::move(find));
     const store::Message* message = conversation ? conversation->find(number) : nullptr;
@@ -359,8 +369,7 @@ Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int
       co_await show_answer(exchange, std::move(answer), std::move(facts), number);
       co_return;
     }
-    // It is about to be gone on with, as when the server has just started.
-    co_await sleep(100ms);
+    co_await sleep(1s);  // somebody else's, or its end is just being stored
   }
 }
 

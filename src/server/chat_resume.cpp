@@ -1,4 +1,5 @@
 // What the chat does by itself: it goes on with answers that the last server left, and erases what was deleted.
+#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <chrono>
 #include <optional>
@@ -32,6 +33,9 @@ Awaitable<void> Chat::take_up_all(bool resume) {
       auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
       // What was asked, or taken up, before the store failed.
       std::erase_if(unfinished, [&](const store::Unfinished& one) { return live_.find(one.answer) != nullptr; });
+      // Those that only wait do not keep the others from their turn.
+      std::ranges::stable_partition(
+          unfinished, [](const store::Unfinished& one) { return one.condition != store::Condition::Paused; });
       to_take_up_.emplace();
       for (const store::Unfinished& one : unfinished) to_take_up_->insert(one.answer);
       for (store::Unfinished& one : unfinished) {
@@ -114,7 +118,6 @@ void Chat::start(const store::Unfinished& unfinished) {
   const std::size_t tokens = request.said.tokens.size();
   request.asker = {.client = unfinished.account, .account = Visitor{.account = unfinished.account}.salt()};
   LiveAnswer answer{.account = unfinished.account,
-
                     .generation = engines_.start(std::move(request)),
                     .facts = engines_.facts(),
                     .epoch = unfinished.epoch};

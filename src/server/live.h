@@ -34,7 +34,7 @@ class LiveAnswers {
   const LiveAnswer* find(const store::AnswerId& id) const;
   const LiveAnswer* of(const std::string& conversation) const;
 
-  // Records what there is every half second, while anything is under way; until let_go().
+  // Records what there is every 0.4 s, while anything is under way; until let_go().
   Awaitable<void> record();
   // Records once, what is of this conversation. Throws base::Error if the database fails.
   Awaitable<void> settle(std::string conversation);

@@ -1,6 +1,7 @@
 #include "server/recorder.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "server/answer.h"
@@ -33,6 +34,12 @@ Recorder::Step Recorder::step_of(const Recording& recording) {
   return step;
 }
 
+std::vector<store::AnswerId> Recorder::answers() const {
+  std::vector<store::AnswerId> answers;
+  for (const Recording& recording : all_) answers.push_back(recording.answer);
+  return answers;
+}
+
 std::vector<store::AnswerId> Recorder::record(store::Database& database) {
   std::vector<Recording*> all;
   for (Recording& recording : all_) all.push_back(&recording);
@@ -52,20 +59,29 @@ std::vector<store::AnswerId> Recorder::record(store::Database& database, const s
   std::vector<Recording*> gaining;
   std::vector<std::pair<const Recording*, Step>> ending;
   for (Recording* recording : chosen) {
+    if (!recording->sure) {  // the last time failed, or its success was not heard of
+      std::tie(recording->tokens, recording->last_event) = database.recorded(recording->answer);
+      recording->sure = true;
+    }
     const bool paused = recording->generation->pause_asked();
     Step step = step_of(*recording);
     if (!step.ended.empty()) {
       ending.emplace_back(recording, std::move(step));
       continue;
     }
-    if (paused != recording->paused) database.pause(recording->answer, paused);
-    recording->paused = paused;
+    if (paused != recording->paused) {
+      recording->paused.reset();
+      database.pause(recording->answer, paused);
+      recording->paused = paused;
+    }
     if (step.gain.tokens.empty()) continue;  // what there is of text comes with the next token
     gains.push_back(std::move(step.gain));
     gaining.push_back(recording);
   }
+  for (Recording* recording : gaining) recording->sure = false;
   if (!gains.empty()) database.record(gains);
   for (std::size_t i = 0; i < gains.size(); ++i) {
+    gaining[i]->sure = true;
     gaining[i]->tokens += gains[i].tokens.size();
     gaining[i]->last_event = gains[i].last_event;
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ class Recorder {
   std::vector<store::AnswerId> record(store::Database& database);
   // The same for those of one conversation.
   std::vector<store::AnswerId> record(store::Database& database, const std::string& conversation);
+  std::vector<store::AnswerId> answers() const;  // that it follows
   // Nothing more is recorded: whatever becomes of the answers that are under way, in the store they are open.
   void let_go() { all_.clear(); }
 
@@ -32,7 +34,8 @@ class Recorder {
     std::shared_ptr<engine::Generation> generation;
     std::size_t tokens;
     std::uint64_t last_event;
-    bool paused = false;  // in the store
+    bool sure = true;              // that the store has so many tokens, and that event
+    std::optional<bool> paused{};  // in the store; none: nobody knows
   };
   // What is to be stored of one now.
   struct Step {

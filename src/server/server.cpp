@@ -79,10 +79,10 @@ struct Server::State {
   State(EngineSlot& its_engines, store::Store& store, ServerOptions its_options)
       : options(std::move(its_options)),
         engines(its_engines),
+        routes(engines, store, AccessRules(options.host, options.names)),
         acceptor(bind_to(io, options)),
         signals(io),
         deadline(io),
-        routes(engines, store, AccessRules(options.host, options.names)),
         rules(std::make_shared<ConnectionRules>()) {
     rules->handler = [this](Exchange& exchange) { return routes.handle(exchange); };
     rules->error_page = [](const Request& request, const ApiError& error) { return Routes::error(request, error); };
@@ -98,11 +98,11 @@ struct Server::State {
 
   ServerOptions options;
   EngineSlot& engines;
-  asio::io_context io{1};
+  Routes routes;
+  asio::io_context io{1};  // goes before what its coroutines use
   tcp::acceptor acceptor;
   asio::signal_set signals;
   asio::steady_timer deadline;
-  Routes routes;
   std::shared_ptr<ConnectionRules> rules;
   std::set<Connection*> connections;
   asio::cancellation_signal no_more_purging;

@@ -38,6 +38,11 @@ std::string thought_for(double time) {
                       : fmt::format("Thought for {} min {} s", seconds / 60, seconds % 60);
 }
 
+std::string thought_of(const Answer& answer) {
+  // Of one that was interrupted nobody knows how long it took.
+  return answer.interrupted ? "Thoughts" : thought_for(answer.thinking_seconds());
+}
+
 std::string speed(double tokens_per_second) {
   return tokens_per_second >= 100 ? fmt::format("{:.0f}", tokens_per_second) : fmt::format("{:.1f}", tokens_per_second);
 }
@@ -96,7 +101,7 @@ ordered_json round_context(const Round& round, const Answer& answer) {
   if (answer.open()) return context;
   context.update(outcome_context(answer, round.facts));
   context["thinking"] = answer.thinking;
-  context["thought"] = thought_for(answer.thinking_seconds());
+  context["thought"] = thought_of(answer);
   context["blocks"] = markdown_blocks(answer.text);
   return context;
 }
@@ -254,7 +259,7 @@ std::string AnswerView::update(const Answer& answer) {
   }
   if (thinking_open_ && !thought_ && (!answer.text.empty() || !answer.open())) {
     thought_ = just_thought_ = true;
-    set("thought", thought_for(answer.thinking_seconds()));
+    set("thought", thought_of(answer));
   }
 
   context["changed"] = context["added"] = context["removed"] = ordered_json::array();

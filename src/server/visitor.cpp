@@ -1,5 +1,9 @@
 #include "server/visitor.h"
 
+#include <algorithm>
+#include <boost/uuid/name_generator_sha1.hpp>
+#include <boost/uuid/uuid.hpp>
+#include <boost/uuid/uuid_io.hpp>
 #include <string_view>
 
 #include "server/http_text.h"
@@ -24,18 +28,19 @@ std::string secret_in(std::string_view cookies) {
   return {};
 }
 
+// Whoever reads the database cannot say that he is them.
+std::string hash_of(const std::string& secret) {
+  return boost::uuids::to_string(boost::uuids::name_generator_sha1(boost::uuids::ns::oid())(secret));
+}
+
 }  // namespace
 
 Visitor visitor_of(const Request& request, const AccessRules& rules) {
   if (rules.is_local(request)) return {.account = local_account};
   std::string secret = secret_in(request.cookie);
-  Visitor visitor;
-  if (secret.empty()) {
-    secret = random_hex(digits / 2);
-    visitor.cookie = std::string(name) + "=" + secret + "; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax";
-  }
-  visitor.account = "guest-" + secret;
-  return visitor;
+  if (secret.empty()) secret = random_hex(digits / 2);
+  return {.account = "guest-" + hash_of(secret),
+          .cookie = std::string(name) + "=" + secret + "; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"};
 }
 
 }  // namespace server

@@ -1,5 +1,5 @@
-// Whose conversations a request is about. Where nobody but this machine's own user can reach the server, all are that
-// user's. Elsewhere each browser has those that it began, by a secret in a cookie, and sees no others.
+// Whose conversations a request is about. Where nobody but this machine's own users can reach the server, all are
+// one's. Elsewhere each browser has those that it began, by a secret in a cookie, and sees no others.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,7 @@ using store::local_account;
 
 struct Visitor {
   std::string account{};
-  std::optional<std::string> cookie{};  // Set-Cookie, for one who is new
+  std::optional<std::string> cookie{};  // Set-Cookie: of a guest, whose secret is good for another year from now on
 
   // As the engine has it: what one computed another may not find (engine::Asker::account); the machine's own user
   // shares it with the API and the terminal.

@@ -179,6 +179,13 @@ void Database::record(std::span<const Gain> gains) {
   });
 }
 
+std::pair<std::size_t, std::uint64_t> Database::recorded(const AnswerId& answer) {
+  return session_->read([&] {
+    const Sum sum = sum_of_gains(*session_, answer);
+    return std::pair(sum.tokens.size() / 4, static_cast<std::uint64_t>(sum.last_event));
+  });
+}
+
 void Database::pause(const AnswerId& answer, bool paused) {
   session_->write([&] {
     if (goes_on(condition_in(*session_, answer))) {
@@ -203,7 +210,7 @@ void Database::end(const Gain& last, const Ending& ending) {
            "conversation = :conversation and number = :number",
         use(condition), use(sum.thinking), use(sum.text), use(ending.ended), use(answer.conversation),
         use(answer.number);
-    add_to_index(*session_, answer.conversation, answer.number, sum.text);
+    index_message(*session_, answer.conversation, answer.number, sum.text);
     sql << "update answers set tokens = :tokens where conversation = :conversation and number = :number",
         use(sum.tokens), use(answer.conversation), use(answer.number);
     sql << "delete from gains where conversation = :conversation and number = :number", use(answer.conversation),
@@ -244,6 +251,13 @@ std::optional<Unfinished> Database::reopen(const AnswerId& answer, const Fingerp
       if (one.answer == answer) return std::move(one);
     }
     return std::nullopt;  // its conversation was removed
+  });
+}
+
+void Database::forgive(const AnswerId& answer) {
+  session_->write([&] {
+    session_->sql << "update answers set vain_resumes = 0 where conversation = :conversation and number = :number",
+        use(answer.conversation), use(answer.number);
   });
 }
 

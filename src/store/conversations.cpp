@@ -140,15 +140,19 @@ std::int64_t Database::purge(Time before) {
     erase.execute(true);
     return static_cast<std::int64_t>(erase.get_affected_rows());
   });
-  if (purged > 0) forget_erased(*session_);
+  // Also what an earlier process erased and did not come to forget.
+  to_forget_ = to_forget_ || purged > 0;
+  if (to_forget_) to_forget_ = !forget_erased(*session_);
   return purged;
 }
 
-void forget_erased(Session& session) {
-  if (!session.is_sqlite()) return;
+bool forget_erased(Session& session) {
+  if (!session.is_sqlite()) return true;
   // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.
   session.write([&] { session.sql << "insert into search (search) values ('optimize')"; });
-  session.read([&] { session.sql << "pragma wal_checkpoint(truncate)"; });
+  int busy = 1;
+  session.read([&] { session.sql << "pragma wal_checkpoint(truncate)", into(busy); });
+  return busy == 0;
 }
 
 void check_in(Session& session) {

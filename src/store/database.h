@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -70,6 +71,8 @@ class Database {
   AnswerId accept(const Question& question);
   // A gain of an answer that is not open (any more) is left out. What does not follow what was recorded is a Conflict.
   void record(std::span<const Gain> gains);
+  // What is there of one that is open: how many tokens, and the number of the last event.
+  std::pair<std::size_t, std::uint64_t> recorded(const AnswerId& answer);
   void pause(const AnswerId& answer, bool paused);
   // With what it gained last; Interrupted leaves it as it is. Without effect if it is over already.
   void end(const Gain& last, const Ending& ending);
@@ -81,14 +84,16 @@ class Database {
   // One that was interrupted is open again, for a model of this fingerprint. None if it is not interrupted (any more);
   // Conflict if its tokens are of another tokenizer.
   std::optional<Unfinished> reopen(const AnswerId& answer, const Fingerprint& fingerprint);
-  // It is begun again: counted until it gains a token.
+  // It is begun again: counted until it gains a token, or is forgiven.
   void resume(const AnswerId& answer);
+  void forgive(const AnswerId& answer);
 
   // Whether what belongs together is together: throws base::Error (Internal), which says what is not.
   void check();
 
  private:
   std::unique_ptr<Session> session_;
+  bool to_forget_ = true;  // something that was erased may still be in the database's files
 };
 
 }  // namespace store

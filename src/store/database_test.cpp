@@ -250,6 +250,7 @@ TEST_F(Databases, FindWhatWasSaidInAnyScript) {
   EXPECT_EQ(found("wat "), Ids{}) << "a whole word";
   EXPECT_EQ(found("\"bake it\""), (Ids{"bread"}));
   EXPECT_EQ(found("\"it bake\""), Ids{});
+  EXPECT_EQ(found("water \u2014 sea"), (Ids{"tides"}));
   EXPECT_EQ(found("moon-phases"), (Ids{"tides"}));
   EXPECT_EQ(found("phases"), (Ids{"tides"}));
   EXPECT_EQ(found("北京"), (Ids{"china"}));

@@ -17,8 +17,9 @@ std::optional<Conversation> conversation_in(Session& session, const std::string&
 void insert_message(Session& session, const std::string& conversation, const Message& message);
 void index_message(Session& session, const std::string& conversation, std::int64_t number, const std::string& text);
 
-// Sees that what was deleted is not in the database's files any more. Not within a transaction.
-void forget_erased(Session& session);
+// Sees that what was deleted is not in the database's files any more. Not within a transaction. False if somebody who
+// reads it just now is in the way.
+bool forget_erased(Session& session);
 
 // As Database::check. Not within a transaction.
 void check_in(Session& session);

@@ -147,7 +147,7 @@ std::string separate_words(std::string_view text) {
 std::string query_of(std::string_view typed, bool sqlite) {
   std::string query;
   for (const Term& term : terms_of(typed)) {
-    if (!query.empty()) query += sqlite ? " AND " : " & ";
+    if (!query.empty()) query += sqlite ? " " : " & ";  // in SQLite AND would fail at a term without a word, as a dash
     query += sqlite ? quoted(term.text, '"') : quoted(without_punctuation(term.text), '\'');
     if (term.begins) query += sqlite ? " *" : ":*";
   }

@@ -28,11 +28,17 @@ bool is_address(std::string_view where) {
 
 // Its password is not for logs.
 std::string without_password(const std::string& address) {
-  const std::size_t begin = address.find("://") + 3;
-  const std::size_t at = address.find('@', begin);
-  const std::size_t colon = address.find(':', begin);
-  if (at == std::string::npos || colon > at) return address;
-  return address.substr(0, colon) + address.substr(at);
+  std::string shown = address.substr(0, address.find('?'));  // parameters may have one too
+  const std::size_t begin = shown.find("://") + 3;
+  const std::size_t at = shown.find('@', begin);
+  const std::size_t colon = shown.find(':', begin);
+  if (at != std::string::npos && colon < at) shown.erase(colon, at - colon);
+  return shown;
+}
+
+Error taken_by_another(const std::string& where) {
+  return {ErrorKind::Resource, where, "another server keeps its conversations there",
+          "stop it, or choose another place with --data"};
 }
 
 // PostgreSQL's client brings forty libraries, which everybody else need not load.
@@ -98,12 +104,9 @@ Session::~Session() {
 }
 
 void Session::be_the_only_server() {
-  const Error taken(ErrorKind::Resource, sqlite_ ? folder_ : where_, "another server keeps its conversations there",
-                    "stop it, or choose another folder with --data");
   if (!sqlite_) {
-    int free = 0;
-    guarded([&] { sql << "select case when pg_try_advisory_lock(5103036) then 1 else 0 end", soci::into(free); });
-    if (free == 0) throw taken;
+    guarded([&] { lock_postgres(); });
+    only_ = true;
     return;
   }
   lock_ = ::open((fs::path(folder_) / "lock").c_str(), O_CREAT | O_CLOEXEC | O_RDWR, 0600);
@@ -111,7 +114,13 @@ void Session::be_the_only_server() {
     throw Error(base::kind_of_errno(errno), folder_, "it may not be written: " + std::string(std::strerror(errno)),
                 "choose another with --data");
   }
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) throw taken;
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) throw taken_by_another(folder_);
+}
+
+void Session::lock_postgres() {
+  int free = 0;
+  sql << "select case when pg_try_advisory_lock(5103036) then 1 else 0 end", soci::into(free);
+  if (free == 0) throw taken_by_another(where_);
 }
 
 void Session::open_folder(const std::string& folder) {
@@ -145,7 +154,9 @@ void Session::open_file(const std::string& file, std::span<const char* const> se
 }
 
 void Session::reconnect_if_lost() {
-  if (!sqlite_ && sql.get_backend() != nullptr && !sql.is_connected()) sql.reconnect();
+  if (sqlite_ || sql.get_backend() == nullptr || sql.is_connected()) return;
+  sql.reconnect();
+  if (only_) lock_postgres();  // the lock went with the connection
 }
 
 Error Session::as_error(const soci::soci_error& failure) const {

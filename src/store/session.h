@@ -92,6 +92,7 @@ class Session {
     }
   }
   void reconnect_if_lost();
+  void lock_postgres();
   base::Error as_error(const soci::soci_error& failure) const;
   void open_folder(const std::string& folder);
   void open_file(const std::string& file, std::span<const char* const> settings);
@@ -99,7 +100,8 @@ class Session {
   std::string where_;
   std::string folder_;  // of SQLite
   bool sqlite_ = true;
-  int lock_ = -1;  // an open file
+  int lock_ = -1;      // an open file
+  bool only_ = false;  // the only server on PostgreSQL
 };
 
 }  // namespace store
