@@ -55,13 +55,11 @@ std::int64_t write_backup(const Options& options, const std::string& place) {
 
 int backup(const Options& options, const Globals& globals) {
   const std::string place = existing_data_place(options.data);
-  std::error_code ignored;
-  if (fs::equivalent(options.file, fs::path(place) / "conversations.sqlite", ignored)) {
-    throw UsageError("FILE is where the conversations are kept");
-  }
+  refuse_own_file(options.file, place);
   const InterruptGuard guard(InterruptGuard::Second::IsNoted, {SIGINT, SIGTERM, SIGHUP});
   try {
     const std::int64_t count = write_backup(options, place);
+    std::error_code ignored;
     const std::uint64_t bytes = fs::file_size(options.file, ignored);
     tell(globals, fmt::format("{}: {}, {}", printable(options.file), number_of(count), byte_size(bytes)));
   } catch (const Interrupted&) {

@@ -39,4 +39,13 @@ std::string existing_data_place(const std::string& given) {
   return place;
 }
 
+void refuse_own_file(const std::string& file, const std::string& place) {
+  std::error_code ignored;
+  const fs::path path(file);
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  const std::string name = path.filename().string();
+  if (!fs::equivalent(folder, place, ignored) || (!name.starts_with("conversations.sqlite") && name != "lock")) return;
+  throw base::Error(file, "this is where the conversations are kept", "choose another name");
+}
+
 }  // namespace cli

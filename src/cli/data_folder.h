@@ -13,5 +13,7 @@ std::filesystem::path data_folder();
 // if there is neither, and existing_data_place() if none were ever kept there.
 std::string data_place(const std::string& given);
 std::string existing_data_place(const std::string& given);
+// Throws base::Error if `file` is one that conversations are kept in.
+void refuse_own_file(const std::string& file, const std::string& place);
 
 }  // namespace cli

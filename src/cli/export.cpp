@@ -88,7 +88,9 @@ void write_file(store::Database& database, const std::vector<std::string>& ids, 
 }
 
 int export_conversations(const Options& options) {
-  store::Database database(existing_data_place(options.data));
+  const std::string place = existing_data_place(options.data);
+  if (!options.out.empty()) refuse_own_file(options.out, place);
+  store::Database database(place);
   const std::vector<std::string> ids = chosen(database, options);
   const bool json = options.format == "json";
   const InterruptGuard guard(InterruptGuard::Second::IsNoted, {SIGINT, SIGTERM, SIGHUP});

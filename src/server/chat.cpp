@@ -196,7 +196,7 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   Round round{.prompt = text, .facts = *facts};
   const bool think = fields.contains("think");
   engine::Turn turn = turn_of(before, text, think);
-  turn.asker = {.client = request.client, .account = visitor.salt()};
+  turn.asker = {.client = visitor.client(request), .account = visitor.salt()};
   engine::Prepared prepared = co_await prepare(engines_, std::move(turn));
   store::Question question{.account = visitor.account,
                            .conversation = id,

@@ -72,12 +72,11 @@ class Chat {
   // Has it written on from where the store has it. Throws base::Error if the engine cannot.
   void start(const store::Unfinished& unfinished);
   Awaitable<void> take_up_all(bool resume);
-  Awaitable<void> take_up(store::Unfinished unfinished, bool resume);
+  Awaitable<bool> take_up(store::Unfinished unfinished, bool resume);
   // Whether the last server left an answer of it open, or may have, and nothing has become of that yet.
   bool is_to_be_taken_up(const std::string& conversation) const;
   // Pages come back sooner than a server that has just started gets to what they follow.
   Awaitable<void> until_taken_up(std::string conversation, std::optional<std::chrono::seconds> patience = {});
-  Awaitable<bool> begin(const store::Unfinished& unfinished);
   Awaitable<void> interrupt(const store::Unfinished& unfinished);
 
   EngineSlot& engines_;

@@ -1,5 +1,4 @@
 // What the chat does by itself: it goes on with answers that the last server left, and erases what was deleted.
-#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <chrono>
 #include <optional>
@@ -31,19 +30,15 @@ Awaitable<void> Chat::take_up_all(bool resume) {
   for (bool failing = false; !live_.gone(); co_await sleep(1s)) {
     try {
       auto unfinished = co_await on_store(store_, [](store::Database& database) { return database.unfinished(); });
-      // What was asked, or taken up, before the store failed.
+      // What was asked, or taken up, before.
       std::erase_if(unfinished, [&](const store::Unfinished& one) { return live_.find(one.answer) != nullptr; });
-      // Those that only wait do not keep the others from their turn.
-      std::ranges::stable_partition(
-          unfinished, [](const store::Unfinished& one) { return one.condition != store::Condition::Paused; });
       to_take_up_.emplace();
       for (const store::Unfinished& one : unfinished) to_take_up_->insert(one.answer);
       for (store::Unfinished& one : unfinished) {
         const store::AnswerId id = one.answer;
-        co_await take_up(std::move(one), resume);
-        to_take_up_->erase(id);
+        if (co_await take_up(std::move(one), resume)) to_take_up_->erase(id);
       }
-      co_return;
+      if (to_take_up_->empty()) co_return;
     } catch (const std::exception& failure) {
       if (!std::exchange(failing, true)) log_error(failure.what());
     }
@@ -75,7 +70,8 @@ Awaitable<void> Chat::purge() {
   }
 }
 
-Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
+// False if the engine has no room for it yet.
+Awaitable<bool> Chat::take_up(store::Unfinished unfinished, bool resume) {
   const bool goes_on = resume && unfinished.vain_resumes < most_vain_resumes &&
                        unfinished.fingerprint == fingerprint_of(*engines_.facts());
   if (goes_on) {
@@ -84,25 +80,22 @@ Awaitable<void> Chat::take_up(store::Unfinished unfinished, bool resume) {
       auto count = [id = unfinished.answer](store::Database& database) { database.resume(id); };
       co_await on_store(store_, std::move(count));
     }
-    if (co_await begin(unfinished)) co_return;
-  }
-  co_await interrupt(unfinished);
-}
-
-// False if it never can.
-Awaitable<bool> Chat::begin(const store::Unfinished& unfinished) {
-  for (; !live_.gone(); co_await sleep(1s)) {
+    bool busy = false;
     try {
       start(unfinished);
       co_return true;
     } catch (const base::Error& failure) {
-      if (failure.kind() != base::ErrorKind::Busy) {
-        log_error(failure.what());
-        co_return false;
-      }
+      busy = failure.kind() == base::ErrorKind::Busy;
+      if (!busy) log_error(failure.what());
+    }
+    if (busy) {
+      auto forgive = [id = unfinished.answer](store::Database& database) { database.forgive(id); };
+      co_await on_store(store_, std::move(forgive));
+      co_return false;
     }
   }
-  co_return true;  // by the next server
+  co_await interrupt(unfinished);
+  co_return true;
 }
 
 Awaitable<void> Chat::interrupt(const store::Unfinished& unfinished) {
@@ -130,6 +123,10 @@ Awaitable<void> Chat::let_go() { return live_.let_go(); }
 // An answer that was interrupted is written on by the model of now, from where it stands.
 Awaitable<Response> Chat::go_on(std::string account, std::string id) {
   const std::shared_ptr<const ModelFacts> facts = engines_.facts();
+  co_await live_.settle(id);
+  if (live_.of(id) != nullptr) {  // as when it was just deleted and brought back
+    co_return html(409, notice_fragment("The answer before has not ended yet. Try again in a moment."));
+  }
   std::optional<store::Unfinished> unfinished;
   try {
     auto reopen = [id, account, fingerprint = fingerprint_of(*facts)](store::Database& database) {

@@ -26,6 +26,10 @@ void LiveAnswers::add(const store::AnswerId& id, LiveAnswer answer, std::size_t 
   store_.post([recorder = recorder_, id, generation = answer.generation, tokens, last_event](store::Database&) {
     recorder->follow(id, generation, tokens, last_event);
   });
+  // One of the same id is of a conversation that was replaced, as by a backup.
+  if (const LiveAnswer* before = find(id); before != nullptr && before->generation != answer.generation) {
+    before->generation->cancel();
+  }
   answers_.insert_or_assign(id, std::move(answer));
   wake();
 }
@@ -41,7 +45,11 @@ const LiveAnswer* LiveAnswers::of(const std::string& conversation) const {
 }
 
 void LiveAnswers::forget(const std::vector<store::AnswerId>& over) {
-  for (const store::AnswerId& id : over) answers_.erase(id);
+  for (const store::AnswerId& id : over) {
+    // By now another one may be under way there.
+    if (const LiveAnswer* answer = find(id); answer != nullptr && answer->generation->journal().over())
+      answers_.erase(id);
+  }
 }
 
 void LiveAnswers::wake() {

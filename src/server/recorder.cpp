@@ -5,13 +5,37 @@
 #include <utility>
 
 #include "server/answer.h"
+#include "server/log.h"
 #include "server/saved_answer.h"
 
 namespace server {
 
 void Recorder::follow(store::AnswerId answer, std::shared_ptr<engine::Generation> generation, std::size_t tokens,
                       std::uint64_t last_event) {
+  // One of the same id is of a conversation that was replaced, as by a backup.
+  std::erase_if(all_, [&](const Recording& one) { return one.answer == answer; });
   all_.push_back({std::move(answer), std::move(generation), tokens, last_event});
+}
+
+// In one transaction; where one does not fit what is there, that one alone is left out. Says which were stored.
+std::vector<bool> Recorder::record_all(store::Database& database, std::span<const store::Gain> gains) {
+  std::vector<bool> stored(gains.size(), true);
+  if (gains.empty()) return stored;
+  try {
+    database.record(gains);
+    return stored;
+  } catch (const store::Conflict&) {
+    // Whose it is shows one by one.
+  }
+  for (std::size_t i = 0; i < gains.size(); ++i) {
+    try {
+      database.record(gains.subspan(i, 1));
+    } catch (const store::Conflict& conflict) {
+      log_error(conflict.what());
+      stored[i] = false;
+    }
+  }
+  return stored;
 }
 
 Recorder::Step Recorder::step_of(const Recording& recording) {
@@ -79,8 +103,9 @@ std::vector<store::AnswerId> Recorder::record(store::Database& database, const s
     gaining.push_back(recording);
   }
   for (Recording* recording : gaining) recording->sure = false;
-  if (!gains.empty()) database.record(gains);
+  const std::vector<bool> stored = record_all(database, gains);
   for (std::size_t i = 0; i < gains.size(); ++i) {
+    if (!stored[i]) continue;
     gaining[i]->sure = true;
     gaining[i]->tokens += gains[i].tokens.size();
     gaining[i]->last_event = gains[i].last_event;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ class Recorder {
   };
 
   static Step step_of(const Recording& recording);
+  static std::vector<bool> record_all(store::Database& database, std::span<const store::Gain> gains);
   std::vector<store::AnswerId> record(store::Database& database, const std::vector<Recording*>& chosen);
 
   std::vector<Recording> all_;

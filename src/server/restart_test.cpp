@@ -129,6 +129,34 @@ TEST_F(Restarting, OneThatNeverGainsATokenIsNotBegunForEver) {
   site->until([&] { return !stored().text.empty() || !stored().thinking.empty(); });
 }
 
+TEST_F(Restarting, AnAnswerThatIsDeletedAndBroughtBackAtOnceIsOne) {
+  auto site = start();
+  const std::string other = "/c/fedcba9876543210fedcba9876543210";
+  for (int i = 0; i < 5; ++i) {
+    const int after = 2 * i;
+    ASSERT_EQ(send(*site, "Go", after)->response->status, 200u);
+    site->post(other + "/messages", "text=Go&think=1&after=" + std::to_string(after));
+    const std::string stream = "/stream/" + std::to_string(after + 2);
+    const auto mine = site->get(conversation + stream), theirs = site->get(other + stream);
+    site->until([&] { return (mine->pieces >= 2 || mine->over) && (theirs->pieces >= 2 || theirs->over); });
+    site->post(conversation + "/remove", "");
+    site->post(conversation + "/restore", "");
+    Site::Asked again;
+    site->until([&] {
+      again = site->post(conversation + "/continue", "");
+      return again->response->status != 409;
+    });
+    site->post(conversation + "/stop", "");
+    site->post(other + "/stop", "");
+    site->until([&] { return stored(after + 2).condition == store::Condition::Whole; });
+    store::Database database(place.where());
+    site->until([&] {
+      return database.conversation("local", other.substr(3))->find(after + 2)->condition == store::Condition::Whole;
+    });
+    database.check();
+  }
+}
+
 TEST_F(Restarting, APausedAnswerWaitsAndIsResumed) {
   auto site = start();
   send(*site, "Go");

@@ -19,6 +19,11 @@ struct Visitor {
 
   // As the engine has it: what one computed another may not find (engine::Asker::account); the machine's own user
   // shares it with the API and the terminal.
+  // Who shares turns with whom (engine::Asker::client): a guest is one, also behind a proxy, where all have its
+  // address.
+  std::string client(const Request& request) const { return account == local_account ? request.client : account; }
+  // As the engine has it: what one computed another may not find (engine::Asker::account); the machine's own user
+  // shares it with the API and the terminal.
   std::string salt() const { return account == local_account ? "" : account; }
 };
 

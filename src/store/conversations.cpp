@@ -140,7 +140,6 @@ std::int64_t Database::purge(Time before) {
     erase.execute(true);
     return static_cast<std::int64_t>(erase.get_affected_rows());
   });
-  // Also what an earlier process erased and did not come to forget.
   to_forget_ = to_forget_ || purged > 0;
   if (to_forget_) to_forget_ = !forget_erased(*session_);
   return purged;

@@ -93,7 +93,7 @@ class Database {
 
  private:
   std::unique_ptr<Session> session_;
-  bool to_forget_ = true;  // something that was erased may still be in the database's files
+  bool to_forget_ = false;  // something that was erased is still in the database's files
 };
 
 }  // namespace store

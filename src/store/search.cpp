@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -99,10 +100,19 @@ std::string quoted(std::string_view text, char quote) {
   return quoted + quote;
 }
 
-// What the database returns of a text, taken apart where the marks are.
+// Of a marked text what stands around the first match, taken apart where the marks are.
 std::vector<Snippet> snippets_of(std::string_view text) {
+  constexpr std::size_t before = 60, most = 300;  // bytes
+  const std::size_t match = std::min(text.find(begin_mark), text.size());
+  std::size_t begin = match - std::min(match, before);
+  while (begin > 0 && begin < match && (text[begin] & 0xC0) == 0x80) ++begin;
+  const bool cut = begin > 0;
+  text.remove_prefix(begin);
+  const bool goes_on = text.size() > most;
+  text = text.substr(0, base::utf8::cut(text, most));
+
   std::vector<Snippet> parts;
-  Snippet part;
+  Snippet part{.text = cut ? "…" : "", .matches = false};
   const auto finish = [&](bool next_matches) {
     if (!part.text.empty()) parts.push_back(part);
     part = {.text = {}, .matches = next_matches};
@@ -119,8 +129,46 @@ std::vector<Snippet> snippets_of(std::string_view text) {
       part.text += byte == '\n' ? ' ' : byte;
     }
   }
+  if (goes_on) part.text += "…";
   finish(false);
   return parts;
+}
+
+struct Found {
+  Hit hit;
+  std::int64_t message = 0;  // id
+  double rank = 0;           // the least is the best
+};
+
+std::vector<Found> find_all(Session& session, const std::string& account, const std::string& query) {
+  static constexpr const char* in_sqlite =
+      "select c.id, c.title, m.number, m.id, bm25(search) from search join messages m on m.id = search.rowid join "
+      "conversations c on c.id = m.conversation where search match :query and c.account = :account and c.deleted = 0 "
+      "order by search.rowid desc limit :ranked";
+  static constexpr const char* in_postgres =
+      "select c.id, c.title, m.number, m.id, -ts_rank_cd(s.words, q.query) from to_tsquery('simple', :query) q(query) "
+      "join search s on s.words @@ q.query join messages m on m.id = s.message join conversations c on c.id = "
+      "m.conversation where c.account = :account and c.deleted = 0 order by m.id desc limit :ranked";
+  std::vector<Found> found;
+  Found one;
+  soci::statement statement = (session.sql.prepare << (session.is_sqlite() ? in_sqlite : in_postgres), use(query),
+                               use(account), use(most_ranked), into(one.hit.conversation), into(one.hit.title),
+                               into(one.hit.number), into(one.message), into(one.rank));
+  statement.execute();
+  while (statement.fetch()) found.push_back(one);
+  return found;
+}
+
+// A message, with marks around what matches; of a long one its beginning in PostgreSQL.
+std::string marked_text(Session& session, std::int64_t message, const std::string& query) {
+  static constexpr const char* in_sqlite =
+      "select highlight(search, 0, char(2), char(3)) from search where search match :query and rowid = :message";
+  static constexpr const char* in_postgres =
+      "select ts_headline('simple', substr(body, 1, 20000), to_tsquery('simple', :query), 'HighlightAll=true, "
+      "StartSel=' || chr(2) || ', StopSel=' || chr(3)) from search where message = :message";
+  std::string text;
+  session.sql << (session.is_sqlite() ? in_sqlite : in_postgres), use(query), use(message), into(text);
+  return text;
 }
 
 }  // namespace
@@ -171,43 +219,16 @@ void add_to_index(Session& session, const std::string& conversation, std::int64_
 std::vector<Hit> Database::search(const std::string& account, const std::string& typed, int most) {
   const std::string query = query_of(typed, session_->is_sqlite());
   if (query.empty()) return {};
-  static constexpr const char* in_sqlite =
-      "select c.id, c.title, m.number, snippet(search, 0, char(2), char(3), '…', 16), bm25(search) from search join "
-      "messages m on m.id = search.rowid join conversations c on c.id = m.conversation where search match :query and "
-      "c.account = :account and c.deleted = 0 order by search.rowid desc limit :ranked";
-  static constexpr const char* in_postgres =
-      "select f.id, f.title, f.number, ts_headline('simple', f.body, f.query, 'MaxFragments=1, MaxWords=16, "
-      "MinWords=8, "
-      "StartSel=' || chr(2) || ', StopSel=' || chr(3)), -ts_rank_cd(f.words, f.query) from (select c.id, c.title, "
-      "m.number, s.body, s.words, q.query from to_tsquery('simple', :query) q(query) join search s on s.words @@ "
-      "q.query "
-      "join messages m on m.id = s.message join conversations c on c.id = m.conversation where c.account = :account "
-      "and "
-      "c.deleted = 0 order by m.id desc limit :ranked) f";
-  const std::string sql = session_->is_sqlite() ? in_sqlite : in_postgres;
-  return session_->read([&] {
-    struct Ranked {
-      Hit hit;
-      double rank;
-    };
-    std::vector<Ranked> found;
-    Ranked one{};
-    std::string snippet;
-    soci::statement statement =
-        (session_->sql.prepare << sql, use(query), use(account), use(most_ranked), into(one.hit.conversation),
-         into(one.hit.title), into(one.hit.number), into(snippet), into(one.rank));
-    statement.execute();
-    while (statement.fetch()) {
-      one.hit.snippets = snippets_of(snippet);
-      found.push_back(one);
-    }
-    std::ranges::stable_sort(found, {}, &Ranked::rank);
+  return session_->read_all([&] {
+    std::vector<Found> found = find_all(*session_, account, query);
+    std::ranges::stable_sort(found, {}, &Found::rank);
     std::vector<Hit> hits;
-    for (Ranked& it : found) {
-      const bool known =
-          std::ranges::any_of(hits, [&](const Hit& hit) { return hit.conversation == it.hit.conversation; });
-      if (!known) hits.push_back(std::move(it.hit));
+    std::unordered_set<std::string> known;
+    for (Found& one : found) {
       if (hits.size() == static_cast<std::size_t>(most)) break;
+      if (!known.insert(one.hit.conversation).second) continue;
+      one.hit.snippets = snippets_of(marked_text(*session_, one.message, query));
+      hits.push_back(std::move(one.hit));
     }
     return hits;
   });

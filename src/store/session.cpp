@@ -30,7 +30,7 @@ bool is_address(std::string_view where) {
 std::string without_password(const std::string& address) {
   std::string shown = address.substr(0, address.find('?'));  // parameters may have one too
   const std::size_t begin = shown.find("://") + 3;
-  const std::size_t at = shown.find('@', begin);
+  const std::size_t at = shown.rfind('@');
   const std::size_t colon = shown.find(':', begin);
   if (at != std::string::npos && colon < at) shown.erase(colon, at - colon);
   return shown;

@@ -119,7 +119,7 @@ class Sessions(unittest.TestCase):
         expect_error(self, run("restore", path("later.backup"), "--data", self.data), 1, "later.backup", "later version")
         database = os.path.join(self.data, "conversations.sqlite")
         expect_error(self, run("restore", database, "--data", self.data), 1, "no backup of conversations")
-        expect_error(self, run("backup", database, "--data", self.data), 2, "FILE is where the conversations are kept")
+        expect_error(self, run("backup", database, "--data", self.data), 1, "this is where the conversations are kept")
         expect_error(self, run("backup", path("no/such/folder"), "--data", self.data), 1, "no/such/folder")
         self.assertEqual(self.ok("export"), before)
 

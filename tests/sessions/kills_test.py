@@ -148,7 +148,7 @@ class Kills(unittest.TestCase):
     def test_kills(self):
         server = Server(self.site, self.arguments, self.data)
         for kill in range(KILLS):
-            how = self.rng.choice(("at once", "with a question", "soon", "late", "late"))
+            how = self.rng.choice(("at once", "with a question", "soon", "soon", "late"))
             under_way = sum(not answer.told for answer in self.answers)
             actor = Actor(self, most=max(AT_ONCE, under_way + (how == "with a question")))
             self.wait_for_the_time_to_kill(server, how)
@@ -179,7 +179,7 @@ class Kills(unittest.TestCase):
         elif how == "soon":
             time.sleep(self.rng.uniform(0.1, 0.8))
         else:  # when there is something that has to be recorded by then
-            time.sleep(self.rng.uniform(1, 2))
+            time.sleep(self.rng.uniform(LATE, LATE + 1))
         until("two answers under way", lambda: under_way() >= 2 or server.over())
 
     def check(self, at):
