@@ -17,6 +17,11 @@ using soci::use;
 
 constexpr const char* head_columns = "id, title, created, changed, pinned, shown";
 
+bool changes_a_row(soci::statement& update) {
+  update.execute(true);
+  return update.get_affected_rows() > 0;
+}
+
 }  // namespace
 
 Database::Database(const std::string& where) : session_(std::make_unique<Session>(where)) { migrate(*session_); }
@@ -93,8 +98,7 @@ bool Database::rename(const std::string& account, const std::string& id, const s
     soci::statement update = (session_->sql.prepare << "update conversations set title = :title where account = "
                                                        ":account and id = :id and deleted = 0",
                               use(kept), use(account), use(id));
-    update.execute(true);
-    return update.get_affected_rows() > 0;
+    return changes_a_row(update);
   });
 }
 
@@ -104,8 +108,7 @@ bool Database::pin(const std::string& account, const std::string& id, bool pinne
     soci::statement update = (session_->sql.prepare << "update conversations set pinned = :pinned where account = "
                                                        ":account and id = :id and deleted = 0",
                               use(value), use(account), use(id));
-    update.execute(true);
-    return update.get_affected_rows() > 0;
+    return changes_a_row(update);
   });
 }
 
@@ -114,8 +117,7 @@ bool Database::remove(const std::string& account, const std::string& id, Time no
     soci::statement update = (session_->sql.prepare << "update conversations set deleted = :now where account = "
                                                        ":account and id = :id and deleted = 0",
                               use(now), use(account), use(id));
-    update.execute(true);
-    if (update.get_affected_rows() == 0) return false;
+    if (!changes_a_row(update)) return false;
     session_->sql << "update messages set condition = 'interrupted' where conversation = :id and condition in ('open', "
                      "'paused')",
         use(id);
@@ -128,8 +130,7 @@ bool Database::restore(const std::string& account, const std::string& id) {
     soci::statement update = (session_->sql.prepare << "update conversations set deleted = 0 where account = "
                                                        ":account and id = :id and deleted <> 0",
                               use(account), use(id));
-    update.execute(true);
-    return update.get_affected_rows() > 0;
+    return changes_a_row(update);
   });
 }
 

@@ -204,6 +204,15 @@ class Tree {
 
 }  // namespace
 
+std::vector<std::string> children_in(const Fields& message, const char* name) {
+  std::vector<std::string> children;
+  for (const nlohmann::json& child : message.array(name)) {
+    if (!child.is_string()) message.fail("has a child that is no id");
+    children.push_back(child.get<std::string>());
+  }
+  return children;
+}
+
 std::optional<WholeConversation> tree_of(const ForeignConversation& foreign) { return Tree(foreign).conversation(); }
 
 }  // namespace store

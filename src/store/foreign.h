@@ -33,6 +33,9 @@ struct ForeignConversation {
 ForeignConversation chatgpt_conversation(const Fields& fields);
 ForeignConversation open_webui_conversation(const Fields& fields);
 
+// Ids of what follows a message, from this field of it.
+std::vector<std::string> children_in(const Fields& message, const char* name);
+
 // Here a question follows nothing or an answer, and an answer a question. What is otherwise there is brought into that
 // order without losing text:
 //   - what alone follows one of its own role (a question in two messages, an answer before and after a tool was used)

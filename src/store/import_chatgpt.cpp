@@ -77,11 +77,7 @@ ForeignConversation chatgpt_conversation(const Fields& fields) {
   fields.object("mapping");
   for (const auto& [id, node] : fields.find("mapping")->items()) {
     const Fields entry(node, "message '" + id + "'");
-    ForeignMessage message{.id = id, .parent = entry.text("parent")};
-    for (const json& child : entry.array("children")) {
-      if (!child.is_string()) entry.fail("has a child that is no id");
-      message.children.push_back(child.get<std::string>());
-    }
+    ForeignMessage message{.id = id, .parent = entry.text("parent"), .children = children_in(entry, "children")};
     if (entry.find("message") != nullptr) read_message(entry.object("message"), message);
     conversation.messages.push_back(std::move(message));
   }

@@ -78,10 +78,7 @@ std::string content_of(const Fields& fields) {
 
 ForeignMessage message_from(const std::string& id, const Fields& fields) {
   ForeignMessage message{.id = id, .parent = fields.text("parentId"), .created = fields.time("timestamp")};
-  for (const json& child : fields.array("childrenIds")) {
-    if (!child.is_string()) fields.fail("has a child that is no id");
-    message.children.push_back(child.get<std::string>());
-  }
+  message.children = children_in(fields, "childrenIds");
   const std::string role = fields.text("role");
   if (role != "user" && role != "assistant") return message;
   message.text = content_of(fields);
