@@ -25,13 +25,13 @@ fs::path data_folder() {
 
 std::string data_place(const std::string& given) {
   if (!given.empty()) return given;
-  const std::string folder = data_folder().string();
+  std::string folder = data_folder().string();
   if (folder.empty()) throw base::Error("conversations", "this user has no folder for them", "name one with --data");
   return folder;
 }
 
 std::string existing_data_place(const std::string& given) {
-  const std::string place = data_place(given);
+  std::string place = data_place(given);
   std::error_code ignored;
   if (place.find("://") == std::string::npos && !fs::exists(fs::path(place) / "conversations.sqlite", ignored)) {
     throw base::Error(place, "there are no conversations", "name the folder that they are in with --data");

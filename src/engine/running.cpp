@@ -143,7 +143,7 @@ bool Running::closing_is_due() const {
 
 std::optional<Ending> Running::advance(Token drawn, Clock::time_point now) {
   note_first_token(now);
-  if (const auto ending = over()) return ending;  // with what closed the thinking
+  if (auto ending = over()) return ending;  // with what closed the thinking
   if (closing_is_due()) {
     close_thinking(now);
   } else if (tokenizer_.is_end(drawn)) {

@@ -19,12 +19,12 @@ const std::string me = "local";
 
 class Databases : public testing::Test {
  protected:
-  Question question(std::string conversation, std::int64_t parent, std::string text) {
+  Question question(std::string conversation, std::int64_t parent, const std::string& text) {
     return {.account = me,
             .conversation = std::move(conversation),
             .parent = parent,
             .title = "About " + text,
-            .text = std::move(text),
+            .text = text,
             .asked = R"({"think":true})",
             .settings = R"({"seed":1})",
             .fingerprint = {.tokenizer = "t", .whole = "w"},

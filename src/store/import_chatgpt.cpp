@@ -14,7 +14,7 @@ using nlohmann::json;
 std::string text_of_part(const json& part, const std::string& place) {
   if (part.is_string()) return part.get<std::string>();
   const Fields fields(part, place + ", a part of it,");
-  if (const std::string text = fields.text("text"); !text.empty()) return text;  // what was said in a recording
+  if (std::string text = fields.text("text"); !text.empty()) return text;  // what was said in a recording
   return fields.text("content_type").starts_with("image") ? "[image]" : "[attachment]";
 }
 

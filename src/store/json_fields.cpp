@@ -1,6 +1,7 @@
 #include "store/json_fields.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -72,7 +73,7 @@ double Fields::number(const char* name) const {
 Time Fields::time(const char* name) const {
   double seconds = number(name);
   while (seconds >= 1e11) seconds /= 1000;
-  return std::min(static_cast<Time>(seconds * 1000 + 0.5), last_time);
+  return std::min<Time>(std::llround(seconds * 1000), last_time);
 }
 
 const json& Fields::array(const char* name) const {

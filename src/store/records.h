@@ -96,7 +96,8 @@ struct AnswerId {
   std::string conversation{};
   std::int64_t number = 0;  // of the message
 
-  auto operator<=>(const AnswerId&) const = default;
+  // clang-tidy 14 takes the zero of what this becomes for a pointer.
+  auto operator<=>(const AnswerId&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 // What an answer has gained since it was last recorded.
