@@ -43,17 +43,17 @@ class Chatting : public testing::Test {
 
 class ChattingForEver : public testing::Test {
  protected:
-  Site site{[] { return make_engine(endless_model(), 2048, /*most_waiting=*/4); }};
+  Site site{[] { return make_engine(endless_model(), 8192, /*most_waiting=*/4); }};
 
   Site::Asked hear_words(const std::string& of) {
     const auto stream = site.get(of + "/stream/2");
     site.until([&] { return stream->pieces >= 4; });
     return stream;
   }
-  // Takes nearly all positions that the context has.
+  // Takes more than half of the context, so that no other finds room beside it; the rest takes long to write.
   static std::string long_text() {
     std::string text;
-    for (int i = 0; i < 300; ++i) text += std::to_string(i) + "+";
+    for (int i = 0; i < 1000; ++i) text += std::to_string(i) + "+";
     return text;
   }
 };
@@ -325,7 +325,7 @@ TEST_F(ChattingForEver, APageThatComesBackAtOnceWaitsForTheNextServerToGoOn) {
   const std::string left = site.place.where() + "-left";
   std::filesystem::copy(site.place.where(), left);
   {
-    Site next([] { return make_engine(endless_model(), 2048); }, left);
+    Site next([] { return make_engine(endless_model(), 8192); }, left);
     const auto loaded = next.get(conversation);
     EXPECT_THAT(loaded->response->body, testing::Not(HasSubstr("Interrupted")));
     const auto stream = next.get(conversation + "/stream/2");
