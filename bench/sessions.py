@@ -72,7 +72,7 @@ def fill(data: str, conversations: int, messages: int, long: int) -> list[str]:
                 " values (?, ?, ?, ?, 'whole', '', ?, ?, ?, ?)",
                 (one, number, number - 1, "assistant" if answers else "user", said, "{}" if answers else "",
                  '{"finish":"stop","usage":{}}' if answers else "", now)).lastrowid
-            database.execute("insert into search (rowid, body) values (?, ?)", (row, said))
+            database.execute("insert into search (rowid, body, account) values (?, ?, 'local')", (row, said))
             if answers:
                 database.execute("insert into answers (conversation, number, settings, tokenizer, whole, prompt, tokens, "
                                  "vain_resumes, epoch) values (?, ?, '{}', '', '', '', ?, 0, 0)", (one, number, "AAAB" * 80))

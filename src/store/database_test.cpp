@@ -279,6 +279,56 @@ TEST_F(Databases, FindWhatWasSaidInAnyScript) {
   EXPECT_EQ(found("water"), (Ids{"tides"}));
 }
 
+TEST_F(Databases, ShowWhatFitsBestFirst) {
+  const auto say = [&](const std::string& id, const std::string& answer) {
+    const AnswerId question_of = database_->accept(question(id, 0, "?"));
+    database_->end(gain(question_of, 0, {1}, answer), {.answer = question_of, .ended = "{}"});
+  };
+  std::string long_text = "tea";
+  for (int i = 0; i < 300; ++i) long_text += " word";
+  say("short", "tea, and nothing but tea");
+  say("both", "tea " + long_text);
+  say("long", long_text);
+  say("begins", "a teapot among many other things of the kitchen");
+  std::vector<std::string> ids;
+  for (const Hit& hit : database_->search(me, "tea", 10)) ids.push_back(hit.conversation);
+  ASSERT_EQ(ids.size(), 4u);
+  EXPECT_EQ(std::ranges::find(ids, "short"), ids.begin());
+  EXPECT_LT(std::ranges::find(ids, "both"), std::ranges::find(ids, "long"));
+  EXPECT_EQ(database_->search(me, "tea", 2).size(), 2u);
+  EXPECT_EQ(database_->search(me, "t", 10).size(), 0u) << "a letter is no beginning";
+}
+
+TEST_F(Databases, FindAWordThatIsEverywhere) {
+  WholeConversation chatter;
+  chatter.id = "chatter";
+  for (std::int64_t number = 1; number <= 1200; ++number) {
+    const bool asks = number % 2 == 1;
+    chatter.messages.push_back({.number = number,
+                                .parent = number - 1,
+                                .role = asks ? Role::User : Role::Assistant,
+                                .condition = Condition::Whole,
+                                .text = "common",
+                                .ended = asks ? "" : "{}"});
+  }
+  chatter.shown = 1200;
+  ASSERT_TRUE(database_->add(me, chatter));
+  chatter.id = "other";
+  chatter.messages.resize(2);
+  chatter.messages[0].text = "commonly";
+  chatter.shown = 2;
+  ASSERT_TRUE(database_->add(me, chatter));
+  const auto hits = database_->search(me, "common", 10);
+  ASSERT_EQ(hits.size(), 2u);
+  EXPECT_EQ(database_->search(me, "commonl", 10).size(), 1u);
+  EXPECT_EQ(database_->search("stranger", "common", 10).size(), 0u);
+  for (const Hit& hit : hits) {
+    ASSERT_EQ(hit.snippets.size(), 1u);
+    EXPECT_TRUE(hit.snippets[0].matches);
+    EXPECT_EQ(hit.snippets[0].text, "common");
+  }
+}
+
 // Random questions, gains, ends and restarts, beside a model of what must be there.
 TEST_F(Databases, AgreeWithAModel) {
   std::mt19937 random(1);

@@ -39,7 +39,8 @@ constexpr std::array version_1 = {
 
 // The index of what was said (search.h), of which each database has its own kind.
 constexpr std::array version_1_sqlite = {
-    "create virtual table search using fts5 (body, prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2')",
+    "create virtual table search using fts5 (body, account, prefix = '2 3', tokenize = 'unicode61 remove_diacritics "
+    "2')",
     "create trigger message_leaves_index after delete on messages begin delete from search where rowid = old.id; end",
 };
 constexpr std::array version_1_postgres = {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <span>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -84,7 +86,9 @@ std::vector<Term> terms_of(std::string_view typed) {
       typed.remove_prefix(1);
     } else {
       const std::size_t end = typed.find_first_of(" \t\n\"");
-      add(typed.substr(0, end), /*begins=*/end == std::string_view::npos);
+      // What begins with a single letter is nearly everything.
+      add(typed.substr(0, end),
+          /*begins=*/end == std::string_view::npos && base::utf8::decode(typed).length < typed.size());
       typed.remove_prefix(end == std::string_view::npos ? typed.size() : end);
     }
   }
@@ -140,13 +144,15 @@ struct Found {
   double rank = 0;           // the least is the best
 };
 
-std::vector<Found> find_all(Session& session, const std::string& account, const std::string& query) {
+// Of one account, the latest that match; without what was deleted.
+std::vector<Found> find_latest(Session& session, const std::string& account, const std::string& query) {
   static constexpr const char* in_sqlite =
-      "select c.id, c.title, m.number, m.id, bm25(search) from search join messages m on m.id = search.rowid join "
+      "select c.id, c.title, m.number, m.id, closeness(search) from search join messages m on m.id = search.rowid join "
       "conversations c on c.id = m.conversation where search match :query and c.account = :account and c.deleted = 0 "
       "order by search.rowid desc limit :ranked";
   static constexpr const char* in_postgres =
-      "select c.id, c.title, m.number, m.id, -ts_rank_cd(s.words, q.query) from to_tsquery('simple', :query) q(query) "
+      "select c.id, c.title, m.number, m.id, -ts_rank_cd(s.words, q.query, 1) from to_tsquery('simple', :query) "
+      "q(query) "
       "join search s on s.words @@ q.query join messages m on m.id = s.message join conversations c on c.id = "
       "m.conversation where c.account = :account and c.deleted = 0 order by m.id desc limit :ranked";
   std::vector<Found> found;
@@ -159,16 +165,42 @@ std::vector<Found> find_all(Session& session, const std::string& account, const 
   return found;
 }
 
-// A message, with marks around what matches; of a long one its beginning in PostgreSQL.
-std::string marked_text(Session& session, std::int64_t message, const std::string& query) {
-  static constexpr const char* in_sqlite =
-      "select highlight(search, 0, char(2), char(3)) from search where search match :query and rowid = :message";
-  static constexpr const char* in_postgres =
-      "select ts_headline('simple', substr(body, 1, 20000), to_tsquery('simple', :query), 'HighlightAll=true, "
-      "StartSel=' || chr(2) || ', StopSel=' || chr(3)) from search where message = :message";
+// Of each conversation the best one, and of those the best; the latest where two are alike.
+void keep_best(std::vector<Found>& found, std::size_t most) {
+  std::ranges::stable_sort(found, {}, &Found::rank);
+  std::unordered_set<std::string> known;
+  std::erase_if(found, [&](const Found& one) { return !known.insert(one.hit.conversation).second; });
+  if (found.size() > most) found.resize(most);
+}
+
+// Puts around the matches of each what shows them; of a long message in PostgreSQL its beginning is looked at.
+void add_snippets(Session& session, const std::string& query, std::span<Found> found) {
+  if (found.empty()) return;
+  std::unordered_map<std::int64_t, Found*> by_message;
+  std::int64_t first = found[0].message, last = first;
+  std::string list;
+  for (Found& one : found) {
+    by_message[one.message] = &one;
+    first = std::min(first, one.message);
+    last = std::max(last, one.message);
+    list += (list.empty() ? "" : ", ") + std::to_string(one.message);
+  }
+  // SQLite goes through the matches once: asked for each message by its number, it would match anew for each.
+  const std::string in_sqlite =
+      "select rowid, highlight(search, 0, char(2), char(3)) from search where search match :query and rowid between "
+      ":first and :last and +rowid in (" +
+      list + ")";
+  const std::string in_postgres =
+      "select message, ts_headline('simple', substr(body, 1, 20000), to_tsquery('simple', :query), 'HighlightAll=true, "
+      "StartSel=' || chr(2) || ', StopSel=' || chr(3)) from search where message between :first and :last and message "
+      "in (" +
+      list + ")";
+  std::int64_t message = 0;
   std::string text;
-  session.sql << (session.is_sqlite() ? in_sqlite : in_postgres), use(query), use(message), into(text);
-  return text;
+  soci::statement statement = (session.sql.prepare << (session.is_sqlite() ? in_sqlite : in_postgres), use(query),
+                               use(first), use(last), into(message), into(text));
+  statement.execute();
+  while (statement.fetch()) by_message.at(message)->hit.snippets = snippets_of(text);
 }
 
 }  // namespace
@@ -192,12 +224,12 @@ std::string separate_words(std::string_view text) {
   return separated;
 }
 
-std::string query_of(std::string_view typed, bool sqlite) {
+std::string query_of(std::string_view typed, bool sqlite, bool with_beginnings) {
   std::string query;
   for (const Term& term : terms_of(typed)) {
     if (!query.empty()) query += sqlite ? " " : " & ";  // in SQLite AND would fail at a term without a word, as a dash
     query += sqlite ? quoted(term.text, '"') : quoted(without_punctuation(term.text), '\'');
-    if (term.begins) query += sqlite ? " *" : ":*";
+    if (term.begins && with_beginnings) query += sqlite ? " *" : ":*";
   }
   return query;
 }
@@ -205,8 +237,9 @@ std::string query_of(std::string_view typed, bool sqlite) {
 void add_to_index(Session& session, const std::string& conversation, std::int64_t number, const std::string& text) {
   const std::string body = separate_words(text);
   if (session.is_sqlite()) {
-    session.sql << "insert into search (rowid, body) select id, :body from messages where conversation = :conversation "
-                   "and number = :number",
+    session.sql
+        << "insert into search (rowid, body, account) select m.id, :body, c.account from messages m join "
+           "conversations c on c.id = m.conversation where m.conversation = :conversation and m.number = :number",
         use(body), use(conversation), use(number);
     return;
   }
@@ -217,19 +250,27 @@ void add_to_index(Session& session, const std::string& conversation, std::int64_
 }
 
 std::vector<Hit> Database::search(const std::string& account, const std::string& typed, int most) {
-  const std::string query = query_of(typed, session_->is_sqlite());
-  if (query.empty()) return {};
+  const bool sqlite = session_->is_sqlite();
+  const std::string whole_words = query_of(typed, sqlite, /*with_beginnings=*/false);
+  const std::string beginnings = query_of(typed, sqlite, /*with_beginnings=*/true);
+  if (whole_words.empty()) return {};
+  const auto within_account = [&](const std::string& query) {
+    return sqlite ? "{account} : " + quoted(account, '"') + " AND {body} : (" + query + ")" : query;
+  };
   return session_->read_all([&] {
-    std::vector<Found> found = find_all(*session_, account, query);
-    std::ranges::stable_sort(found, {}, &Found::rank);
-    std::vector<Hit> hits;
-    std::unordered_set<std::string> known;
-    for (Found& one : found) {
-      if (hits.size() == static_cast<std::size_t>(most)) break;
-      if (!known.insert(one.hit.conversation).second) continue;
-      one.hit.snippets = snippets_of(marked_text(*session_, one.message, query));
-      hits.push_back(std::move(one.hit));
+    std::string query = within_account(whole_words);
+    std::vector<Found> found = find_latest(*session_, account, query);
+    const bool enough = found.size() == static_cast<std::size_t>(most_ranked);
+    keep_best(found, static_cast<std::size_t>(most));
+    // All that begins like a word that is everywhere takes long to gather, and would come after these.
+    if (beginnings != whole_words && !enough && found.size() < static_cast<std::size_t>(most)) {
+      query = within_account(beginnings);
+      found = find_latest(*session_, account, query);
+      keep_best(found, static_cast<std::size_t>(most));
     }
+    add_snippets(*session_, query, found);
+    std::vector<Hit> hits;
+    for (Found& one : found) hits.push_back(std::move(one.hit));
     return hits;
   });
 }

@@ -12,6 +12,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "store/closeness.h"
+
 namespace store {
 namespace {
 
@@ -148,6 +150,8 @@ void Session::open_file(const std::string& file, std::span<const char* const> se
   try {
     sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
     for (const char* setting : settings) sql << setting;
+    // SOCI has SQLite's declarations in a namespace of its own.
+    add_closeness(reinterpret_cast<sqlite3*>(static_cast<soci::sqlite3_session_backend&>(*sql.get_backend()).conn_));
   } catch (const soci::soci_error& failure) {
     throw as_error(failure);
   }
