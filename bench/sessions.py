@@ -62,8 +62,8 @@ def fill(data: str, conversations: int, messages: int, long: int) -> list[str]:
         one = f"{random.getrandbits(128):032x}"
         ids.append(one)
         now = 1_700_000_000_000 + n * 60_000
-        database.execute("insert into conversations (id, account, title, created, changed, pinned, deleted, shown) values "
-                         "(?, 'local', ?, ?, ?, 0, 0, ?)", (one, text(6), now, now, count))
+        database.execute("insert into conversations (id, account, title, named, created, changed, pinned, archived, deleted, "
+                         "shown) values (?, 'local', ?, 1, ?, ?, 0, 0, 0, ?)", (one, text(6), now, now, count))
         for number in range(1, count + 1):
             answers = number % 2 == 0
             said = text(60 if answers else 15)

@@ -140,8 +140,8 @@ AnswerId Database::accept(const Question& question) {
   return session_->write([&] {
     soci::session& sql = session_->sql;
     const std::string title = storable(question.title);
-    sql << "insert into conversations (id, account, title, created, changed, pinned, deleted, shown) values (:id, "
-           ":account, :title, :created, :changed, 0, 0, 0) on conflict do nothing",
+    sql << "insert into conversations (id, account, title, named, created, changed, pinned, archived, deleted, shown) "
+           "values (:id, :account, :title, 0, :created, :changed, 0, 0, 0, 0) on conflict do nothing",
         use(question.conversation), use(question.account), use(title), use(question.now), use(question.now);
     check_place(*session_, question);
     std::int64_t last = 0;
@@ -165,7 +165,7 @@ AnswerId Database::accept(const Question& question) {
     // The prompt of the answer before is the beginning of this one.
     sql << "update answers set prompt = '' where conversation = :conversation and number = :number",
         use(question.conversation), use(question.parent);
-    sql << "update conversations set shown = :shown, changed = :now where id = :id", use(answer.number),
+    sql << "update conversations set shown = :shown, changed = :now, archived = 0 where id = :id", use(answer.number),
         use(question.now), use(question.conversation);
     return AnswerId{question.conversation, answer.number};
   });

@@ -42,11 +42,14 @@ struct Table {
 constexpr Column conversations[] = {{"id"},
                                     {"account"},
                                     {"title"},
+                                    {"named", Kind::Integer},
                                     {"created", Kind::Integer},
                                     {"changed", Kind::Integer},
                                     {"pinned", Kind::Integer},
+                                    {"archived", Kind::Integer},
                                     {"deleted", Kind::Integer},
                                     {"shown", Kind::Integer}};
+constexpr Column tags[] = {{"conversation"}, {"tag"}};
 // Without their ids, by which the index alone knows them; in the order of these, which is that in which they came in.
 constexpr Column messages[] = {{"conversation"},
                                {"number", Kind::Integer},
@@ -78,8 +81,8 @@ constexpr Column gains[] = {{"conversation"},
                             {"thinking_seconds", Kind::Real}};
 
 // Those that others refer to come first.
-constexpr std::array tables = {Table{"conversations", conversations, "id"}, Table{"messages", messages, "id"},
-                               Table{"answers", answers, "conversation, number"},
+constexpr std::array tables = {Table{"conversations", conversations, "id"}, Table{"tags", tags, "conversation, tag"},
+                               Table{"messages", messages, "id"}, Table{"answers", answers, "conversation, number"},
                                Table{"gains", gains, "conversation, number, first_token"}};
 
 struct Cell {

@@ -22,7 +22,7 @@ std::string all_of(const std::string& where) {
   Database database(where);
   database.check();
   std::string text;
-  for (const ConversationHead& head : database.list(local_account, 1000)) {
+  for (const ConversationHead& head : database.list(local_account, 1000, {.shelf = Listing::Shelf::All})) {
     text += to_json(database.whole(local_account, head.id).value()) + "\n";
   }
   return text;
@@ -64,7 +64,7 @@ TEST_F(Backups, BringAllBackInEitherDatabase) {
     Database database(place_.where());
     for (int i = 0; i < 300; ++i) database.add(local_account, random_conversation(random_));
     database.add("other", random_conversation(random_));
-    database.remove(local_account, database.list(local_account, 1).at(0).id, 5);
+    database.remove(local_account, database.list(local_account, 1, {.shelf = Listing::Shelf::All}).at(0).id, 5);
   }
   const std::string before = all_of(place_.where());
   EXPECT_EQ(backup(place_.where(), file_), 301);
@@ -72,7 +72,7 @@ TEST_F(Backups, BringAllBackInEitherDatabase) {
   ask(folder_place_, "of before");
   EXPECT_EQ(restore(file_, folder_place_), 301);
   EXPECT_EQ(all_of(folder_place_), before);
-  EXPECT_EQ(Database(folder_place_).list("other", 10).size(), 1u);
+  EXPECT_EQ(Database(folder_place_).list("other", 10, {.shelf = Listing::Shelf::All}).size(), 1u);
 
   // And back.
   fs::remove(file_);

@@ -15,11 +15,67 @@ using base::ErrorKind;
 using soci::into;
 using soci::use;
 
-constexpr const char* head_columns = "id, title, created, changed, pinned, shown";
+// Of a conversation, ready to be read into. Within a transaction, or for one statement.
+class HeadReader {
+ public:
+  explicit HeadReader(const Session& session)
+      : columns("c.id, c.title, c.created, c.changed, c.pinned, c.archived, c.shown, coalesce((select " +
+                std::string(session.is_sqlite() ? "group_concat(t.tag, char(10))" : "string_agg(t.tag, chr(10))") +
+                " from tags t where t.conversation = c.id), '')") {}
+
+  void bind(soci::statement& query) {
+    query.exchange(into(head_.id));
+    query.exchange(into(head_.title));
+    query.exchange(into(head_.created));
+    query.exchange(into(head_.changed));
+    query.exchange(into(pinned_));
+    query.exchange(into(archived_));
+    query.exchange(into(head_.shown));
+    query.exchange(into(tags_));
+  }
+  // What the last row was.
+  ConversationHead head() const {
+    ConversationHead head = head_;
+    head.pinned = pinned_ != 0;
+    head.archived = archived_ != 0;
+    for (std::size_t begin = 0; begin < tags_.size();) {
+      const std::size_t end = std::min(tags_.find('\n', begin), tags_.size());
+      head.tags.push_back(tags_.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    std::ranges::sort(head.tags);
+    return head;
+  }
+
+  const std::string columns;
+
+ private:
+  ConversationHead head_;
+  int pinned_ = 0, archived_ = 0;
+  std::string tags_;
+};
 
 bool changes_a_row(soci::statement& update) {
   update.execute(true);
   return update.get_affected_rows() > 0;
+}
+
+bool set_flag(Session& session, const std::string& flag, const std::string& account, const std::string& id,
+              bool value) {
+  const int number = value ? 1 : 0;
+  return session.write([&] {
+    soci::statement update = (session.sql.prepare << "update conversations set " << flag << " = :value where account = "
+                                                  << ":account and id = :id and deleted = 0",
+                              use(number), use(account), use(id));
+    return changes_a_row(update);
+  });
+}
+
+bool conversation_is(Session& session, const std::string& account, const std::string& id) {
+  int there = 0;
+  session.sql << "select count(*) from conversations where account = :account and id = :id and deleted = 0",
+      use(account), use(id), into(there);
+  return there != 0;
 }
 
 }  // namespace
@@ -30,34 +86,59 @@ Database::~Database() = default;
 
 void Database::be_the_only_server() { session_->be_the_only_server(); }
 
-std::vector<ConversationHead> Database::list(const std::string& account, int most) {
+std::vector<ConversationHead> Database::list(const std::string& account, int most, const Listing& listing) {
   return session_->read([&] {
-    std::vector<ConversationHead> heads;
-    ConversationHead head;
-    int pinned = 0;
-    soci::statement query = (session_->sql.prepare << "select " << head_columns
-                                                   << " from conversations where account = :account and deleted = 0"
-                                                      " order by pinned desc, changed desc, id limit :most",
-                             use(account), use(most), into(head.id), into(head.title), into(head.created),
-                             into(head.changed), into(pinned), into(head.shown));
-    query.execute();
-    while (query.fetch()) {
-      head.pinned = pinned != 0;
-      heads.push_back(head);
+    HeadReader reader(*session_);
+    std::string which;
+    if (!listing.tag.empty()) {
+      which = " and exists (select 1 from tags t where t.conversation = c.id and t.tag = :tag)";
+    } else if (listing.shelf != Listing::Shelf::All) {
+      which = listing.shelf == Listing::Shelf::Archive ? " and c.archived = 1" : " and c.archived = 0";
     }
+    soci::statement query(session_->sql);
+    query.exchange(use(account));
+    if (!listing.tag.empty()) query.exchange(use(listing.tag));
+    query.exchange(use(most));
+    reader.bind(query);
+    query.alloc();
+    query.prepare("select " + reader.columns + " from conversations c where c.account = :account and c.deleted = 0" +
+                  which + " order by c.pinned desc, c.changed desc, c.id limit :most");
+    query.define_and_bind();
+    query.execute();
+    std::vector<ConversationHead> heads;
+    while (query.fetch()) heads.push_back(reader.head());
     return heads;
+  });
+}
+
+std::vector<std::string> Database::tags(const std::string& account) {
+  return session_->read([&] {
+    std::vector<std::string> tags;
+    std::string tag;
+    soci::statement query =
+        (session_->sql.prepare << "select distinct t.tag from tags t join conversations c on c.id = "
+                                  "t.conversation where c.account = :account and c.deleted = 0",
+         use(account), into(tag));
+    query.execute();
+    while (query.fetch()) tags.push_back(tag);
+    std::ranges::sort(tags);
+    return tags;
   });
 }
 
 std::optional<Conversation> conversation_in(Session& session, const std::string& account, const std::string& id) {
   soci::session& sql = session.sql;
-  Conversation found;
-  int pinned = 0;
-  sql << "select " << head_columns << " from conversations where account = :account and id = :id and deleted = 0",
-      use(account), use(id), into(found.id), into(found.title), into(found.created), into(found.changed), into(pinned),
-      into(found.shown);
-  if (!sql.got_data()) return std::nullopt;
-  found.pinned = pinned != 0;
+  HeadReader reader(session);
+  soci::statement head(sql);
+  head.exchange(use(account));
+  head.exchange(use(id));
+  reader.bind(head);
+  head.alloc();
+  head.prepare("select " + reader.columns +
+               " from conversations c where c.account = :account and c.id = :id and c.deleted = 0");
+  head.define_and_bind();
+  if (!head.execute(true)) return std::nullopt;
+  Conversation found{reader.head(), {}};
 
   Message message;
   std::string role, condition;
@@ -95,20 +176,47 @@ std::optional<Conversation> Database::conversation(const std::string& account, c
 bool Database::rename(const std::string& account, const std::string& id, const std::string& title) {
   const std::string kept = storable(title);
   return session_->write([&] {
-    soci::statement update = (session_->sql.prepare << "update conversations set title = :title where account = "
-                                                       ":account and id = :id and deleted = 0",
+    soci::statement update = (session_->sql.prepare << "update conversations set title = :title, named = 1 where "
+                                                       "account = :account and id = :id and deleted = 0",
                               use(kept), use(account), use(id));
     return changes_a_row(update);
   });
 }
 
 bool Database::pin(const std::string& account, const std::string& id, bool pinned) {
-  const int value = pinned ? 1 : 0;
+  return set_flag(*session_, "pinned", account, id, pinned);
+}
+
+bool Database::archive(const std::string& account, const std::string& id, bool archived) {
+  return set_flag(*session_, "archived", account, id, archived);
+}
+
+bool Database::set_tags(const std::string& account, const std::string& id, const std::vector<std::string>& tags) {
   return session_->write([&] {
-    soci::statement update = (session_->sql.prepare << "update conversations set pinned = :pinned where account = "
-                                                       ":account and id = :id and deleted = 0",
-                              use(value), use(account), use(id));
-    return changes_a_row(update);
+    if (!conversation_is(*session_, account, id)) return false;
+    session_->sql << "delete from tags where conversation = :id", use(id);
+    insert_tags(*session_, id, tags);
+    return true;
+  });
+}
+
+std::optional<Unnamed> Database::unnamed() {
+  return session_->read([&]() -> std::optional<Unnamed> {
+    Unnamed found;
+    session_->sql << "select c.id, c.account, q.text, a.text from conversations c join messages q on q.conversation = "
+                     "c.id and q.number = 1 join messages a on a.conversation = c.id and a.number = 2 where c.named = "
+                     "0 and c.deleted = 0 and a.condition = 'whole' order by c.changed desc limit 1",
+        into(found.id), into(found.account), into(found.question), into(found.answer);
+    if (!session_->sql.got_data()) return std::nullopt;
+    return found;
+  });
+}
+
+void Database::name(const std::string& id, const std::string& title) {
+  const std::string kept = storable(title);
+  session_->write([&] {
+    session_->sql << "update conversations set title = :title, named = 1 where id = :id and named = 0", use(kept),
+        use(id);
   });
 }
 

@@ -44,7 +44,9 @@ class Database {
   // Conversations. Each is found by the account alone that it is of, and not once it was deleted.
 
   // Those that are pinned first, then the last changed.
-  std::vector<ConversationHead> list(const std::string& account, int most);
+  std::vector<ConversationHead> list(const std::string& account, int most, const Listing& listing = {});
+  // All tags of its conversations, in order.
+  std::vector<std::string> tags(const std::string& account);
   std::optional<Conversation> conversation(const std::string& account, const std::string& id);
   // Where all words that were typed are, a "quoted phrase" as a whole, and the last word as the beginning of one; of
   // each conversation what fits best, the best first.
@@ -52,6 +54,17 @@ class Database {
   // False if there is none.
   bool rename(const std::string& account, const std::string& id, const std::string& title);
   bool pin(const std::string& account, const std::string& id, bool pinned);
+  // Out of the usual list; the next message brings it back.
+  bool archive(const std::string& account, const std::string& id, bool archived);
+  // In place of those that it has.
+  bool set_tags(const std::string& account, const std::string& id, const std::vector<std::string>& tags);
+  // Another conversation, `new_id`, that has what was said up to this answer. False if there is no such answer.
+  bool duplicate(const std::string& account, const std::string& id, std::int64_t answer, const std::string& new_id,
+                 Time now);
+  // Of those whose first answer has ended, the last changed.
+  std::optional<Unnamed> unnamed();
+  // Gives it its name, unless somebody did.
+  void name(const std::string& id, const std::string& title);
   // Takes it out of sight; restore() undoes that, until purge(). Answers that are open are interrupted.
   bool remove(const std::string& account, const std::string& id, Time now);
   bool restore(const std::string& account, const std::string& id);

@@ -279,6 +279,62 @@ TEST_F(Databases, FindWhatWasSaidInAnyScript) {
   EXPECT_EQ(found("water"), (Ids{"tides"}));
 }
 
+TEST_F(Databases, KeepWhatIsArchivedOutOfTheList) {
+  const AnswerId first = database_->accept(question("a", 0, "x"));
+  end(first);
+  end(database_->accept(question("b", 0, "y")));
+  const auto ids = [&](const Listing& listing) {
+    std::vector<std::string> listed;
+    for (const ConversationHead& head : database_->list(me, 10, listing)) listed.push_back(head.id);
+    return listed;
+  };
+  using Ids = std::vector<std::string>;
+  using Shelf = Listing::Shelf;
+  EXPECT_TRUE(database_->archive(me, "a", true));
+  EXPECT_FALSE(database_->archive("other", "a", true));
+  EXPECT_EQ(ids({}), (Ids{"b"}));
+  EXPECT_EQ(ids({.shelf = Shelf::Archive}), (Ids{"a"}));
+  EXPECT_EQ(ids({.shelf = Shelf::All}), (Ids{"b", "a"}));
+  EXPECT_EQ(database_->search(me, "x", 10).size(), 1u) << "it is found all the same";
+
+  EXPECT_TRUE(database_->set_tags(me, "a", {"work", "two words", "work"}));
+  EXPECT_TRUE(database_->set_tags(me, "b", {"work"}));
+  EXPECT_FALSE(database_->set_tags("other", "a", {"mine"}));
+  EXPECT_EQ(ids({.tag = "work"}), (Ids{"b", "a"}));
+  EXPECT_EQ(ids({.tag = "two words"}), (Ids{"a"}));
+  EXPECT_EQ(ids({.tag = "mine"}), Ids{});
+  EXPECT_EQ(database_->tags(me), (Ids{"two words", "work"}));
+  EXPECT_EQ(database_->conversation(me, "a")->tags, (Ids{"two words", "work"}));
+  EXPECT_TRUE(database_->set_tags(me, "b", {}));
+  EXPECT_EQ(ids({.tag = "work"}), (Ids{"a"}));
+  EXPECT_TRUE(database_->tags("other").empty());
+
+  end(database_->accept(question("a", first.number, "again")));
+  EXPECT_EQ(ids({}), (Ids{"a", "b"})) << "a message brings it back";
+}
+
+TEST_F(Databases, AreNamedOnce) {
+  EXPECT_FALSE(database_->unnamed().has_value());
+  const AnswerId first = database_->accept(question("a", 0, "x"));
+  EXPECT_FALSE(database_->unnamed().has_value()) << "its answer has not ended";
+  database_->end(gain(first, 0, {1}, "y"), {.answer = first, .ended = "{}"});
+  const auto unnamed = database_->unnamed().value();
+  EXPECT_EQ(unnamed.id, "a");
+  EXPECT_EQ(unnamed.account, me);
+  EXPECT_EQ(unnamed.question, "x");
+  EXPECT_EQ(unnamed.answer, "y");
+  database_->name("a", "A name");
+  EXPECT_EQ(database_->conversation(me, "a")->title, "A name");
+  EXPECT_FALSE(database_->unnamed().has_value());
+  database_->name("a", "Another");
+  EXPECT_EQ(database_->conversation(me, "a")->title, "A name");
+  end(database_->accept(question("b", 0, "z")));
+  database_->rename(me, "b", "Mine");
+  EXPECT_FALSE(database_->unnamed().has_value());
+  database_->name("b", "The model's");
+  EXPECT_EQ(database_->conversation(me, "b")->title, "Mine");
+}
+
 TEST_F(Databases, ShowWhatFitsBestFirst) {
   const auto say = [&](const std::string& id, const std::string& answer) {
     const AnswerId question_of = database_->accept(question(id, 0, "?"));

@@ -121,7 +121,8 @@ std::string export_begin() {
 std::string to_json(const WholeConversation& conversation) {
   ordered_json object{{"id", conversation.id},           {"title", conversation.title},
                       {"created", conversation.created}, {"changed", conversation.changed},
-                      {"pinned", conversation.pinned},   {"shown", conversation.shown}};
+                      {"pinned", conversation.pinned},   {"archived", conversation.archived},
+                      {"tags", conversation.tags},       {"shown", conversation.shown}};
   object["messages"] = messages_of(conversation);
   return text_of(object);
 }

@@ -76,6 +76,17 @@ Message message_from(const Fields& fields) {
   return message;
 }
 
+std::vector<std::string> tags_from(const Fields& fields) {
+  const json& list = fields.array("tags");
+  if (list.size() > most_tags) fields.fail("has more than " + std::to_string(most_tags) + " tags");
+  std::vector<std::string> tags;
+  for (const json& one : list) {
+    if (!one.is_string() || !is_tag(one.get<std::string>())) fields.fail("has a tag that is none");
+    tags.push_back(one.get<std::string>());
+  }
+  return tags;
+}
+
 // Questions and answers take turns, from a question on, and each question has an answer.
 void check_place(const WholeConversation& conversation, const Message& message, const Fields& fields) {
   const std::int64_t before = conversation.messages.empty() ? 0 : conversation.messages.back().number;
@@ -119,6 +130,8 @@ std::optional<WholeConversation> own_conversation(const Fields& fields) {
   conversation.created = fields.integer("created", last_time);
   conversation.changed = fields.integer("changed", last_time);
   conversation.pinned = fields.flag("pinned");
+  conversation.archived = fields.flag("archived");
+  conversation.tags = tags_from(fields);
   conversation.shown = fields.integer("shown", last_number);
   const json& messages = fields.array("messages");
   if (messages.empty()) return std::nullopt;

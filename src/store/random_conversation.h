@@ -43,6 +43,10 @@ inline WholeConversation random_conversation(std::mt19937& random) {
   one.created = static_cast<Time>(random());
   one.changed = one.created + static_cast<Time>(random() % 1000);
   one.pinned = random() % 4 == 0;
+  one.archived = random() % 4 == 0;
+  for (const char* tag : {"Grüße", "two words", "你好"}) {
+    if (random() % 3 == 0) one.tags.emplace_back(tag);
+  }
   std::vector<std::int64_t> answers{0};
   for (std::int64_t number = 1; number < 2 * static_cast<std::int64_t>(1 + random() % 12); number += 2) {
     const Time now = one.created + number;

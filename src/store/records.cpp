@@ -2,7 +2,19 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace store {
+
+bool is_tag(std::string_view text) {
+  constexpr std::size_t most_characters = 40;
+  if (text.empty() || base::utf8::count(text) > most_characters || text.front() == ' ' || text.back() == ' ') {
+    return false;
+  }
+  return std::ranges::none_of(text, [](char byte) {
+    return static_cast<unsigned char>(byte) < ' ' || byte == 0x7F || byte == '#' || byte == ',';
+  });
+}
 
 std::vector<const Message*> Conversation::path_to(std::int64_t number) const {
   std::vector<const Message*> path;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/tokens.h"
@@ -52,7 +53,21 @@ struct ConversationHead {
   Time created = 0;
   Time changed = 0;  // when something was said last
   bool pinned = false;
-  std::int64_t shown = 0;  // number of the message that ends the branch that is shown; 0: there is none
+  bool archived = false;
+  std::vector<std::string> tags{};  // in order
+  std::int64_t shown = 0;           // number of the message that ends the branch that is shown; 0: there is none
+};
+
+// A word or a few that a conversation is found by: 1 to 40 characters, on one line, without '#' and ','.
+bool is_tag(std::string_view text);
+inline constexpr std::size_t most_tags = 20;  // of a conversation
+
+// Which conversations are listed.
+struct Listing {
+  enum class Shelf : std::uint8_t { Current, Archive, All };
+
+  Shelf shelf = Shelf::Current;
+  std::string tag{};  // if there is one: those that have it, of any shelf
 };
 
 struct Conversation : ConversationHead {
@@ -75,6 +90,14 @@ struct Hit {
   std::string title{};
   std::int64_t number = 0;  // of the message
   std::vector<Snippet> snippets{};
+};
+
+// One that goes by the beginning of its first question yet: its first question and answer.
+struct Unnamed {
+  std::string id{};
+  std::string account{};
+  std::string question{};
+  std::string answer{};
 };
 
 // A question with the answer that is to be given to it.

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/records.h"
 #include "store/session.h"
@@ -15,6 +16,7 @@ std::optional<Conversation> conversation_in(Session& session, const std::string&
 // One that is whole is found by searches, up to its first 500,000 bytes. Of one that is not, what there is of it goes
 // into its gains.
 void insert_message(Session& session, const std::string& conversation, const Message& message);
+void insert_tags(Session& session, const std::string& conversation, const std::vector<std::string>& tags);
 void index_message(Session& session, const std::string& conversation, std::int64_t number, const std::string& text);
 
 // Sees that what was deleted is not in the database's files any more. Not within a transaction. False if somebody who

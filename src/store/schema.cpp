@@ -11,10 +11,15 @@ namespace {
 
 constexpr std::array version_1 = {
     "create table conversations ("
-    "  id text primary key, account text not null, title text not null, created bigint not null, changed bigint not "
-    "null,"
-    "  pinned integer not null, deleted bigint not null, shown bigint not null)",  // deleted: when; 0: it is not
-    "create index conversations_by_account on conversations (account, deleted, pinned, changed)",
+    "  id text primary key, account text not null, title text not null, named integer not null,"
+    "  created bigint not null, changed bigint not null, pinned integer not null, archived integer not null,"
+    "  deleted bigint not null, shown bigint not null)",  // deleted: when; 0: it is not
+    "create index conversations_by_account on conversations (account, deleted, archived, pinned, changed)",
+    "create index conversations_without_name on conversations (changed) where named = 0",
+    "create table tags ("
+    "  conversation text not null references conversations (id) on delete cascade, tag text not null,"
+    "  primary key (conversation, tag))",
+    "create index tags_by_name on tags (tag)",
     // A conversation's tree.
     "create table messages ("
     "  id @id@, conversation text not null references conversations (id) on delete cascade, number bigint not null,"

@@ -107,12 +107,12 @@ void insert_answer(Session& session, const std::string& conversation, const Mess
 
 void insert(Session& session, const std::string& account, const WholeConversation& conversation) {
   const std::string title = storable(conversation.title);
-  const int pinned = conversation.pinned ? 1 : 0;
-  session.sql
-      << "insert into conversations (id, account, title, created, changed, pinned, deleted, shown) values (:id, "
-         ":account, :title, :created, :changed, :pinned, 0, :shown)",
+  const int pinned = conversation.pinned ? 1 : 0, archived = conversation.archived ? 1 : 0;
+  session.sql << "insert into conversations (id, account, title, named, created, changed, pinned, archived, deleted, "
+                 "shown) values (:id, :account, :title, 1, :created, :changed, :pinned, :archived, 0, :shown)",
       use(conversation.id), use(account), use(title), use(conversation.created), use(conversation.changed), use(pinned),
-      use(conversation.shown);
+      use(archived), use(conversation.shown);
+  insert_tags(session, conversation.id, conversation.tags);
   for (const Message& message : conversation.messages) {
     insert_message(session, conversation.id, message);
     if (message.role == Role::User) continue;
@@ -120,6 +120,18 @@ void insert(Session& session, const std::string& account, const WholeConversatio
     insert_answer(session, conversation.id, message,
                   record != conversation.answers.end() ? record->second : AnswerRecord{});
   }
+}
+
+std::optional<WholeConversation> whole_in(Session& session, const std::string& account, const std::string& id) {
+  auto found = conversation_in(session, account, id);
+  if (!found) return std::nullopt;
+  WholeConversation whole{std::move(*found), {}};
+  read_answers(session, whole);
+  read_gains(session, whole);
+  for (Message& message : whole.messages) {
+    if (message.condition != Condition::Whole) message.condition = Condition::Interrupted;
+  }
+  return whole;
 }
 
 }  // namespace
@@ -143,17 +155,34 @@ void insert_message(Session& session, const std::string& conversation, const Mes
   if (whole) index_message(session, conversation, message.number, text);
 }
 
+void insert_tags(Session& session, const std::string& conversation, const std::vector<std::string>& tags) {
+  for (const std::string& tag : tags) {
+    const std::string kept = storable(tag);
+    session.sql << "insert into tags (conversation, tag) values (:id, :tag) on conflict do nothing", use(conversation),
+        use(kept);
+  }
+}
+
 std::optional<WholeConversation> Database::whole(const std::string& account, const std::string& id) {
-  return session_->read_all([&]() -> std::optional<WholeConversation> {
-    auto found = conversation_in(*session_, account, id);
-    if (!found) return std::nullopt;
-    WholeConversation whole{std::move(*found), {}};
-    read_answers(*session_, whole);
-    read_gains(*session_, whole);
-    for (Message& message : whole.messages) {
-      if (message.condition != Condition::Whole) message.condition = Condition::Interrupted;
-    }
-    return whole;
+  return session_->read_all([&] { return whole_in(*session_, account, id); });
+}
+
+bool Database::duplicate(const std::string& account, const std::string& id, std::int64_t answer,
+                         const std::string& new_id, Time now) {
+  return session_->write([&] {
+    auto whole = whole_in(*session_, account, id);
+    const Message* last = whole ? whole->find(answer) : nullptr;
+    if (last == nullptr || last->role != Role::Assistant) return false;
+    std::vector<Message> path;
+    for (const Message* message : whole->path_to(answer)) path.push_back(*message);
+    whole->messages = std::move(path);
+    std::erase_if(whole->answers, [&](const auto& one) { return whole->find(one.first) == nullptr; });
+    whole->id = new_id;
+    whole->created = whole->changed = now;
+    whole->pinned = whole->archived = false;
+    whole->shown = answer;
+    insert(*session_, account, *whole);
+    return true;
   });
 }
 

@@ -12,9 +12,11 @@
 namespace store {
 namespace {
 
+const Listing everything{.shelf = Listing::Shelf::All};
+
 std::string exported(Database& database) {
   std::string text = export_begin();
-  for (const ConversationHead& head : database.list(local_account, 1000)) {
+  for (const ConversationHead& head : database.list(local_account, 1000, everything)) {
     text += to_json(database.whole(local_account, head.id).value()) + "\n";
   }
   return text;
@@ -33,7 +35,7 @@ TEST_F(Transfers, LoseNothing) {
   }
   first_.check();
   const std::string text = exported(first_);
-  for (const ConversationHead& head : first_.list(local_account, 1000)) {
+  for (const ConversationHead& head : first_.list(local_account, 1000, everything)) {
     const std::string file =
         export_begin() + to_json(first_.whole(local_account, head.id).value()) + std::string(export_end);
     read_conversations("file", file, [&](Imported one) {
@@ -42,6 +44,35 @@ TEST_F(Transfers, LoseNothing) {
   }
   second_.check();
   EXPECT_EQ(exported(second_), text);
+}
+
+TEST_F(Transfers, DuplicateWhatWasSaidUpToAnAnswer) {
+  for (int i = 0; i < 20; ++i) {
+    const WholeConversation one = random_conversation(random_);
+    ASSERT_TRUE(first_.add(local_account, one));
+    for (const auto& [answer, record] : one.answers) {
+      const std::string id = random_id(random_);
+      EXPECT_FALSE(first_.duplicate("other", one.id, answer, id, 7));
+      EXPECT_FALSE(first_.duplicate(local_account, one.id, answer - 1, id, 7)) << "a question";
+      ASSERT_TRUE(first_.duplicate(local_account, one.id, answer, id, 7));
+      const WholeConversation original = first_.whole(local_account, one.id).value();
+      const WholeConversation copy = first_.whole(local_account, id).value();
+      const auto path = original.path_to(answer);
+      ASSERT_EQ(copy.messages.size(), path.size());
+      for (std::size_t n = 0; n < path.size(); ++n) {
+        EXPECT_EQ(copy.messages[n].number, path[n]->number);
+        EXPECT_EQ(copy.messages[n].text, path[n]->text);
+        EXPECT_EQ(copy.messages[n].condition, path[n]->condition);
+      }
+      EXPECT_EQ(copy.answers.at(answer).said.ids, original.answers.at(answer).said.ids);
+      EXPECT_EQ(copy.answers.size(), path.size() / 2);
+      EXPECT_EQ(copy.title, original.title);
+      EXPECT_EQ(copy.tags, original.tags);
+      EXPECT_EQ(copy.changed, 7);
+      EXPECT_EQ(copy.shown, answer);
+    }
+  }
+  first_.check();
 }
 
 TEST_F(Transfers, DoNotDoubleWhatIsThere) {
@@ -55,7 +86,7 @@ TEST_F(Transfers, DoNotDoubleWhatIsThere) {
   // One that was removed comes back.
   first_.remove(local_account, id, 5);
   EXPECT_TRUE(first_.add(local_account, one));
-  EXPECT_EQ(first_.list(local_account, 10).size(), 1u);
+  EXPECT_EQ(first_.list(local_account, 10, everything).size(), 1u);
   // An older state of it is in it; another of the same id is another.
   WholeConversation longer = one;
   const std::int64_t last = longer.messages.back().number;
@@ -66,11 +97,11 @@ TEST_F(Transfers, DoNotDoubleWhatIsThere) {
   EXPECT_TRUE(first_.add(local_account, longer));
   EXPECT_FALSE(first_.add(local_account, longer));
   EXPECT_FALSE(first_.add(local_account, one));
-  EXPECT_EQ(first_.list(local_account, 10).size(), 2u);
+  EXPECT_EQ(first_.list(local_account, 10, everything).size(), 2u);
   // Of another account, it is out of sight and in the way.
   EXPECT_TRUE(first_.add("other", one));
-  EXPECT_EQ(first_.list("other", 10).at(0).id, digest_of(one));
-  EXPECT_EQ(first_.list(local_account, 10).size(), 2u);
+  EXPECT_EQ(first_.list("other", 10, everything).at(0).id, digest_of(one));
+  EXPECT_EQ(first_.list(local_account, 10, everything).size(), 2u);
   first_.check();
 }
 
@@ -112,7 +143,8 @@ TEST_F(Transfers, TakeMoreWordsThanAnIndexDoes) {
                   {.number = 2, .parent = 1, .role = Role::Assistant, .text = "So", .ended = "{}"}};
   EXPECT_TRUE(first_.add(local_account, one));
   EXPECT_EQ(first_.search(local_account, "first", 10).size(), 1u);
-  EXPECT_EQ(first_.conversation(local_account, first_.list(local_account, 1).at(0).id)->messages[0].text, words);
+  EXPECT_EQ(first_.conversation(local_account, first_.list(local_account, 1, everything).at(0).id)->messages[0].text,
+            words);
 }
 
 TEST_F(Transfers, ContinueWithoutTokens) {
