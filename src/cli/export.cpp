@@ -48,7 +48,8 @@ std::string id_of(const std::vector<store::ConversationHead>& all, const std::st
 }
 
 std::vector<std::string> chosen(store::Database& database, const Options& options) {
-  const auto all = database.list(store::local_account, std::numeric_limits<int>::max(), {.shelf = store::Listing::Shelf::All});
+  const auto all =
+      database.list(store::local_account, std::numeric_limits<int>::max(), {.shelf = store::Listing::Shelf::All});
   std::vector<std::string> ids;
   if (options.ids.empty()) {
     for (const store::ConversationHead& head : all) ids.push_back(head.id);
