@@ -1,5 +1,6 @@
 #include "server/chat.h"
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "server/on_store.h"
 #include "server/saved_answer.h"
 #include "server/sleep.h"
+#include "server/titles.h"
 #include "server/views.h"
 
 namespace server {
@@ -24,15 +26,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_conversation = 8 << 20;  // bytes of text
-constexpr int most_listed = 200;
-constexpr int most_hits = 50;
-constexpr auto most_patience = 2s;  // of a button's, with a server that has just started
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\n") + 1 - begin);
-}
+constexpr auto most_patience = 2s;                  // of a button's, with a server that has just started
 
 std::uint64_t random_seed() {
   std::random_device device;
@@ -58,8 +52,8 @@ nlohmann::ordered_json messages_of(const std::vector<const store::Message*>& pat
 }
 
 // The shown branch, its answers as they are now.
-ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& live) {
-  ChatPage page{.id = conversation.id, .title = conversation.title, .last = conversation.shown};
+ChatPage page_of(Address address, const store::Conversation& conversation, const LiveAnswers& live) {
+  ChatPage page{.address = std::move(address), .title = conversation.title, .last = conversation.shown};
   const auto path = conversation.path_to(conversation.shown);
   for (std::size_t i = 0; i + 1 < path.size(); i += 2) {
     Round round{.number = path[i + 1]->number, .prompt = path[i]->text, .facts = asked_from(path[i + 1]->asked).facts};
@@ -68,10 +62,6 @@ ChatPage page_of(const store::Conversation& conversation, const LiveAnswers& liv
     page.rounds.push_back(std::move(round));
   }
   return page;
-}
-
-std::vector<store::ConversationHead> list_of(store::Database& database, const std::string& account) {
-  return database.list(account, most_listed);
 }
 
 // Waits for the preparing thread. Throws base::Error for what cannot be rendered, does not fit or is too much.
@@ -88,12 +78,6 @@ Awaitable<engine::Prepared> prepare(EngineSlot& engines, engine::Turn turn) {
   throw base::Error(base::ErrorKind::Busy, "server", "it is shutting down", "try again in a moment");
 }
 
-std::string title_of(std::string_view text) {
-  const std::string_view line = text.substr(0, text.find('\n'));
-  std::string title(line.substr(0, base::utf8::cut(line, 60)));
-  return title.size() < text.size() ? title + "…" : title;
-}
-
 }  // namespace
 
 bool Chat::is_id(std::string_view text) {
@@ -102,8 +86,8 @@ bool Chat::is_id(std::string_view text) {
 
 Awaitable<void> Chat::new_page(Exchange& exchange) {
   const Visitor visitor = visitor_of(exchange.request(), access_);
-  ChatPage page{.id = random_hex(16)};
-  auto list = [account = visitor.account](store::Database& database) { return list_of(database, account); };
+  ChatPage page{.address = address_of(random_hex(16))};
+  auto list = [this, account = visitor.account](store::Database& database) { return list_of(database, account); };
   page.list = co_await on_store(store_, std::move(list));
   Response response = html(200, chat_page(page, *engines_.facts()));
   if (visitor.cookie) response.headers.emplace_back("Set-Cookie", *visitor.cookie);
@@ -116,13 +100,13 @@ Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
     std::vector<store::ConversationHead> list;
   };
   const Visitor visitor = visitor_of(exchange.request(), access_);
-  auto find = [id, account = visitor.account](store::Database& database) {
+  auto find = [this, id, account = visitor.account](store::Database& database) {
     return Found{database.conversation(account, id), list_of(database, account)};
   };
   Found found = co_await on_store(store_, std::move(find));
   Response response;
   if (found.conversation) {
-    ChatPage page = page_of(*found.conversation, live_);
+    ChatPage page = page_of(address_of(id), *found.conversation, live_);
     page.list = std::move(found.list);
     response = html(200, chat_page(page, *engines_.facts()));
   } else {
@@ -141,7 +125,7 @@ std::optional<Response> Chat::refuse(const std::string& id, const std::string& a
     }
     return html(409,
                 notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
-                                "/c/" + id, "load the conversation again."));
+                                address_of(id).path(), "load the conversation again."));
   }
   const LiveAnswer* answer = live_.find({id, before.shown()});
   if (answer != nullptr && !answer->generation->journal().over()) {
@@ -210,6 +194,7 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
                            .now = now()};
   auto accept = [question = std::move(question)](store::Database& database) { return database.accept(question); };
   const store::AnswerId answer = co_await on_store(store_, std::move(accept));
+  may_be_unnamed_ = true;
   live_.add(answer, {.account = visitor.account, .generation = prepared.generation(), .facts = facts});
   try {
     std::move(prepared).start();
@@ -218,15 +203,16 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   }
   round.number = answer.number;
   std::vector<store::ConversationHead> list;
-  if (shown == 0) {
-    try {
-      auto list_new = [account = visitor.account](store::Database& database) { return list_of(database, account); };
-      list = co_await on_store(store_, std::move(list_new));
-    } catch (const base::Error& failure) {
-      log_error(failure.what());  // the message was sent all the same
-    }
+  try {
+    auto list_now = [this, account = visitor.account](store::Database& database) { return list_of(database, account); };
+    list = co_await on_store(store_, std::move(list_now));
+  } catch (const base::Error& failure) {
+    log_error(failure.what());  // the message was sent all the same
   }
-  co_return html(200, sent_fragment(id, round, list), {{"HX-Replace-Url", "/c/" + id}});
+  const Address address = address_of(id);
+  Response response = html(200, sent_fragment(address, round, list));
+  response.headers.emplace_back("HX-Replace-Url", address.path());
+  co_return response;
 }
 
 Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
@@ -237,18 +223,15 @@ Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
     response = co_await accept(exchange.request(), std::move(visitor), id);
   } catch (const store::Conflict& conflict) {
     response = html(409, notice_fragment(std::string(conflict.what()) + ". Your message was not sent; copy it, and",
-                                         "/c/" + id, "load the conversation again."));
+                                         address_of(id).path(), "load the conversation again."));
   }
   if (cookie) response.headers.emplace_back("Set-Cookie", *cookie);
   co_await exchange.respond(std::move(response));
 }
 
-bool Chat::is_action(std::string_view action) {
-  for (const std::string_view known :
-       {"stop", "pause", "resume", "continue", "rename", "pin", "unpin", "remove", "restore"}) {
-    if (action == known) return true;
-  }
-  return false;
+bool Chat::is_action(std::string_view action) const {
+  static constexpr std::string_view everywhere[] = {"stop", "pause", "resume", "continue", "duplicate"};
+  return std::ranges::find(everywhere, action) != std::end(everywhere) || (!temporary_ && changes_list(action));
 }
 
 void Chat::control(const std::string& account, const std::string& id, const std::string& action) {
@@ -266,7 +249,7 @@ void Chat::control(const std::string& account, const std::string& id, const std:
 Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
   const std::string account = visitor_of(exchange.request(), access_).account;
   Response response{.status = 204};
-  if (action != "rename" && action != "pin" && action != "unpin" && action != "restore") {
+  if (!changes_list(action) || action == "remove") {
     co_await until_taken_up(id, most_patience);
     if (is_to_be_taken_up(id)) {
       throw base::Error(base::ErrorKind::Busy, "answer", "the server has just started, and has not got to it yet",
@@ -282,64 +265,11 @@ Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::
     }
   } else if (action == "continue") {
     response = co_await go_on(account, id);
+  } else if (action == "duplicate") {
+    response = co_await duplicate(exchange.request(), account, id);
   } else {
     response = co_await change(exchange.request(), account, id, action);
   }
-  co_await exchange.respond(std::move(response));
-}
-
-Awaitable<Response> Chat::change(const Request& request, std::string account, std::string id, std::string action) {
-  auto fields = parse_form(request.body);
-  const std::string title(trimmed(clean_text(fields["title-" + id])));
-  if (action == "rename" && (title.empty() || base::utf8::count(title) > most_title)) {
-    co_return html(400, notice_fragment("A title has 1 to " + std::to_string(most_title) + " characters."));
-  }
-  if (action == "remove") co_await live_.settle(id);
-  struct Changed {
-    bool found;
-    std::optional<store::ConversationHead> removed;
-    std::vector<store::ConversationHead> list;
-  };
-  auto change = [=](store::Database& database) {
-    Changed changed{};
-    if (action == "rename") {
-      changed.found = database.rename(account, id, title);
-    } else if (action == "restore") {
-      changed.found = database.restore(account, id);
-    } else if (action == "remove") {
-      changed.removed = database.conversation(account, id);
-      changed.found = database.remove(account, id, now());
-    } else {
-      changed.found = database.pin(account, id, action == "pin");
-    }
-    changed.list = list_of(database, account);
-    return changed;
-  };
-  const Changed changed = co_await on_store(store_, std::move(change));
-  if (!changed.found) {
-    co_return html(404, notice_fragment("There is no such conversation: it was deleted, or it never was."));
-  }
-  if (action == "remove") control(account, id, "stop");
-  const std::string current = is_id(fields["current"]) ? fields["current"] : "";
-  co_return html(200, list_fragment(changed.list, current, changed.removed));
-}
-
-Awaitable<void> Chat::search(Exchange& exchange) {
-  auto fields = parse_form(exchange.request().query);
-  std::string typed = clean_text(fields["q"]);
-  typed.resize(base::utf8::cut(typed, most_title));
-  struct Found {
-    std::vector<store::ConversationHead> list;
-    std::vector<store::Hit> hits;
-  };
-  const bool all = trimmed(typed).empty();
-  auto find = [all, typed, account = visitor_of(exchange.request(), access_).account](store::Database& database) {
-    if (all) return Found{list_of(database, account), {}};
-    return Found{{}, database.search(account, typed, most_hits)};
-  };
-  const Found found = co_await on_store(store_, std::move(find));
-  const std::string current = is_id(fields["current"]) ? fields["current"] : "";
-  Response response = html(200, all ? list_fragment(found.list, current) : hits_fragment(found.hits, current));
   co_await exchange.respond(std::move(response));
 }
 

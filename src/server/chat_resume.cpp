@@ -16,6 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// That what was deleted can be brought back, and that what is temporary is there.
 constexpr store::Time undo_time = 24 * 3600 * 1000;
 constexpr int most_vain_resumes = 2;
 
@@ -59,10 +60,25 @@ Awaitable<void> Chat::until_taken_up(std::string conversation, std::optional<std
   }
 }
 
+Awaitable<void> Chat::keep_house() {
+  using namespace boost::asio::experimental::awaitable_operators;
+  if (temporary_) {
+    co_await purge();
+  } else {
+    co_await (purge() && give_titles());
+  }
+}
+
 Awaitable<void> Chat::purge() {
   for (; !live_.gone(); co_await sleep(10min)) {
     try {
-      auto erase = [before = now() - undo_time](store::Database& database) { database.purge(before); };
+      auto erase = [before = now() - undo_time, temporary = temporary_](store::Database& database) {
+        if (temporary) {
+          database.forget(before);
+        } else {
+          database.purge(before);
+        }
+      };
       co_await on_store(store_, std::move(erase));
     } catch (const base::Error& failure) {
       log_error(failure.what());

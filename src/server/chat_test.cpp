@@ -310,7 +310,7 @@ TEST_F(ChattingForEver, TooMuchIsRefusedAndTheMessageIsNotSent) {
 TEST_F(ChattingForEver, AServerThatGoesLeavesTheAnswerOpen) {
   send(site, "Go");
   const auto stream = hear_words(conversation);
-  site.call({}, [this](FakeExchange&) { return site.routes.chat().let_go(); });
+  site.call({}, [this](FakeExchange&) { return site.routes.let_go(); });
   site.engines.stop();
   site.until_over(stream);
   EXPECT_THAT(stream->sent, testing::Not(HasSubstr("event: done")));
@@ -320,7 +320,7 @@ TEST_F(ChattingForEver, AServerThatGoesLeavesTheAnswerOpen) {
 TEST_F(ChattingForEver, APageThatComesBackAtOnceWaitsForTheNextServerToGoOn) {
   send(site, "Go");
   hear_words(conversation);
-  site.call({}, [this](FakeExchange&) { return site.routes.chat().let_go(); });
+  site.call({}, [this](FakeExchange&) { return site.routes.let_go(); });
   site.engines.stop();
   const std::string left = site.place.where() + "-left";
   std::filesystem::copy(site.place.where(), left);

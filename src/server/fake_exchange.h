@@ -95,7 +95,8 @@ class Site {
 
   Asked ask(Request request) {
     request.host = "localhost";
-    const bool from_store = request.path == "/" || request.path == "/search" || request.path.starts_with("/c/");
+    const bool from_store = request.path == "/" || request.path == "/temporary" || request.path == "/search" ||
+                            request.path.starts_with("/c/") || request.path.starts_with("/t/");
     const Asked asked = call(std::move(request), [this](FakeExchange& exchange) { return routes.handle(exchange); });
     if (from_store) until([&] { return asked->over || asked->streaming; });
     return asked;
@@ -154,7 +155,7 @@ class Site {
 
  private:
   void work(bool resume = true) {
-    boost::asio::co_spawn(io, routes.chat().work(resume), boost::asio::detached);
+    boost::asio::co_spawn(io, routes.work(resume), boost::asio::detached);
     io.poll();
   }
 };

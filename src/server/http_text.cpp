@@ -74,6 +74,19 @@ std::string clean_text(std::string_view text) {
   return clean;
 }
 
+std::optional<std::int64_t> parse_number(const std::string& digits) {
+  if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  return std::stol(digits);
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t\n");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\n") + 1 - begin);
+}
+
 std::string sse_event(std::string_view data, std::string_view name) {
   std::string event;
   event.reserve(data.size() + name.size() + 32);

@@ -1,6 +1,7 @@
 // The small texts of HTTP: percent-encoding, forms, and events.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -17,6 +18,12 @@ std::map<std::string, std::string> parse_form(std::string_view body);
 
 // Bytes that are not UTF-8 become U+FFFD, and CR LF and CR become LF.
 std::string clean_text(std::string_view text);
+
+// A number of up to six digits, and nothing else.
+std::optional<std::int64_t> parse_number(const std::string& digits);
+
+// Without what is blank at its ends.
+std::string_view trimmed(std::string_view text);
 
 // A server-sent event: `data` may have several lines. No name makes it a plain message.
 std::string sse_event(std::string_view data, std::string_view name = {});

@@ -34,6 +34,8 @@ class LiveAnswers {
   const LiveAnswer* find(const store::AnswerId& id) const;
   const LiveAnswer* of(const std::string& conversation) const;
 
+  bool empty() const { return answers_.empty(); }
+
   // Records what there is every 0.4 s, while anything is under way; until let_go().
   Awaitable<void> record();
   // Records once, what is of this conversation. Throws base::Error if the database fails.

@@ -18,4 +18,9 @@ struct ModelFacts {
   engine::Fingerprint fingerprint{};
 };
 
+// The small model that comes with the program, which can do less.
+inline bool is_demo(const ModelFacts& facts) {
+  return facts.name.find("demo") != std::string::npos || facts.name.find("Demo") != std::string::npos;
+}
+
 }  // namespace server

@@ -29,7 +29,7 @@ class Restarting : public testing::Test {
   }
   // As a server that is stopped in order and does not wait.
   static void stop(std::unique_ptr<Site>& site) {
-    const auto over = site->call({}, [&](FakeExchange&) { return site->routes.chat().let_go(); });
+    const auto over = site->call({}, [&](FakeExchange&) { return site->routes.let_go(); });
     site->until_over(over);
     site.reset();
   }

@@ -1,11 +1,13 @@
 #include "server/routes.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <chrono>
 #include <optional>
 
 #include "server/api_error.h"
 #include "server/assets.h"
 #include "server/completions.h"
+#include "server/http_text.h"
 #include "server/views.h"
 
 namespace server {
@@ -30,13 +32,15 @@ std::optional<std::pair<std::string, std::string>> parse_control_path(const std:
   return std::pair(rest.substr(0, slash), rest.substr(slash + 1));
 }
 
-// "/c/ID/messages" to {"ID", "messages", ""}, "/c/ID/stream/3" to {"ID", "stream", "3"}
+bool is_of_chat(const std::string& path) { return path.starts_with("/c/") || path.starts_with("/t/"); }
+
+// "/c/ID/messages" to {"ID", "messages", ""}, "/c/ID/stream/3" to {"ID", "stream", "3"}; the same of "/t/".
 struct ChatPath {
   std::string id, action, number;
 };
 
 std::optional<ChatPath> parse_chat_path(std::string path) {
-  if (!path.starts_with("/c/")) return std::nullopt;
+  if (!is_of_chat(path)) return std::nullopt;
   ChatPath parts;
   path.erase(0, 3);
   for (std::string* part : {&parts.id, &parts.action, &parts.number}) {
@@ -46,12 +50,6 @@ std::optional<ChatPath> parse_chat_path(std::string path) {
   }
   if (!path.empty() || !Chat::is_id(parts.id)) return std::nullopt;
   return parts;
-}
-
-std::optional<std::int64_t> parse_number(const std::string& digits) {
-  if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != std::string::npos)
-    return std::nullopt;
-  return std::stol(digits);
 }
 
 Response asset_response(const Request& request, const std::string& name) {
@@ -118,11 +116,15 @@ Response not_allowed(const Request& request, const std::string& allowed) {
 }  // namespace
 
 Routes::Routes(EngineSlot& engines, store::Store& store, AccessRules access)
-    : engines_(engines), access_(std::move(access)), chat_(engines, store, access_) {}
+    : engines_(engines),
+      access_(std::move(access)),
+      chat_(engines, store, access_),
+      temporary_store_(store::in_memory),
+      temporary_chat_(engines, temporary_store_, access_, /*temporary=*/true) {}
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
-  return request.path.starts_with("/c/") && request.path.find("/stream/") != std::string::npos;
+  return is_of_chat(request.path) && request.path.find("/stream/") != std::string::npos;
 }
 
 Headers Routes::headers() {
@@ -174,18 +176,18 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
   } else if (const auto control = parse_control_path(path)) {
     response = request.method == "POST" ? control_completion(engines_, control->first, control->second)
                                         : not_allowed(request, "POST");
-  } else if (path.starts_with("/c/")) {
+  } else if (is_of_chat(path)) {
     co_await dispatch_chat(exchange);
     co_return;
   } else if (is_api(path) && !path.starts_with("/v1/models")) {
     response =
         json_response(404, error_json({404, "there is no " + path + " here; see /v1/models and /v1/chat/completions"}));
-  } else if (path == "/" || path == "/search" || path == "/health" || path.starts_with("/assets/") ||
-             path.starts_with("/v1/models")) {
+  } else if (path == "/" || path == "/temporary" || path == "/search" || path == "/health" ||
+             path.starts_with("/assets/") || path.starts_with("/v1/models")) {
     if (!reads(request)) {
       response = not_allowed(request, "GET, HEAD");
-    } else if (path == "/") {
-      co_await chat_.new_page(exchange);
+    } else if (path == "/" || path == "/temporary") {
+      co_await (path == "/" ? chat_ : temporary_chat_).new_page(exchange);
       co_return;
     } else if (path == "/search") {
       co_await chat_.search(exchange);
@@ -208,6 +210,7 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
 Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
   const Request& request = exchange.request();
   const auto parts = parse_chat_path(request.path);
+  Chat& chat = request.path.starts_with("/t/") ? temporary_chat_ : chat_;
   const auto number = parts ? parse_number(parts->number) : std::nullopt;
   Response response;
   if (!parts) {
@@ -215,19 +218,19 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
   } else if (parts->action.empty() || (parts->action == "stream" && number)) {
     if (request.method == "GET" || (!number && reads(request))) {
       if (number) {
-        co_await chat_.stream(exchange, parts->id, *number);
+        co_await chat.stream(exchange, parts->id, *number);
       } else {
-        co_await chat_.page(exchange, parts->id);
+        co_await chat.page(exchange, parts->id);
       }
       co_return;
     }
     response = not_allowed(request, "GET");
-  } else if ((parts->action == "messages" || Chat::is_action(parts->action)) && parts->number.empty()) {
+  } else if ((parts->action == "messages" || chat.is_action(parts->action)) && parts->number.empty()) {
     if (request.method == "POST" && request.body.size() <= most_form) {
       if (parts->action == "messages") {
-        co_await chat_.post_message(exchange, parts->id);
+        co_await chat.post_message(exchange, parts->id);
       } else {
-        co_await chat_.act(exchange, parts->id, parts->action);
+        co_await chat.act(exchange, parts->id, parts->action);
       }
       co_return;
     }
@@ -239,6 +242,21 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
     response = error(request, 404, "there is nothing at this address");
   }
   co_await exchange.respond(std::move(response));
+}
+
+Awaitable<void> Routes::work(bool resume) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  co_await (chat_.work(resume) && temporary_chat_.work(resume));
+}
+
+Awaitable<void> Routes::keep_house() {
+  using namespace boost::asio::experimental::awaitable_operators;
+  co_await (chat_.keep_house() && temporary_chat_.keep_house());
+}
+
+Awaitable<void> Routes::let_go() {
+  co_await temporary_chat_.let_go();
+  co_await chat_.let_go();
 }
 
 }  // namespace server

@@ -14,7 +14,10 @@ class Routes {
   // `engines` and `store` must outlive the routes.
   Routes(EngineSlot& engines, store::Store& store, AccessRules access);
 
-  Chat& chat() { return chat_; }
+  // What conversations do besides being asked: as of Chat.
+  Awaitable<void> work(bool resume);
+  Awaitable<void> keep_house();
+  Awaitable<void> let_go();
 
   // Answers the request. Throws what told_to_client() (api_error.h) makes an answer of, and system_error if the client
   // left.
@@ -35,6 +38,8 @@ class Routes {
   EngineSlot& engines_;
   AccessRules access_;
   Chat chat_;
+  store::Store temporary_store_;
+  Chat temporary_chat_;
 };
 
 }  // namespace server

@@ -105,7 +105,7 @@ struct Server::State {
   asio::steady_timer deadline;
   std::shared_ptr<ConnectionRules> rules;
   std::set<Connection*> connections;
-  asio::cancellation_signal no_more_purging;
+  asio::cancellation_signal no_more_housekeeping;
   bool stopping = false;
   bool hurry = false;  // no grace
   bool over = false;   // nothing is waited for any more
@@ -173,8 +173,8 @@ Awaitable<void> Server::State::stop_in_order() {
     timer.expires_after(std::chrono::milliseconds(20));
     co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   }
-  co_await routes.chat().let_go();
-  no_more_purging.emit(asio::cancellation_type::terminal);
+  co_await routes.let_go();
+  no_more_housekeeping.emit(asio::cancellation_type::terminal);
   engines.stop();  // whoever reads an answer of the API hears of its end
   deadline.expires_after(connections.empty() ? std::chrono::seconds(0) : farewell);
   deadline.async_wait([this](const error_code&) {
@@ -205,9 +205,9 @@ void Server::run() {
   raise_open_file_limit();
   state_->wait_for_signal();
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
-  asio::co_spawn(state_->io, state_->routes.chat().work(state_->options.resume), asio::detached);
-  asio::co_spawn(state_->io, state_->routes.chat().purge(),
-                 asio::bind_cancellation_slot(state_->no_more_purging.slot(), [](const std::exception_ptr&) {}));
+  asio::co_spawn(state_->io, state_->routes.work(state_->options.resume), asio::detached);
+  asio::co_spawn(state_->io, state_->routes.keep_house(),
+                 asio::bind_cancellation_slot(state_->no_more_housekeeping.slot(), [](const std::exception_ptr&) {}));
   state_->io.run();
   state_->signals.clear();
 }

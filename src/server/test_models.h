@@ -37,6 +37,19 @@ inline std::filesystem::path endless_model() {
   return file;
 }
 
+// The demo model under another name: what it writes is taken for what a large one does.
+inline std::filesystem::path renamed_model() {
+  static const std::filesystem::path file = [] {
+    std::ifstream in(demo_model(), std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    bytes.replace(bytes.find("SmolLM3 demo") + 8, 4, "test");
+    const auto path = std::filesystem::temp_directory_path() / ("smollm3-test-" + std::to_string(getpid()) + ".gguf");
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
+  }();
+  return file;
+}
+
 // All share the space of one context, so that many have to wait.
 inline std::unique_ptr<engine::Engine> make_engine(const std::filesystem::path& model, std::uint32_t context = 4096,
                                                    std::size_t most_waiting = 256) {

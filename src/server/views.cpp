@@ -84,8 +84,9 @@ std::string note(const Answer& answer) {
 }
 
 // What comes below an answer that is over.
-ordered_json outcome_context(const Answer& answer, const ModelFacts& facts) {
-  return {{"error", answer.failure()},
+ordered_json outcome_context(std::int64_t number, const Answer& answer, const ModelFacts& facts) {
+  return {{"n", number},
+          {"error", answer.failure()},
           {"note", note(answer)},
           {"figures", figures(answer.done->usage)},
           {"details", details(answer.done->usage, facts)},
@@ -99,7 +100,7 @@ ordered_json round_context(const Round& round, const Answer& answer) {
   context["thinking"] = "";
   context["blocks"] = ordered_json::array();
   if (answer.open()) return context;
-  context.update(outcome_context(answer, round.facts));
+  context.update(outcome_context(round.number, answer, round.facts));
   context["thinking"] = answer.thinking;
   context["thought"] = thought_of(answer);
   context["blocks"] = markdown_blocks(answer.text);
@@ -109,7 +110,11 @@ ordered_json round_context(const Round& round, const Answer& answer) {
 ordered_json list_context(const std::vector<store::ConversationHead>& list, const std::string& current) {
   ordered_json context{{"id", current}, {"most_title", most_title}, {"list", ordered_json::array()}};
   for (const store::ConversationHead& head : list) {
-    context["list"].push_back({{"id", head.id}, {"title", head.title}, {"pinned", head.pinned}});
+    context["list"].push_back({{"id", head.id},
+                               {"title", head.title},
+                               {"pinned", head.pinned},
+                               {"archived", head.archived},
+                               {"tags", head.tags}});
   }
   return context;
 }
@@ -134,10 +139,6 @@ std::string status_of(const Answer& answer) {
                        grouped(progress.prompt_tokens));
   }
   return answer.started() ? "" : waiting_dots;
-}
-
-bool is_demo(const ModelFacts& facts) {
-  return facts.name.find("demo") != std::string::npos || facts.name.find("Demo") != std::string::npos;
 }
 
 void greet(ordered_json& context, const ModelFacts& facts) {
@@ -180,30 +181,38 @@ Response html(unsigned status, std::string body, Headers headers) {
 }
 
 std::string chat_page(const ChatPage& page, const ModelFacts& facts) {
-  ordered_json context{{"id", page.id},          {"last", page.last},
-                       {"model", facts.name},    {"device", facts.device},
-                       {"mode", facts.mode},     {"context", facts.context},
-                       {"most_text", most_text}, {"title", page.title.empty() ? "smollm3" : page.title}};
+  ordered_json context{{"path", page.address.path()},
+                       {"temporary", page.address.temporary},
+                       {"last", page.last},
+                       {"model", facts.name},
+                       {"device", facts.device},
+                       {"mode", facts.mode},
+                       {"context", facts.context},
+                       {"most_text", most_text},
+                       {"title", page.title.empty() ? "smollm3" : page.title}};
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
   for (const Round& round : page.rounds) context["rounds"].push_back(round_context(round, round.answer));
-  context.update(list_context(page.list, page.id));
+  context.update(list_context(page.list, page.address.id));
   greet(context, facts);
   return render_template("page.jinja", context);
 }
 
-std::string sent_fragment(const std::string& conversation, const Round& round,
+std::string sent_fragment(const Address& conversation, const Round& round,
                           const std::vector<store::ConversationHead>& list) {
-  ordered_json context = list_context(list, conversation);
+  ordered_json context = list_context(list, conversation.id);
+  context["path"] = conversation.path();
   // Also of one that is over already: what the page does about it, its stream says.
   context["round"] = round_context(round, Answer{});
   return render_template("sent.jinja", context);
 }
 
 std::string list_fragment(const std::vector<store::ConversationHead>& list, const std::string& current,
-                          const std::optional<store::ConversationHead>& removed) {
+                          const ListKind& kind) {
   ordered_json context = list_context(list, current);
-  if (removed) context["removed"] = {{"id", removed->id}, {"title", removed->title}};
+  if (kind.removed) context["removed"] = {{"id", kind.removed->id}, {"title", kind.removed->title}};
+  context["tag"] = kind.listing.tag;
+  context["archive"] = kind.listing.shelf == store::Listing::Shelf::Archive;
   return render_template("list.jinja", context);
 }
 
@@ -279,7 +288,7 @@ std::string AnswerView::update(const Answer& answer) {
   }
 
   if (!answer.open()) {
-    if (!over_) set("round", outcome_context(answer, facts_));
+    if (!over_) set("round", outcome_context(number_, answer, facts_));
     over_ = true;
   } else if (std::string status = status_of(answer); status != status_) {
     set("status", status);

@@ -28,8 +28,16 @@ struct Round {
   ModelFacts facts{};  // of the model that was asked
 };
 
-struct ChatPage {
+// Where a conversation is on this server.
+struct Address {
   std::string id{};
+  bool temporary = false;
+
+  std::string path() const { return (temporary ? "/t/" : "/c/") + id; }
+};
+
+struct ChatPage {
+  Address address{};
   std::string title{};
   std::int64_t last = 0;  // number of the last message
   std::vector<Round> rounds{};
@@ -38,13 +46,18 @@ struct ChatPage {
 
 // The whole page. There may be no rounds yet: then it greets.
 std::string chat_page(const ChatPage& page, const ModelFacts& facts);
-// What is added to the page when a message was sent: the question, and the place of the answer. `list`: of a
-// conversation that is new in it; else empty.
-std::string sent_fragment(const std::string& conversation, const Round& round,
+// What is added to the page when a message was sent: the question, and the place of the answer. `list`: as it is now;
+// empty if the page keeps the one it has.
+std::string sent_fragment(const Address& conversation, const Round& round,
                           const std::vector<store::ConversationHead>& list = {});
-// The list of conversations. `current`: id of the one that the page shows. `removed`: one that was just deleted.
+// What a list of conversations is, besides them.
+struct ListKind {
+  store::Listing listing{};
+  std::optional<store::ConversationHead> removed{};  // one that was just deleted
+};
+// `current`: id of the one that the page shows.
 std::string list_fragment(const std::vector<store::ConversationHead>& list, const std::string& current,
-                          const std::optional<store::ConversationHead>& removed = {});
+                          const ListKind& kind = {});
 std::string notice_fragment(std::string_view message, std::string_view link = {}, std::string_view link_text = {});
 // Of an answer that a page waits for, and that there is not any more.
 std::string lost_answer_fragment(std::int64_t number);

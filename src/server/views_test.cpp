@@ -23,13 +23,13 @@ Round round_of(std::string prompt, const std::vector<engine::What>& events = {})
 }
 
 ChatPage page_with(Round round) {
-  ChatPage page{.id = id};
+  ChatPage page{.address = {.id = id}};
   page.rounds.push_back(std::move(round));
   return page;
 }
 
 TEST(Views, AnEmptyConversationGreets) {
-  const std::string page = chat_page({.id = id}, facts);
+  const std::string page = chat_page({.address = {.id = id}}, facts);
   EXPECT_THAT(page, HasSubstr("id=\"greeting\""));
   EXPECT_THAT(page, HasSubstr("hx-post=\"/c/0123456789abcdef0123456789abcdef/messages\""));
   EXPECT_THAT(page, HasSubstr("&lt;b&gt;Model&lt;/b&gt;"));
@@ -51,12 +51,12 @@ TEST(Views, PagesHaveNoInlineScriptOrStyle) {
 }
 
 TEST(Views, AnOpenAnswerIsLeftToItsStream) {
-  const std::string fragment = sent_fragment(id, round_of("hi"));
+  const std::string fragment = sent_fragment({.id = id}, round_of("hi"));
   EXPECT_THAT(fragment, HasSubstr("hx-sse:connect=\"/c/0123456789abcdef0123456789abcdef/stream/0\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-thinking\""));
   EXPECT_THAT(fragment, HasSubstr("id=\"a0-status\""));
   const engine::Done failed{.finish = engine::Finish::Failed, .error = base::Error("the prompt", "is too long")};
-  EXPECT_EQ(sent_fragment(id, round_of("hi", {failed})), fragment)
+  EXPECT_EQ(sent_fragment({.id = id}, round_of("hi", {failed})), fragment)
       << "the stream tells it, whether or not it is faster than the page";
   const engine::Done stopped{.finish = engine::Finish::Cancelled};
   const std::string over = chat_page(page_with(round_of("hi", {engine::Answer{"Hel"}, stopped})), facts);

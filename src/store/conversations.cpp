@@ -254,6 +254,14 @@ std::int64_t Database::purge(Time before) {
   return purged;
 }
 
+void Database::forget(Time before) {
+  session_->write([&] {
+    session_->sql << "delete from conversations where changed < :before and not exists (select 1 from messages m where "
+                     "m.conversation = conversations.id and m.condition in ('open', 'paused'))",
+        use(before);
+  });
+}
+
 bool forget_erased(Session& session) {
   if (!session.is_sqlite()) return true;
   // The index keeps the words of what left it until its parts are merged, and the log of changes all that it changed.

@@ -26,12 +26,15 @@ struct Conflict : base::Error {
   using Error::Error;
 };
 
+// A place that is nowhere: what is there ends with the database.
+inline const std::string in_memory = ":memory:";
+
 class Session;
 
 class Database {
  public:
-  // `where`: a folder, which is made if there is none, or an address postgresql://…. Brings it to this version's
-  // tables.
+  // `where`: a folder, which is made if there is none, an address postgresql://…, or in_memory. Brings it to this
+  // version's tables.
   explicit Database(const std::string& where);
   ~Database();
   Database(const Database&) = delete;
@@ -70,6 +73,8 @@ class Database {
   bool restore(const std::string& account, const std::string& id);
   // Erases those that were removed before that time. Returns how many there were.
   std::int64_t purge(Time before);
+  // Erases those that were changed before that time, unless an answer of theirs is being written.
+  void forget(Time before);
 
   // With all there is of it, as of one instant.
   std::optional<WholeConversation> whole(const std::string& account, const std::string& id);

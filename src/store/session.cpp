@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "store/closeness.h"
+#include "store/database.h"
 
 namespace store {
 namespace {
@@ -87,6 +88,11 @@ Meaning meaning_of_sqlite(int result) {
 }  // namespace
 
 Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(where)) {
+  if (where == in_memory) {
+    static constexpr const char* settings[] = {"pragma foreign_keys = on"};
+    open_file(where, settings);
+    return;
+  }
   if (sqlite_) {
     open_folder(where);
     return;
@@ -111,6 +117,7 @@ void Session::be_the_only_server() {
     only_ = true;
     return;
   }
+  if (folder_.empty()) return;  // it is in memory
   lock_ = ::open((fs::path(folder_) / "lock").c_str(), O_CREAT | O_CLOEXEC | O_RDWR, 0600);
   if (lock_ < 0) {
     throw Error(base::kind_of_errno(errno), folder_, "it may not be written: " + std::string(std::strerror(errno)),
@@ -145,8 +152,10 @@ void Session::open_file(const std::string& file, std::span<const char* const> se
     throw Error(file, "a database may not have a quotation mark in its name", "choose another place");
   }
   // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions.
-  const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
-  if (created >= 0) ::close(created);
+  if (file != in_memory) {
+    const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
+    if (created >= 0) ::close(created);
+  }
   try {
     sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
     for (const char* setting : settings) sql << setting;

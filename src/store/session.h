@@ -22,7 +22,7 @@ struct SqliteFile {
 
 class Session {
  public:
-  // `where`: a folder, which is created (SQLite), or an address postgresql://…. Throws base::Error.
+  // `where`: as of Database. Throws base::Error.
   explicit Session(const std::string& where);
   explicit Session(const SqliteFile& file);
   Session(const Session&) = delete;
