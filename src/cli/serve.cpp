@@ -24,6 +24,7 @@ struct Options {
   std::string system_file;
   std::string data;
   bool no_resume = false;
+  bool no_titles = false;
   std::uint32_t grace = 3;
 };
 
@@ -46,6 +47,7 @@ int serve(const Options& options, const Globals& globals) {
                          .port = static_cast<std::uint16_t>(options.port),
                          .names = options.names,
                          .resume = !options.no_resume,
+                         .titles = !options.no_titles,
                          .grace = std::chrono::seconds(options.grace)});
   Output& out = standard_output();
   out.write(fmt::format("{} is at {}\n", printable(model->name), server.url()));
@@ -76,6 +78,7 @@ void add_serve(CommandLine& line) {
                  options->data);
   command.flag("--no-resume", "Do not go on with answers that were interrupted when the last server ended",
                options->no_resume);
+  command.flag("--no-titles", "Leave conversations the titles that they begin with", options->no_titles);
   command
       .option(
           "--grace", "SECONDS",

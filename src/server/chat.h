@@ -33,8 +33,8 @@ class Chat {
   // interrupted; all of it, unless `resume`. Then records what is under way, until it is stopped.
   Awaitable<void> work(bool resume);
   // As long as the server runs: erases conversations a day after they were deleted, temporary ones a day after they
-  // were changed, and has the model write titles.
-  Awaitable<void> keep_house();
+  // were changed; and with `titles` has the model write them.
+  Awaitable<void> keep_house(bool titles);
   // Stores what there is. Streams end without an end of their answers, which pages take up again from another server.
   Awaitable<void> let_go();
 

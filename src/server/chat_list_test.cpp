@@ -91,7 +91,7 @@ TEST_F(Organising, TheModelWritesTitlesOnce) {
   say(conversation, "What+is+12+%2B+34%3F");
   say(other, "What+is+1+%2B+1%3F");
   EXPECT_EQ(change("rename", "title-" + other.substr(3) + "=My+own", other), 200u);
-  site.call({}, [this](FakeExchange&) { return site.routes.keep_house(); });
+  site.call({}, [this](FakeExchange&) { return site.routes.keep_house(/*titles=*/true); });
   const auto heads = [&] { return store::Database(site.place.where()).list("local", 10); };
   const auto title = [&](const std::string& of) {
     for (const store::ConversationHead& head : heads()) {

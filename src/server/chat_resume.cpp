@@ -60,12 +60,12 @@ Awaitable<void> Chat::until_taken_up(std::string conversation, std::optional<std
   }
 }
 
-Awaitable<void> Chat::keep_house() {
+Awaitable<void> Chat::keep_house(bool titles) {
   using namespace boost::asio::experimental::awaitable_operators;
-  if (temporary_) {
-    co_await purge();
-  } else {
+  if (titles) {
     co_await (purge() && give_titles());
+  } else {
+    co_await purge();
   }
 }
 

@@ -249,9 +249,9 @@ Awaitable<void> Routes::work(bool resume) {
   co_await (chat_.work(resume) && temporary_chat_.work(resume));
 }
 
-Awaitable<void> Routes::keep_house() {
+Awaitable<void> Routes::keep_house(bool titles) {
   using namespace boost::asio::experimental::awaitable_operators;
-  co_await (chat_.keep_house() && temporary_chat_.keep_house());
+  co_await (chat_.keep_house(titles) && temporary_chat_.keep_house(/*titles=*/false));
 }
 
 Awaitable<void> Routes::let_go() {

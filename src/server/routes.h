@@ -16,7 +16,7 @@ class Routes {
 
   // What conversations do besides being asked: as of Chat.
   Awaitable<void> work(bool resume);
-  Awaitable<void> keep_house();
+  Awaitable<void> keep_house(bool titles);
   Awaitable<void> let_go();
 
   // Answers the request. Throws what told_to_client() (api_error.h) makes an answer of, and system_error if the client

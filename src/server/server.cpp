@@ -206,7 +206,7 @@ void Server::run() {
   state_->wait_for_signal();
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
   asio::co_spawn(state_->io, state_->routes.work(state_->options.resume), asio::detached);
-  asio::co_spawn(state_->io, state_->routes.keep_house(),
+  asio::co_spawn(state_->io, state_->routes.keep_house(state_->options.titles),
                  asio::bind_cancellation_slot(state_->no_more_housekeeping.slot(), [](const std::exception_ptr&) {}));
   state_->io.run();
   state_->signals.clear();

@@ -20,6 +20,7 @@ struct ServerOptions {
   std::vector<std::string> names;  // further names this server is called by, as behind a proxy (see access.h)
   std::size_t max_connections = 4096;
   bool resume = true;             // answers that were interrupted when the last server ended go on by themselves
+  bool titles = true;             // the model writes them while nobody needs it
   std::chrono::seconds grace{3};  // answers under way have so long to end, once the server is to stop
 };
 

@@ -61,13 +61,14 @@ after(() => { for (const server of running) server.child.kill("SIGKILL"); });  /
 
 export class Server {
   // `model` is a file, or null for the demo model that is built in.
+  // The model writes no titles: it would, as soon as it has nothing else to do, which tests would stumble over.
   // `data` is a folder of conversations, as another server has left it.
   static async start(model, { args = [], port = 0, data = mkdtempSync(join(folder, "data-")), serve = [] } = {}) {
     const server = new Server();
     server.data = data;
     const which = model === null ? [] : ["--model", model];
     server.log = "";
-    server.child = spawn(program, [...which, ...args, "serve", "--port", String(port), "--data", data, ...serve], {
+    server.child = spawn(program, [...which, ...args, "serve", "--port", String(port), "--data", data, "--no-titles", ...serve], {
       env: { ...process.env, XDG_DATA_HOME: folder, SMOLLM3_MODEL: "", HOME: folder },
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -498,6 +498,68 @@ for (const size of Object.keys(sizes)) {
   });
 }
 
+for (const size of Object.keys(sizes)) {
+  test(`${size}: conversations are archived and tagged, and a chat branches off at an answer`, async () => {
+    const server = await Server.start(random_model(), { args: ["--ctx", "512"] });
+    const page = await open(size, { server });
+    const side = async () => {
+      if (await page.isVisible("#open-side") && !(await page.isVisible("#list"))) await page.click("#open-side");
+    };
+    const menu = async (title) => page.locator("#list li", { hasText: title }).locator("summary").click();
+    const listed = (...titles) => page.waitForFunction((wanted) =>
+      JSON.stringify([...document.querySelectorAll("#list li > a")].map((a) => a.innerText.trim())) === wanted, JSON.stringify(titles));
+    await send(page, "First of all");
+    await over(page);
+    const first = page.url();
+    await page.click("#a2 footer button[form=duplicate]");
+    await page.waitForURL((url) => url.href !== first);
+    assert.equal(await page.innerText(".question"), "First of all");
+    await page.goto(server.url);
+    await send(page, "And then");
+    await over(page);
+    await side();
+    await listed("And then", "First of all", "First of all");
+    await menu("And then");
+    await page.getByLabel("Tags").locator("visible=true").fill("work, two words");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#list .tags button");
+    await picture(page, `tags-${size}`);
+    await page.locator("#list .tags button", { hasText: "two words" }).click();
+    await listed("And then");
+    await menu("And then");
+    await page.getByRole("button", { name: "Archive", exact: true }).locator("visible=true").first().click();
+    await listed("First of all", "First of all");
+    await page.click("#list .shelf button");
+    await listed("And then");
+    await picture(page, `archive-${size}`);
+    await menu("And then");
+    await page.getByRole("button", { name: "Back from the archive" }).locator("visible=true").click();
+    await listed("And then", "First of all", "First of all");
+    await close(page);
+    await server.stop();
+  });
+
+  test(`${size}: a temporary chat is forgotten`, async () => {
+    let server = await Server.start(random_model(), { args: ["--ctx", "512"] });
+    const page = await open(size, { server });
+    await page.click("#new-temporary");
+    await page.waitForSelector(".temporary");
+    await picture(page, `temporary-${size}`);
+    await send(page, "Nobody is to know");
+    await over(page);
+    await page.reload();
+    assert.equal(await page.innerText(".question"), "Nobody is to know");
+    await page.waitForFunction(() => document.querySelector("#list ul") !== null);
+    assert.equal(await page.locator("#list li").count(), 0);
+    const path = new URL(page.url()).pathname;
+    await close(page);
+    await server.stop();
+    server = await Server.start(random_model(), { args: ["--ctx", "512"], data: server.data });
+    assert.equal((await fetch(server.url + path)).status, 404);
+    await server.stop();
+  });
+}
+
 test("a conversation that is not there says so", async () => {
   const page = await open("wide", { path: "/c/0123456789abcdef0123456789abcdef" });
   assert.match(await page.innerText("main"), /no such conversation/);
