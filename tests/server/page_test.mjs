@@ -226,17 +226,20 @@ test("a browser that leaves and comes back finds the whole answer", async () => 
 });
 
 // Each is interrupted in its own way in the middle of the same answer, which ends when the context is full.
-test("reloaded, hidden, cut off or in a second tab: all show the same as one that was left alone", async () => {
-  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "1024" : "1280"] });
+test("reloaded, hidden, cut off or in a second tab: all show the same as one that was left alone", async (t) => {
+  const server = await Server.start(random_model(), { args: ["--ctx", sanitized ? "1024" : "2048"] });
   const wire = await Wire.to(server);
+  t.after(() => wire.close());
   const alone = await open("wide", { server });
   await alone.uncheck("#think");
   await send(alone, "Say something.");
   await has_text(alone, 20);
   const path = new URL(alone.url()).pathname;
+  await alone.click("#pause");  // pages take their time to open
   const [reloaded, hidden, second] = await Promise.all([1, 2, 3].map(() => open("wide", { server, path })));
   const cut_off = await open("wide", { server: wire, path });
   await Promise.all([reloaded, hidden, second, cut_off].map((page) => has_text(page, 20)));
+  await alone.click("#resume");
 
   await hidden.evaluate(() => {
     window.hide = (hidden) => {
@@ -268,7 +271,6 @@ test("reloaded, hidden, cut off or in a second tab: all show the same as one tha
   for (const name of Object.keys(pages)) assert.deepEqual(results[name], results.alone, name);
   cut_off.complaints = cut_off.complaints.filter((text) => !/sse:error|Failed to load resource|ERR_/.test(text));
   await Promise.all(Object.values(pages).map(close));
-  wire.close();
   await server.stop();
 });
 
