@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -98,7 +99,11 @@ Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(
     return;
   }
   where_ = without_password(where);
-  guarded([&] { sql.open(postgres(), where); });
+  try {
+    sql.open(postgres(), where);
+  } catch (const soci::soci_error& failure) {
+    throw no_connection(failure);
+  }
 }
 
 Session::Session(const SqliteFile& file) {
@@ -167,9 +172,22 @@ void Session::open_file(const std::string& file, std::span<const char* const> se
 }
 
 void Session::reconnect_if_lost() {
-  if (sqlite_ || sql.get_backend() == nullptr || sql.is_connected()) return;
-  sql.reconnect();
+  if (sqlite_ || sql.is_connected()) return;
+  try {
+    sql.reconnect();
+  } catch (const soci::soci_error& failure) {
+    throw no_connection(failure);
+  }
   if (only_) lock_postgres();  // the lock went with the connection
+}
+
+// SOCI does not say of what kind a failure to connect is.
+Error Session::no_connection(const soci::soci_error& failure) const {
+  std::string why = failure.get_error_message();  // on several lines
+  std::erase(why, '\t');
+  while (why.ends_with('\n')) why.pop_back();
+  std::ranges::replace(why, '\n', ' ');
+  return {ErrorKind::Resource, where_, "the database does not answer: " + why, "start it, or look at its address"};
 }
 
 Error Session::as_error(const soci::soci_error& failure) const {
@@ -179,8 +197,7 @@ Error Session::as_error(const soci::soci_error& failure) const {
   } else {
     switch (failure.get_error_category()) {
       case soci::soci_error::connection_error:
-        return {ErrorKind::Resource, where_, "the database does not answer: " + failure.get_error_message(),
-                "start it, or look at its address"};
+        return no_connection(failure);
       case soci::soci_error::no_privilege:
         return {ErrorKind::Resource, where_, "the database refuses this user: " + failure.get_error_message(),
                 "look at the name and the password in its address"};

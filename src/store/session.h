@@ -93,6 +93,7 @@ class Session {
   }
   void reconnect_if_lost();
   void lock_postgres();
+  base::Error no_connection(const soci::soci_error& failure) const;
   base::Error as_error(const soci::soci_error& failure) const;
   void open_folder(const std::string& folder);
   void open_file(const std::string& file, std::span<const char* const> settings);
