@@ -142,8 +142,9 @@ void Session::open_file(const std::string& file, std::span<const char* const> se
   if (file.find('"') != std::string::npos) {
     throw Error(file, "a database may not have a quotation mark in its name", "choose another place");
   }
-  // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions.
-  const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
+  // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions. One that is there
+  // is not opened: closing it would give up the locks that other connections of this process have on it.
+  const int created = ::open(file.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_RDONLY, 0600);
   if (created >= 0) ::close(created);
   try {
     sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
