@@ -139,6 +139,7 @@ void check_place(Session& session, const Question& question) {
 AnswerId Database::accept(const Question& question) {
   return session_->write([&] {
     soci::session& sql = session_->sql;
+    require_account(*session_, question.account);
     const std::string title = storable(question.title);
     sql << "insert into conversations (id, account, title, created, changed, pinned, deleted, shown) values (:id, "
            ":account, :title, :created, :changed, 0, 0, 0) on conflict do nothing",
