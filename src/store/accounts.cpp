@@ -21,7 +21,7 @@ Conflict no_account(const std::string& name) {
   return {"account '" + name + "'", "there is none of this name", "'smollm3 user list' has those there are"};
 }
 
-// With the bounds of time that a count of sign-ins has.
+// `:least`: when a sign-in that is still good was used last, at the earliest.
 constexpr const char* summaries =
     "select name, created, (select count(*) from conversations where account = name), (select count(*) from api_keys "
     "where account = name), (select count(*) from sign_ins where account = name and used >= :least) from accounts "
