@@ -97,9 +97,9 @@ void add_backup(CommandLine& line) {
       .required();
   add_data(command, *options);
   command.notes(
-      "All conversations of all accounts, also those that were deleted and can still be brought back, as\n"
-      "of one instant. A server may be running. The file is an SQLite database, whatever it was made from,\n"
-      "so that restoring it elsewhere moves conversations between folders and PostgreSQL.\n"
+      "All accounts with their keys and conversations, also those that were deleted and can still be\n"
+      "brought back, as of one instant. A server may be running. The file is an SQLite database, whatever\n"
+      "it was made from, so that restoring it elsewhere moves conversations between folders and PostgreSQL.\n"
       "\n"
       "Example:\n"
       "  smollm3 backup conversations.backup");

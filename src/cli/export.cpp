@@ -27,6 +27,7 @@ struct Options {
   std::string format = "markdown";
   std::string out;
   std::string data;
+  std::string user = store::local_account;
 };
 
 struct Interrupted {};
@@ -48,8 +49,8 @@ std::string id_of(const std::vector<store::ConversationHead>& all, const std::st
 }
 
 std::vector<std::string> chosen(store::Database& database, const Options& options) {
-  const auto all =
-      database.list(store::local_account, std::numeric_limits<int>::max(), {.shelf = store::Listing::Shelf::All});
+  database.accounts().require(options.user);
+  const auto all = database.list(options.user, std::numeric_limits<int>::max(), {.shelf = store::Listing::Shelf::All});
   std::vector<std::string> ids;
   if (options.ids.empty()) {
     for (const store::ConversationHead& head : all) ids.push_back(head.id);
@@ -58,12 +59,14 @@ std::vector<std::string> chosen(store::Database& database, const Options& option
   return ids;
 }
 
-void write_all(store::Database& database, const std::vector<std::string>& ids, bool json, Output& out, bool terminal) {
+void write_all(store::Database& database, const std::vector<std::string>& ids, const Options& options, Output& out,
+               bool terminal) {
+  const bool json = options.format == "json";
   if (json) out.write(store::export_begin());
   bool first = true;
   for (const std::string& id : ids) {
     if (interrupted()) throw Interrupted{};
-    const auto whole = database.whole(store::local_account, id);
+    const auto whole = database.whole(options.user, id);
     if (!whole) continue;  // it was deleted since
     if (!first) out.write(json ? store::export_separator : "\n---\n\n");
     first = false;
@@ -74,7 +77,7 @@ void write_all(store::Database& database, const std::vector<std::string>& ids, b
   out.flush();
 }
 
-void write_file(store::Database& database, const std::vector<std::string>& ids, const Options& options, bool json) {
+void write_file(store::Database& database, const std::vector<std::string>& ids, const Options& options) {
   PendingFile pending(options.out);
   // Conversations are for nobody else's eyes.
   const int descriptor = ::open(pending.path().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
@@ -84,7 +87,7 @@ void write_file(store::Database& database, const std::vector<std::string>& ids, 
   }
   const std::unique_ptr<const int, void (*)(const int*)> closed(&descriptor, [](const int* file) { ::close(*file); });
   Output out(descriptor, options.out);
-  write_all(database, ids, json, out, /*terminal=*/false);
+  write_all(database, ids, options, out, /*terminal=*/false);
   pending.commit();
 }
 
@@ -93,13 +96,12 @@ int export_conversations(const Options& options) {
   if (!options.out.empty()) refuse_own_file(options.out, place);
   store::Database database(place);
   const std::vector<std::string> ids = chosen(database, options);
-  const bool json = options.format == "json";
   const InterruptGuard guard(InterruptGuard::Second::IsNoted, {SIGINT, SIGTERM, SIGHUP});
   try {
     if (options.out.empty()) {
-      write_all(database, ids, json, standard_output(), is_terminal(STDOUT_FILENO));
+      write_all(database, ids, options, standard_output(), is_terminal(STDOUT_FILENO));
     } else {
-      write_file(database, ids, options, json);
+      write_file(database, ids, options);
     }
   } catch (const Interrupted&) {
     return exit_interrupted;
@@ -121,6 +123,7 @@ void add_export(CommandLine& line) {
       .one_of({"markdown", "json"});
   command.option("--out", "FILE", "Where to write; a file of that name is replaced (default: standard output)",
                  options->out);
+  command.option("--user", "NAME", "Whose conversations (default: those of this machine's own user)", options->user);
   command.option("--data", "DIR", "Where conversations are kept, as of serve", options->data);
   command.notes(
       "A conversation's id is at the end of its page's address. A server may be running.\n"

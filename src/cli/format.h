@@ -15,6 +15,7 @@ std::string byte_size(std::uint64_t bytes);  // "1.92 GB", "340 kB": powers of 1
 std::optional<std::uint64_t> parse_byte_size(std::string_view text);
 std::string count_size(std::uint64_t count);  // "3.08 B" (10⁹), "5.2 M"
 std::string duration(double seconds);         // "0.4 s", "2 min 05 s"
+std::string date(std::int64_t milliseconds);  // since 1970, UTC: "2026-01-31"
 
 // The text with what is not UTF-8 replaced by U+FFFD, and control characters (but line breaks and tabs) by blanks: fit
 // for a terminal, whatever a file holds.

@@ -21,6 +21,7 @@ namespace {
 struct Options {
   std::string file;
   std::string data;
+  std::string user = store::local_account;
   bool json = false;
 };
 
@@ -98,7 +99,7 @@ class Import {
       complete(message);
       check(message, conversation.answers[message.number]);
     }
-    ++(database_.add(store::local_account, std::move(conversation)) ? imported_ : known_);
+    ++(database_.add(options_.user, std::move(conversation)) ? imported_ : known_);
   }
 
   void fail(base::Error error) {
@@ -116,6 +117,7 @@ int import_conversations(const Options& options) {
   std::string text = options.file == "-" ? read_standard_input() : read_file(options.file);
   const std::string name = options.file == "-" ? "standard input" : options.file;
   store::Database database(data_place(options.data));
+  database.accounts().require(options.user);
   Import import(options, database);
   bool begun = false;
   try {
@@ -144,6 +146,8 @@ void add_import(CommandLine& line) {
                 "standard input",
                 options->file)
       .required();
+  command.option("--user", "NAME", "The account that gets them (default: that of this machine's own user)",
+                 options->user);
   command.option("--data", "DIR", "Where conversations are kept, as of serve", options->data);
   command.flag("--json", "How many came in, as JSON", options->json);
   command.notes(

@@ -15,6 +15,7 @@
 #include "cli/export.h"
 #include "cli/import.h"
 #include "cli/inspect.h"
+#include "cli/key.h"
 #include "cli/logits.h"
 #include "cli/output.h"
 #include "cli/perplexity.h"
@@ -24,6 +25,7 @@
 #include "cli/synth.h"
 #include "cli/template.h"
 #include "cli/tokenize.h"
+#include "cli/user.h"
 
 namespace {
 
@@ -43,6 +45,8 @@ int run(int argc, const char* const* argv) {
   cli::add_import(line);
   cli::add_backup(line);
   cli::add_restore(line);
+  cli::add_user(line);
+  cli::add_key(line);
   cli::add_inspect(line);
   cli::add_quantize(line);
   cli::add_synth(line);

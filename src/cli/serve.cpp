@@ -23,6 +23,7 @@ struct Options {
   std::vector<std::string> names;
   std::string system_file;
   std::string data;
+  bool insecure = false;
   bool no_resume = false;
   bool no_titles = false;
   std::uint32_t grace = 3;
@@ -35,10 +36,21 @@ std::string read_system_prompt(const std::string& path) {
   return text;
 }
 
+// What whoever starts it should know about who can come.
+std::string about_access(const Options& options, const server::Server& server, const std::string& place) {
+  if (options.insecure) {
+    return "insecure: whoever reaches this server reads and writes the conversations of this machine's own user\n";
+  }
+  if (!server.needs_accounts() || store::Database(place).accounts().has_any()) return {};
+  return "nobody can sign in yet; add an account: smollm3 user add NAME" +
+         (options.data.empty() ? "" : " --data " + printable(options.data)) + "\n";
+}
+
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
   const std::string system = read_system_prompt(options.system_file);
-  store::Store store(data_place(options.data));
+  const std::string place = data_place(options.data);
+  store::Store store(place);
   server::EngineSlot engines(
       [&globals, step, system] { return load_engine(globals, {.step = step, .system = system}); });
   const auto model = engines.facts();
@@ -46,6 +58,7 @@ int serve(const Options& options, const Globals& globals) {
                         {.host = options.host,
                          .port = static_cast<std::uint16_t>(options.port),
                          .names = options.names,
+                         .insecure = options.insecure,
                          .resume = !options.no_resume,
                          .titles = !options.no_titles,
                          .grace = std::chrono::seconds(options.grace)});
@@ -56,7 +69,7 @@ int serve(const Options& options, const Globals& globals) {
     write_error(dim(STDERR_FILENO,
                     fmt::format("{}, {} threads, {}, {} positions; the API is at {}/v1; Ctrl-C stops", model->device,
                                 model->threads, model->mode, grouped(model->context), server.url())) +
-                "\n");
+                "\n" + about_access(options, server, place));
   }
   server.run();
   return 0;
@@ -76,6 +89,8 @@ void add_serve(CommandLine& line) {
   command.option("--data", "DIR|URL",
                  "Where conversations are kept, a folder or postgresql://… (default: $XDG_DATA_HOME/smollm3)",
                  options->data);
+  command.flag("--insecure", "Ask nobody who he is, wherever it listens: all who reach it are this machine's own user",
+               options->insecure);
   command.flag("--no-resume", "Do not go on with answers that were interrupted when the last server ended",
                options->no_resume);
   command.flag("--no-titles", "Leave conversations the titles that they begin with", options->no_titles);
@@ -97,6 +112,9 @@ void add_serve(CommandLine& line) {
       .between(1, 60'000);
   command.notes(
       "The chat is at /, the API in OpenAI's form at /v1, and /health tells how the server is.\n"
+      "\n"
+      "Where others than this machine's users can come (--host of another address, --name, behind a proxy),\n"
+      "people sign in, and programs show an API key: see user and key.\n"
       "\n"
       "Examples:\n"
       "  smollm3 serve\n"

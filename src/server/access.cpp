@@ -58,7 +58,8 @@ std::optional<std::string> host_name(std::string_view host_header) {
   return lower(name);
 }
 
-AccessRules::AccessRules(std::string_view host, const std::vector<std::string>& names) : named_(!names.empty()) {
+AccessRules::AccessRules(std::string_view host, const std::vector<std::string>& names, bool insecure)
+    : named_(!names.empty()), insecure_(insecure) {
   const std::string bound = host_name(host).value_or(lower(host));
   loopback_ = is_loopback(bound) || lower(host) == "::1";
   names_ = {"localhost", "127.0.0.1", "::1", bound};

@@ -78,6 +78,23 @@ TEST(Access, LinksFromOtherSitesMayLeadHere) {
   EXPECT_FALSE(passes(rules, request("POST", "/", "127.0.0.1:3000", "http://evil.example", "cross-site", "navigate")));
 }
 
+TEST(Access, OnlyWhoCanComeFromNowhereElseIsNotAsked) {
+  const Request own = request("GET", "/", "localhost");
+  Request forwarded = own;
+  forwarded.forwarded = true;
+  EXPECT_TRUE(AccessRules("127.0.0.1", {}).is_local(own));
+  EXPECT_FALSE(AccessRules("127.0.0.1", {}).is_local(forwarded));
+  EXPECT_FALSE(AccessRules("127.0.0.1", {}).need_accounts());
+  for (const AccessRules& rules : {AccessRules("0.0.0.0", {}), AccessRules("127.0.0.1", {"chat.example"})}) {
+    EXPECT_FALSE(rules.is_local(own));
+    EXPECT_TRUE(rules.need_accounts());
+  }
+  const AccessRules insecure("0.0.0.0", {"chat.example"}, /*insecure=*/true);
+  EXPECT_TRUE(insecure.is_local(own));
+  EXPECT_TRUE(insecure.is_local(forwarded));
+  EXPECT_FALSE(insecure.need_accounts());
+}
+
 TEST(Access, AProxyMaySpeakHttps) {
   const AccessRules rules("127.0.0.1", {"chat.example"});
   EXPECT_TRUE(passes(

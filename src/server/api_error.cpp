@@ -15,6 +15,7 @@ constexpr unsigned busy_seconds = 5;
 nlohmann::ordered_json error_json(const ApiError& error) {
   const char* type = error.status >= 500   ? "server_error"
                      : error.status == 403 ? "permission_error"
+                     : error.status == 429 ? "rate_limit_error"
                                            : "invalid_request_error";
   nlohmann::ordered_json body{{"message", error.what()}, {"type", type}, {"param", nullptr}, {"code", nullptr}};
   if (!error.param.empty()) body["param"] = error.param;

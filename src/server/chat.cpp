@@ -78,28 +78,28 @@ Awaitable<engine::Prepared> prepare(EngineSlot& engines, engine::Turn turn) {
   throw base::Error(base::ErrorKind::Busy, "server", "it is shutting down", "try again in a moment");
 }
 
+// Of the account that can be signed out of.
+std::string signed_in(const Visitor& visitor) { return visitor.sign_in ? visitor.account : ""; }
+
 }  // namespace
 
 bool Chat::is_id(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Awaitable<void> Chat::new_page(Exchange& exchange) {
-  const Visitor visitor = visitor_of(exchange.request(), access_);
-  ChatPage page{.address = address_of(random_hex(16))};
+Awaitable<void> Chat::new_page(Exchange& exchange, const Visitor& visitor) {
+  ChatPage page{.address = address_of(random_hex(16)), .signed_in = signed_in(visitor)};
   auto list = [this, account = visitor.account](store::Database& database) { return list_of(database, account); };
   page.list = co_await on_store(store_, std::move(list));
   Response response = html(200, chat_page(page, *engines_.facts()));
-  if (visitor.cookie) response.headers.emplace_back("Set-Cookie", *visitor.cookie);
   co_await exchange.respond(std::move(response));
 }
 
-Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
+Awaitable<void> Chat::page(Exchange& exchange, const Visitor& visitor, const std::string& id) {
   struct Found {
     std::optional<store::Conversation> conversation;
     std::vector<store::ConversationHead> list;
   };
-  const Visitor visitor = visitor_of(exchange.request(), access_);
   auto find = [this, id, account = visitor.account](store::Database& database) {
     return Found{database.conversation(account, id), list_of(database, account)};
   };
@@ -108,6 +108,7 @@ Awaitable<void> Chat::page(Exchange& exchange, const std::string& id) {
   if (found.conversation) {
     ChatPage page = page_of(address_of(id), *found.conversation, live_);
     page.list = std::move(found.list);
+    page.signed_in = signed_in(visitor);
     response = html(200, chat_page(page, *engines_.facts()));
   } else {
     response = html(404, error_page(404, "There is no such conversation: it was deleted, or it never was."));
@@ -215,17 +216,14 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   co_return response;
 }
 
-Awaitable<void> Chat::post_message(Exchange& exchange, const std::string& id) {
+Awaitable<void> Chat::post_message(Exchange& exchange, const Visitor& visitor, const std::string& id) {
   Response response;
-  Visitor visitor = visitor_of(exchange.request(), access_);
-  const std::optional<std::string> cookie = visitor.cookie;
   try {
-    response = co_await accept(exchange.request(), std::move(visitor), id);
+    response = co_await accept(exchange.request(), visitor, id);
   } catch (const store::Conflict& conflict) {
     response = html(409, notice_fragment(std::string(conflict.what()) + ". Your message was not sent; copy it, and",
                                          address_of(id).path(), "load the conversation again."));
   }
-  if (cookie) response.headers.emplace_back("Set-Cookie", *cookie);
   co_await exchange.respond(std::move(response));
 }
 
@@ -246,8 +244,9 @@ void Chat::control(const std::string& account, const std::string& id, const std:
   }
 }
 
-Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::string& action) {
-  const std::string account = visitor_of(exchange.request(), access_).account;
+Awaitable<void> Chat::act(Exchange& exchange, const Visitor& visitor, const std::string& id,
+                          const std::string& action) {
+  const std::string& account = visitor.account;
   Response response{.status = 204};
   if (!changes_list(action) || action == "remove") {
     co_await until_taken_up(id, most_patience);
@@ -273,8 +272,8 @@ Awaitable<void> Chat::act(Exchange& exchange, const std::string& id, const std::
   co_await exchange.respond(std::move(response));
 }
 
-Awaitable<void> Chat::stream(Exchange& exchange, const std::string& id, std::int64_t number) {
-  const std::string account = visitor_of(exchange.request(), access_).account;
+Awaitable<void> Chat::stream(Exchange& exchange, const Visitor& visitor, const std::string& id, std::int64_t number) {
+  const std::string& account = visitor.account;
   while (!live_.gone()) {
     if (const LiveAnswer* live = live_.find({id, number}); live != nullptr && live->account == account) {
       LiveAnswer followed = *live;

@@ -12,7 +12,6 @@
 #include <string>
 #include <string_view>
 
-#include "server/access.h"
 #include "server/engine_slot.h"
 #include "server/exchange.h"
 #include "server/live.h"
@@ -26,8 +25,8 @@ class Chat {
  public:
   // All must outlive the chat.
   // `temporary`: the store is in memory, and its conversations are in no list.
-  Chat(EngineSlot& engines, store::Store& store, const AccessRules& access, bool temporary = false)
-      : engines_(engines), store_(store), access_(access), temporary_(temporary), live_(store) {}
+  Chat(EngineSlot& engines, store::Store& store, bool temporary = false)
+      : engines_(engines), store_(store), temporary_(temporary), live_(store) {}
 
   // Goes on with what is open in the store, where its model and settings are those of now, and marks the rest as
   // interrupted; all of it, unless `resume`. Then records what is under way, until it is stopped.
@@ -38,22 +37,24 @@ class Chat {
   // Stores what there is. Streams end without an end of their answers, which pages take up again from another server.
   Awaitable<void> let_go();
 
+  // What follows is asked by a visitor, and is of the conversations of his account alone: others' are not there.
+
   // GET / or /temporary: an empty conversation of its own.
-  Awaitable<void> new_page(Exchange& exchange);
+  Awaitable<void> new_page(Exchange& exchange, const Visitor& visitor);
   // GET /c/ID; of temporary ones /t/ID, as all that follows.
-  Awaitable<void> page(Exchange& exchange, const std::string& id);
+  Awaitable<void> page(Exchange& exchange, const Visitor& visitor, const std::string& id);
   // POST /c/ID/messages. Throws base::Error if the engine takes no more, or the store fails.
-  Awaitable<void> post_message(Exchange& exchange, const std::string& id);
+  Awaitable<void> post_message(Exchange& exchange, const Visitor& visitor, const std::string& id);
   // GET /c/ID/stream/N: follows the answer that is message N.
-  Awaitable<void> stream(Exchange& exchange, const std::string& id, std::int64_t number);
+  Awaitable<void> stream(Exchange& exchange, const Visitor& visitor, const std::string& id, std::int64_t number);
   // POST /c/ID/ACTION: of the answer that is under way (stop, pause, resume), or was interrupted (continue), or of the
   // conversation (rename, pin, unpin, archive, unarchive, tags, remove, restore; duplicate: up to the answer `at`).
   bool is_action(std::string_view action) const;
-  Awaitable<void> act(Exchange& exchange, const std::string& id, const std::string& action);
+  Awaitable<void> act(Exchange& exchange, const Visitor& visitor, const std::string& id, const std::string& action);
 
   // GET /search?q=TEXT: the list of those that have it; of all, if there is none, or with shelf=archive of the
   // archive. #TAG lists those that have the tag.
-  Awaitable<void> search(Exchange& exchange);
+  Awaitable<void> search(Exchange& exchange, const Visitor& visitor);
 
   static bool is_id(std::string_view text);
 
@@ -94,7 +95,6 @@ class Chat {
 
   EngineSlot& engines_;
   store::Store& store_;
-  const AccessRules& access_;
   const bool temporary_;
   LiveAnswers live_;
   bool may_be_unnamed_ = true;                           // a conversation whose answer has ended, or will

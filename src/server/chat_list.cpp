@@ -109,14 +109,14 @@ Awaitable<Response> Chat::duplicate(const Request& request, std::string account,
   co_return response;
 }
 
-Awaitable<void> Chat::search(Exchange& exchange) {
+Awaitable<void> Chat::search(Exchange& exchange, const Visitor& visitor) {
   auto fields = parse_form(exchange.request().query);
   std::string typed(trimmed(clean_text(fields["q"])));
   typed.resize(base::utf8::cut(typed, most_title));
-  const std::string account = visitor_of(exchange.request(), access_).account;
+  const std::string& account = visitor.account;
   const std::string current = current_of(fields["current"]);
   if (!typed.empty() && !typed.starts_with('#')) {
-    auto find = [=](store::Database& database) { return database.search(account, typed, most_hits); };
+    auto find = [account, typed](store::Database& database) { return database.search(account, typed, most_hits); };
     const std::vector<store::Hit> hits = co_await on_store(store_, std::move(find));
     Response response = html(200, hits_fragment(hits, current));
     co_await exchange.respond(std::move(response));
@@ -128,7 +128,7 @@ Awaitable<void> Chat::search(Exchange& exchange) {
   } else {
     listing.tag = trimmed(std::string_view(typed).substr(1));
   }
-  auto find = [=](store::Database& database) { return database.list(account, most_listed, listing); };
+  auto find = [account, listing](store::Database& database) { return database.list(account, most_listed, listing); };
   const std::vector<store::ConversationHead> list = co_await on_store(store_, std::move(find));
   const ListKind kind{.listing = std::move(listing), .removed = {}};
   Response response = html(200, list_fragment(list, current, kind));

@@ -125,7 +125,8 @@ Awaitable<void> Chat::interrupt(const store::Unfinished& unfinished) {
 void Chat::start(const store::Unfinished& unfinished) {
   engine::Request request = request_from(unfinished);
   const std::size_t tokens = request.said.tokens.size();
-  request.asker = {.client = unfinished.account, .account = Visitor{.account = unfinished.account}.salt()};
+  const Visitor visitor{.account = unfinished.account};
+  request.asker = {.client = visitor.account, .account = visitor.salt()};  // from which address, nobody knows any more
   LiveAnswer answer{.account = unfinished.account,
                     .generation = engines_.start(std::move(request)),
                     .facts = engines_.facts(),

@@ -166,46 +166,6 @@ TEST_F(Chatting, APageSaysOfAllItsAnswersWhatTheyWere) {
   EXPECT_THAT(body, HasSubstr("id=\"a4\""));
 }
 
-// Where others than this machine's user can come, each browser has its own conversations.
-TEST_F(Chatting, AStrangerSeesAndTouchesNothingOfAnothers) {
-  std::string cookie;
-  const auto ask = [&](const std::string& method, const std::string& path, const std::string& who,
-                       std::string body = {}) {
-    return site.ask({.method = method, .path = path, .cookie = who, .forwarded = true, .body = std::move(body)});
-  };
-  const auto first = ask("GET", "/", "");
-  cookie = first->header("Set-Cookie");
-  EXPECT_THAT(cookie, HasSubstr("HttpOnly; SameSite=Lax"));
-  cookie = "theme=dark; " + cookie.substr(0, cookie.find(';'));
-  EXPECT_THAT(ask("GET", "/", cookie)->header("Set-Cookie"), HasSubstr(cookie.substr(12))) << "for another year";
-  EXPECT_EQ(ask("POST", conversation + "/messages", cookie, "text=Tell+me+a+secret&after=0")->response->status, 200u);
-  site.until_over(ask("GET", conversation + "/stream/2", cookie));
-  EXPECT_THAT(ask("GET", "/", cookie)->response->body, HasSubstr("secret"));
-  EXPECT_THAT(ask("GET", conversation, cookie)->response->body, HasSubstr("secret"));
-
-  for (const char* who : {"", "smollm3-guest=00000000000000000000000000000000", "smollm3-guest=x", "smollm3-guest"}) {
-    EXPECT_THAT(ask("GET", "/", who)->response->body, testing::Not(HasSubstr("secret")));
-    EXPECT_EQ(ask("GET", conversation, who)->response->status, 404u);
-    EXPECT_THAT(ask("GET", "/search", who)->response->body, testing::Not(HasSubstr("secret")));
-    const auto stream = ask("GET", conversation + "/stream/2", who);
-    site.until_over(stream);
-    EXPECT_THAT(stream->sent, testing::Not(HasSubstr("secret")));
-    EXPECT_THAT(stream->sent, HasSubstr("deleted"));
-    for (const char* action : {"rename", "pin", "unpin", "remove", "restore"}) {
-      EXPECT_EQ(
-          ask("POST", conversation + "/" + action, who, "title-0123456789abcdef0123456789abcdef=x")->response->status,
-          404u);
-    }
-    for (const char* action : {"stop", "pause", "resume", "continue"}) {
-      EXPECT_EQ(ask("POST", conversation + "/" + action, who)->response->status, 204u);
-    }
-    EXPECT_EQ(ask("POST", conversation + "/messages", who, "text=x&after=2")->response->status, 410u);
-    EXPECT_EQ(ask("POST", conversation + "/messages", who, "text=x&after=0")->response->status, 409u);
-  }
-  EXPECT_THAT(ask("GET", conversation, cookie)->response->body, HasSubstr("secret"));
-  EXPECT_EQ(site.get(conversation)->response->status, 404u) << "neither does the machine's own user";
-}
-
 TEST_F(ChattingForEver, StopEndsAnAnswerAtOnce) {
   send(site, "Go");
   const auto stream = hear_words(conversation);

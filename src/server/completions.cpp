@@ -199,22 +199,6 @@ class DeltaStream {
   int calls_ = 0;
 };
 
-// A generation that nobody wants once this goes, as when the client left.
-class Wanted {
- public:
-  explicit Wanted(std::shared_ptr<engine::Generation> generation) : generation_(std::move(generation)) {}
-  ~Wanted() {
-    if (!generation_->journal().over()) generation_->cancel();
-  }
-  Wanted(const Wanted&) = delete;
-  Wanted& operator=(const Wanted&) = delete;
-
-  const std::shared_ptr<engine::Generation>& generation() const { return generation_; }
-
- private:
-  std::shared_ptr<engine::Generation> generation_;
-};
-
 // Returns when it is known whether the request can be answered: that takes rendering and tokenising it.
 Awaitable<engine::Journal::Reading> first_reading(JournalReader& reader) {
   while (true) {
@@ -285,13 +269,35 @@ Awaitable<void> answer_stream(Exchange& exchange, JournalReader& reader, const M
 
 }  // namespace
 
-Awaitable<void> answer_completion(EngineSlot& engines, Exchange& exchange) {
+// A generation that nobody wants once this goes, as when the client left; until then it is found.
+class Completions::Wanted {
+ public:
+  Wanted(Completions& all, UnderWay one)
+      : all_(all), entry_(all.under_way_.emplace(one.generation->id(), std::move(one)).first) {}
+  ~Wanted() {
+    if (!generation()->journal().over()) generation()->cancel();
+    all_.under_way_.erase(entry_);
+  }
+  Wanted(const Wanted&) = delete;
+  Wanted& operator=(const Wanted&) = delete;
+
+  const std::shared_ptr<engine::Generation>& generation() const { return entry_->second.generation; }
+
+ private:
+  Completions& all_;
+  std::map<std::string, UnderWay>::iterator entry_;
+};
+
+Awaitable<void> Completions::answer(Exchange& exchange, const Visitor& visitor) {
   std::string body = exchange.take_body();
   CompletionRequest request = parse_completion_request(body);
   std::string().swap(body);
-  request.turn.asker.client = exchange.request().client;
-  const std::shared_ptr<const ModelFacts> facts = engines.facts();
-  const Wanted wanted(engines.start(std::move(request.turn)));
+  engine::Asker& asker = request.turn.asker;
+  // What tells apart whom a gateway serves does so within an account: no account's name has a slash.
+  if (!asker.account.empty()) asker.account = "/" + asker.account;
+  asker = {.client = visitor.client(exchange.request()), .account = visitor.salt() + asker.account};
+  const std::shared_ptr<const ModelFacts> facts = engines_.facts();
+  const Wanted wanted(*this, {visitor.account, engines_.start(std::move(request.turn))});
   const std::string& id = wanted.generation()->id();
   JournalReader reader(wanted.generation(), exchange.executor());
   if (request.stream) {
@@ -301,22 +307,26 @@ Awaitable<void> answer_completion(EngineSlot& engines, Exchange& exchange) {
   }
 }
 
-Response control_completion(const EngineSlot& engines, const std::string& id, const std::string& action) {
+Response Completions::control(const Visitor& visitor, const std::string& id, const std::string& action) const {
   const std::string_view given = id;
   const bool has_prefix = given.starts_with(id_prefix);
-  const auto generation = engines.find(has_prefix ? id.substr(std::string_view(id_prefix).size()) : id);
-  if (!generation) throw ApiError(404, "there is no such answer under way", "id", "not_found");
+  const auto found = under_way_.find(has_prefix ? id.substr(std::string_view(id_prefix).size()) : id);
+  if (found == under_way_.end() || found->second.account != visitor.account ||
+      found->second.generation->journal().over()) {
+    throw ApiError(404, "there is no such answer under way", "id", "not_found");
+  }
+  engine::Generation& generation = *found->second.generation;
   if (action == "pause") {
-    generation->pause();
+    generation.pause();
   } else if (action == "resume") {
-    generation->resume();
+    generation.resume();
   } else if (action == "finish_thinking") {
-    generation->finish_thinking();
+    generation.finish_thinking();
   } else {
     throw ApiError(404, "an answer can be asked to pause, to resume or to finish_thinking", {}, "not_found");
   }
   return json_response(
-      202, {{"id", id_prefix + generation->id()}, {"object", "chat.completion.control"}, {"action", action}});
+      202, {{"id", id_prefix + generation.id()}, {"object", "chat.completion.control"}, {"action", action}});
 }
 
 }  // namespace server

@@ -42,12 +42,8 @@ std::string loggable(const std::string& path) {
   return shown;
 }
 
-// The address at the other end. Of IPv6 the network alone, of which a client may have as many addresses as it likes.
-std::string client_of(const asio::ip::tcp::socket& socket) {
-  error_code error;
-  const auto endpoint = socket.remote_endpoint(error);
-  if (error) return {};
-  asio::ip::address address = endpoint.address();
+// Of IPv6 the network alone, of which a client may have as many addresses as it likes.
+std::string client_of(asio::ip::address address) {
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
     address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
   }
@@ -55,6 +51,24 @@ std::string client_of(const asio::ip::tcp::socket& socket) {
   auto bytes = address.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
   return asio::ip::make_address_v6(bytes).to_string() + "/64";
+}
+
+asio::ip::address peer_of(const asio::ip::tcp::socket& socket) {
+  error_code ignored;
+  return socket.remote_endpoint(ignored).address();
+}
+
+// Whom the last proxy had the request from, which it adds to what others say; none if it does not tell.
+std::optional<asio::ip::address> forwarded_for(const http::request<http::string_body>& message) {
+  std::string last;
+  const auto [begin, end] = message.equal_range("X-Forwarded-For");
+  for (auto field = begin; field != end; ++field) last = text_of(field->value());
+  last.erase(0, last.rfind(',') == std::string::npos ? 0 : last.rfind(',') + 1);
+  last.erase(0, std::min(last.find_first_not_of(' '), last.size()));
+  last.erase(last.find_last_not_of(' ') + 1);
+  error_code error;
+  const asio::ip::address address = asio::ip::make_address(last, error);
+  return error ? std::nullopt : std::optional(address);
 }
 
 }  // namespace
@@ -68,7 +82,7 @@ ByteBudget::Share ByteBudget::take(std::size_t bytes) {
 struct Connection::State : Exchange {
   State(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> its_rules)
       : stream(std::move(socket)),
-        client(client_of(stream.socket())),
+        peer(peer_of(stream.socket())),
         rules(std::move(its_rules)),
         buffer(rules->limits.header_bytes + 64 * 1024) {}
 
@@ -94,7 +108,7 @@ struct Connection::State : Exchange {
   void log() const;
 
   beast::tcp_stream stream;
-  std::string client;  // as of Request
+  asio::ip::address peer;  // at the other end
   std::shared_ptr<const ConnectionRules> rules;
   beast::flat_buffer buffer;
   Request current;
@@ -164,7 +178,9 @@ Awaitable<void> Connection::State::send(std::string piece) {
 
 void Connection::State::take_head(const http::request<http::string_body>& message) {
   current = Request{};
-  current.client = client;
+  // Other than a proxy of this machine, whoever says that he is one may say what he likes.
+  const auto origin = peer.is_loopback() ? forwarded_for(message) : std::nullopt;
+  current.client = client_of(origin.value_or(peer));
   current.method = text_of(message.method_string());
   const std::string target = text_of(message.target());
   const std::size_t question = std::min(target.find('?'), target.size());
@@ -179,6 +195,8 @@ void Connection::State::take_head(const http::request<http::string_body>& messag
   current.if_none_match = text_of(message[http::field::if_none_match]);
   current.last_event_id = text_of(message["Last-Event-ID"]);
   current.cookie = text_of(message["Cookie"]);
+  current.authorization = text_of(message[http::field::authorization]);
+  current.api_key = text_of(message["X-Api-Key"]);
   for (const char* header : {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"}) {
     current.forwarded = current.forwarded || message.find(header) != message.end();
   }

@@ -106,15 +106,6 @@ std::shared_ptr<engine::Generation> EngineSlot::under_way(std::shared_ptr<engine
   return generation;
 }
 
-std::shared_ptr<engine::Generation> EngineSlot::find(const std::string& id) const {
-  const std::lock_guard lock(mutex_);
-  for (const std::weak_ptr<engine::Generation>& one : under_way_) {
-    std::shared_ptr<engine::Generation> held = one.lock();
-    if (held && held->id() == id && !held->journal().over()) return held;
-  }
-  return nullptr;
-}
-
 void EngineSlot::replace(Factory factory) {
   const std::lock_guard one_at_a_time(replacing_);
   std::shared_ptr<engine::Engine> old;

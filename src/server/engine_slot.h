@@ -41,8 +41,6 @@ class EngineSlot {
   std::shared_ptr<engine::Generation> start(engine::Request request);
   // As engine::Engine::prepare. What is prepared is of the model that facts() told of before, or of a later one.
   std::shared_ptr<engine::Generation> prepare(engine::Turn turn, engine::OnPrepared on_prepared);
-  // The one under way that has this id; null if none has.
-  std::shared_ptr<engine::Generation> find(const std::string& id) const;
 
   // Puts the engine that `factory` makes into the place of this one. What was begun ends first, which can take minutes;
   // turns that were not begun go to the new one. Both do not fit into memory, so the old one goes before the new one is

@@ -16,7 +16,7 @@ using Awaitable = boost::asio::awaitable<T>;
 
 struct Request {
   std::string method{};  // "GET", …
-  std::string client{};  // who asks, as engine::Asker has it: the address, or an IPv6 network's
+  std::string client{};  // the address it is from, or an IPv6 network's; as a proxy on this machine has it
   std::string path{};    // percent-decoded, without the query
   std::string query{};   // what follows the '?', as sent
   std::string host{};    // the headers the server decides by; empty if absent
@@ -27,6 +27,8 @@ struct Request {
   std::string if_none_match{};
   std::string last_event_id{};
   std::string cookie{};
+  std::string authorization{};
+  std::string api_key{};   // X-Api-Key
   bool forwarded = false;  // it says that a proxy has passed it on
   std::string body{};
 };

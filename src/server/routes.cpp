@@ -17,8 +17,14 @@ using nlohmann::ordered_json;
 
 // Bytes of a body that is not the API's: a form has up to twelve for each character.
 constexpr std::size_t most_form = 12 * most_text + 4096;
+constexpr std::size_t most_sign_in_form = 8192;
 
 bool is_api(const std::string& path) { return path == "/v1" || path.starts_with("/v1/"); }
+
+// What shows nothing of anybody's, and is there before one has signed in.
+bool is_open(const std::string& path) {
+  return path == "/sign-in" || path == "/health" || path == "/favicon.ico" || path.starts_with("/assets/");
+}
 
 bool reads(const Request& request) { return request.method == "GET" || request.method == "HEAD"; }
 
@@ -50,6 +56,12 @@ std::optional<ChatPath> parse_chat_path(std::string path) {
   }
   if (!path.empty() || !Chat::is_id(parts.id)) return std::nullopt;
   return parts;
+}
+
+// A page of its own, and not a part of one.
+bool is_page(const std::string& path) {
+  const auto chat = parse_chat_path(path);
+  return path == "/" || path == "/temporary" || path == "/sign-out" || (chat && chat->action.empty());
 }
 
 Response asset_response(const Request& request, const std::string& name) {
@@ -118,9 +130,12 @@ Response not_allowed(const Request& request, const std::string& allowed) {
 Routes::Routes(EngineSlot& engines, store::Store& store, AccessRules access)
     : engines_(engines),
       access_(std::move(access)),
-      chat_(engines, store, access_),
+      authentication_(store, access_),
+      sign_in_(store, access_),
+      completions_(engines),
+      chat_(engines, store),
       temporary_store_(store::in_memory),
-      temporary_chat_(engines, temporary_store_, access_, /*temporary=*/true) {}
+      temporary_chat_(engines, temporary_store_, /*temporary=*/true) {}
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
@@ -133,7 +148,7 @@ Headers Routes::headers() {
            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
           {"X-Content-Type-Options", "nosniff"},
           {"X-Frame-Options", "DENY"},
-          {"Referrer-Policy", "no-referrer"},
+          {"Referrer-Policy", "same-origin"},  // with none, browsers would not say of a form where it is from, either
           {"Cross-Origin-Opener-Policy", "same-origin"},
           {"Cross-Origin-Resource-Policy", "same-origin"},
           {"Permissions-Policy", "camera=(), geolocation=(), microphone=()"}};
@@ -141,8 +156,14 @@ Headers Routes::headers() {
 
 Response Routes::error(const Request& request, const ApiError& error) {
   Response response;
+  const bool needs_sign_in = error.status == 401;
   if (is_api(request.path)) {
     response = json_response(error.status, error_json(error));
+    if (needs_sign_in) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  } else if (needs_sign_in && (is_page(request.path) || request.fetch_mode == "navigate")) {
+    response = {.status = 303, .headers = {{"Location", SignIn::address(request.path)}, {"Cache-Control", "no-store"}}};
+  } else if (needs_sign_in) {
+    response = html(401, notice_fragment("You are not signed in any more.", "/sign-in", "Sign in"));
   } else {
     response = {
         .status = error.status, .content_type = "text/html; charset=utf-8", .headers = {{"Cache-Control", "no-store"}}};
@@ -159,55 +180,83 @@ Response Routes::error(const Request& request, unsigned status, const std::strin
 }
 
 Awaitable<void> Routes::handle(Exchange& exchange) {
-  if (const auto reason = access_.refuse(exchange.request())) throw ApiError(403, *reason);
-  co_await dispatch(exchange);
+  const Request& request = exchange.request();
+  if (const auto reason = access_.refuse(request)) throw ApiError(403, *reason);
+  if (is_open(request.path)) {
+    co_await dispatch_open(exchange);
+  } else {
+    const Visitor visitor = co_await authentication_.visitor_of(request);
+    co_await dispatch(exchange, visitor);
+  }
 }
 
-Awaitable<void> Routes::dispatch(Exchange& exchange) {
+Awaitable<void> Routes::dispatch_open(Exchange& exchange) {
+  const Request& request = exchange.request();
+  const std::string& path = request.path;
+  Response response;
+  if (path == "/sign-in" && request.method == "POST") {
+    if (request.body.size() <= most_sign_in_form) {
+      co_await sign_in_.sign_in(exchange);
+      co_return;
+    }
+    response = error(request, 413, "The name or the password is too long.");
+  } else if (!reads(request)) {
+    response = not_allowed(request, path == "/sign-in" ? "GET, HEAD, POST" : "GET, HEAD");
+  } else if (path == "/sign-in") {
+    co_await sign_in_.page(exchange);
+    co_return;
+  } else if (path == "/health") {
+    response = health_response(engines_);
+  } else {
+    response = asset_response(request, path == "/favicon.ico" ? "icon.svg" : path.substr(8));
+  }
+  co_await exchange.respond(std::move(response));
+}
+
+Awaitable<void> Routes::dispatch(Exchange& exchange, const Visitor& visitor) {
   const Request& request = exchange.request();
   const std::string& path = request.path;
   Response response;
   if (path == "/v1/chat/completions") {
     if (request.method == "POST") {
-      co_await answer_completion(engines_, exchange);
+      co_await completions_.answer(exchange, visitor);
       co_return;
     }
     response = not_allowed(request, "POST");
   } else if (const auto control = parse_control_path(path)) {
-    response = request.method == "POST" ? control_completion(engines_, control->first, control->second)
+    response = request.method == "POST" ? completions_.control(visitor, control->first, control->second)
                                         : not_allowed(request, "POST");
   } else if (is_of_chat(path)) {
-    co_await dispatch_chat(exchange);
+    co_await dispatch_chat(exchange, visitor);
     co_return;
+  } else if (path == "/sign-out") {
+    if (request.method == "POST" && request.body.size() <= most_sign_in_form) {
+      co_await sign_in_.sign_out(exchange, visitor);
+      co_return;
+    }
+    response = not_allowed(request, "POST");
   } else if (is_api(path) && !path.starts_with("/v1/models")) {
     response =
         json_response(404, error_json({404, "there is no " + path + " here; see /v1/models and /v1/chat/completions"}));
-  } else if (path == "/" || path == "/temporary" || path == "/search" || path == "/health" ||
-             path.starts_with("/assets/") || path.starts_with("/v1/models")) {
+  } else if (path == "/" || path == "/temporary" || path == "/search" || path.starts_with("/v1/models")) {
     if (!reads(request)) {
       response = not_allowed(request, "GET, HEAD");
     } else if (path == "/" || path == "/temporary") {
-      co_await (path == "/" ? chat_ : temporary_chat_).new_page(exchange);
+      co_await (path == "/" ? chat_ : temporary_chat_).new_page(exchange, visitor);
       co_return;
     } else if (path == "/search") {
-      co_await chat_.search(exchange);
+      co_await chat_.search(exchange, visitor);
       co_return;
-    } else if (path == "/health") {
-      response = health_response(engines_);
-    } else if (is_api(path)) {
-      response = models_response(request, *engines_.facts());
     } else {
-      response = asset_response(request, path.substr(8));
+      response = models_response(request, *engines_.facts());
     }
-  } else if (path == "/favicon.ico" && reads(request)) {
-    response = asset_response(request, "icon.svg");
   } else {
     response = error(request, 404, "there is nothing at this address");
   }
   co_await exchange.respond(std::move(response));
 }
 
-Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
+Awaitable<void> Routes::dispatch_chat(Exchange& exchange, const Visitor& visitor) {
   const Request& request = exchange.request();
   const auto parts = parse_chat_path(request.path);
   Chat& chat = request.path.starts_with("/t/") ? temporary_chat_ : chat_;
@@ -218,9 +267,9 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
   } else if (parts->action.empty() || (parts->action == "stream" && number)) {
     if (request.method == "GET" || (!number && reads(request))) {
       if (number) {
-        co_await chat.stream(exchange, parts->id, *number);
+        co_await chat.stream(exchange, visitor, parts->id, *number);
       } else {
-        co_await chat.page(exchange, parts->id);
+        co_await chat.page(exchange, visitor, parts->id);
       }
       co_return;
     }
@@ -228,9 +277,9 @@ Awaitable<void> Routes::dispatch_chat(Exchange& exchange) {
   } else if ((parts->action == "messages" || chat.is_action(parts->action)) && parts->number.empty()) {
     if (request.method == "POST" && request.body.size() <= most_form) {
       if (parts->action == "messages") {
-        co_await chat.post_message(exchange, parts->id);
+        co_await chat.post_message(exchange, visitor, parts->id);
       } else {
-        co_await chat.act(exchange, parts->id, parts->action);
+        co_await chat.act(exchange, visitor, parts->id, parts->action);
       }
       co_return;
     }

@@ -3,9 +3,12 @@
 
 #include "server/access.h"
 #include "server/api_error.h"
+#include "server/authentication.h"
 #include "server/chat.h"
+#include "server/completions.h"
 #include "server/connection.h"
 #include "server/engine_slot.h"
+#include "server/sign_in.h"
 
 namespace server {
 
@@ -23,7 +26,7 @@ class Routes {
   // left.
   Awaitable<void> handle(Exchange& exchange);
 
-  // For API paths in OpenAI's form, for fragments a notice, else a page.
+  // For API paths in OpenAI's form, for fragments a notice, else a page; where a page needs a sign-in, the way there.
   static Response error(const Request& request, const ApiError& error);
   static Response error(const Request& request, unsigned status, const std::string& message);
   // Whether the handler waits for the engine.
@@ -32,11 +35,15 @@ class Routes {
   static Headers headers();
 
  private:
-  Awaitable<void> dispatch(Exchange& exchange);
-  Awaitable<void> dispatch_chat(Exchange& exchange);
+  Awaitable<void> dispatch_open(Exchange& exchange);
+  Awaitable<void> dispatch(Exchange& exchange, const Visitor& visitor);
+  Awaitable<void> dispatch_chat(Exchange& exchange, const Visitor& visitor);
 
   EngineSlot& engines_;
   AccessRules access_;
+  Authentication authentication_;
+  SignIn sign_in_;
+  Completions completions_;
   Chat chat_;
   store::Store temporary_store_;
   Chat temporary_chat_;

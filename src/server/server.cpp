@@ -79,7 +79,7 @@ struct Server::State {
   State(EngineSlot& its_engines, store::Store& store, ServerOptions its_options)
       : options(std::move(its_options)),
         engines(its_engines),
-        routes(engines, store, AccessRules(options.host, options.names)),
+        routes(engines, store, AccessRules(options.host, options.names, options.insecure)),
         acceptor(bind_to(io, options)),
         signals(io),
         deadline(io),
@@ -199,6 +199,11 @@ std::string Server::url() const {
   const tcp::endpoint bound = state_->acceptor.local_endpoint();
   const std::string host = bound.address().is_unspecified() ? "localhost" : bracketed(state_->options.host);
   return "http://" + host + ":" + std::to_string(bound.port());
+}
+
+bool Server::needs_accounts() const {
+  const ServerOptions& options = state_->options;
+  return AccessRules(options.host, options.names, options.insecure).need_accounts();
 }
 
 void Server::run() {

@@ -18,6 +18,7 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 3000;       // 0: any that is free
   std::vector<std::string> names;  // further names this server is called by, as behind a proxy (see access.h)
+  bool insecure = false;           // whoever comes is taken for the machine's own user
   std::size_t max_connections = 4096;
   bool resume = true;             // answers that were interrupted when the last server ended go on by themselves
   bool titles = true;             // the model writes them while nobody needs it
@@ -34,6 +35,8 @@ class Server {
 
   // Where a browser finds it: "http://127.0.0.1:3000".
   std::string url() const;
+  // Whether all who come have to sign in.
+  bool needs_accounts() const;
   // Serves until stop(), SIGINT or SIGTERM. Answers under way then have their grace. Those of conversations that do not
   // end in it are left as they are, for the next server to go on with; those of the API are ended, and their clients
   // told. A second signal waits for nothing.

@@ -189,7 +189,8 @@ std::string chat_page(const ChatPage& page, const ModelFacts& facts) {
                        {"mode", facts.mode},
                        {"context", facts.context},
                        {"most_text", most_text},
-                       {"title", page.title.empty() ? "smollm3" : page.title}};
+                       {"title", page.title.empty() ? "smollm3" : page.title},
+                       {"signed_in", page.signed_in}};
   context["assets"] = asset_urls();
   context["rounds"] = ordered_json::array();
   for (const Round& round : page.rounds) context["rounds"].push_back(round_context(round, round.answer));

@@ -42,6 +42,7 @@ struct ChatPage {
   std::int64_t last = 0;  // number of the last message
   std::vector<Round> rounds{};
   std::vector<store::ConversationHead> list{};  // of all conversations
+  std::string signed_in{};                      // the account's name; empty where nobody has to sign in
 };
 
 // The whole page. There may be no rounds yet: then it greets.

@@ -1,12 +1,11 @@
-// Whose conversations a request is about. Where nobody but this machine's own users can reach the server, all are
-// one's. Elsewhere each browser has those that it began, by a secret in a cookie, and sees no others.
+// Who a request comes from, once that is known (authentication.h).
 #pragma once
 
 #include <optional>
 #include <string>
 
-#include "server/access.h"
 #include "server/exchange.h"
+#include "store/accounts.h"
 #include "store/records.h"
 
 namespace server {
@@ -14,19 +13,15 @@ namespace server {
 using store::local_account;
 
 struct Visitor {
-  std::string account{};
-  std::optional<std::string> cookie{};  // Set-Cookie: of a guest, whose secret is good for another year from now on
+  std::string account{};                  // whose conversations are read and written
+  std::optional<store::Token> sign_in{};  // that of the browser, where that is how the account is known
 
-  // As the engine has it: what one computed another may not find (engine::Asker::account); the machine's own user
-  // shares it with the API and the terminal.
-  // Who shares turns with whom (engine::Asker::client): a guest is one, also behind a proxy, where all have its
-  // address.
+  // Who shares turns with whom (engine::Asker::client): an account is one, wherever its requests come from. The
+  // machine's own user stands for all who may come without one, who are told apart by their addresses.
   std::string client(const Request& request) const { return account == local_account ? request.client : account; }
-  // As the engine has it: what one computed another may not find (engine::Asker::account); the machine's own user
-  // shares it with the API and the terminal.
+  // Whose computed keys and values are found again by whom (engine::Asker::account): by the same account's requests
+  // alone. The machine's own user's are those without one.
   std::string salt() const { return account == local_account ? "" : account; }
 };
-
-Visitor visitor_of(const Request& request, const AccessRules& rules);
 
 }  // namespace server

@@ -139,6 +139,13 @@ void check_place(Session& session, const Question& question) {
 AnswerId Database::accept(const Question& question) {
   return session_->write([&] {
     soci::session& sql = session_->sql;
+    if (session_->is_in_memory()) {
+      // Accounts are in the database that has a place; whose a question is has been seen there.
+      sql << "insert into accounts (name, password, created) values (:account, '', 0) on conflict do nothing",
+          use(question.account);
+    } else {
+      require_account(*session_, question.account);
+    }
     const std::string title = storable(question.title);
     sql << "insert into conversations (id, account, title, named, created, changed, pinned, archived, deleted, shown) "
            "values (:id, :account, :title, 0, :created, :changed, 0, 0, 0, 0) on conflict do nothing",

@@ -39,6 +39,10 @@ struct Table {
   const char* order;
 };
 
+constexpr Column accounts[] = {{"name"}, {"password"}, {"created", Kind::Integer}};
+constexpr Column sign_ins[] = {{"id"}, {"account"}, {"digest"}, {"created", Kind::Integer}, {"used", Kind::Integer}};
+constexpr Column api_keys[] = {
+    {"id"}, {"account"}, {"digest"}, {"label"}, {"created", Kind::Integer}, {"used", Kind::Integer}};
 constexpr Column conversations[] = {{"id"},
                                     {"account"},
                                     {"title"},
@@ -81,8 +85,13 @@ constexpr Column gains[] = {{"conversation"},
                             {"thinking_seconds", Kind::Real}};
 
 // Those that others refer to come first.
-constexpr std::array tables = {Table{"conversations", conversations, "id"}, Table{"tags", tags, "conversation, tag"},
-                               Table{"messages", messages, "id"}, Table{"answers", answers, "conversation, number"},
+constexpr std::array tables = {Table{"accounts", accounts, "name"},
+                               Table{"sign_ins", sign_ins, "id"},
+                               Table{"api_keys", api_keys, "id"},
+                               Table{"conversations", conversations, "id"},
+                               Table{"tags", tags, "conversation, tag"},
+                               Table{"messages", messages, "id"},
+                               Table{"answers", answers, "conversation, number"},
                                Table{"gains", gains, "conversation, number, first_token"}};
 
 struct Cell {
@@ -164,7 +173,9 @@ std::int64_t conversations_in(Session& session) {
 
 void clear(Session& session) {
   // Nobody adds what would be neither of before nor of the backup.
-  if (!session.is_sqlite()) session.sql << "lock table conversations, messages, answers, gains in exclusive mode";
+  if (!session.is_sqlite()) {
+    session.sql << "lock table accounts, sign_ins, api_keys, conversations, messages, answers, gains in exclusive mode";
+  }
   for (auto table = tables.rbegin(); table != tables.rend(); ++table) session.sql << "delete from " << table->name;
 }
 
@@ -247,6 +258,7 @@ std::int64_t backup(const std::string& where, const std::string& file, const std
   migrate(to);
   return from.read_all([&] {
     return to.write([&] {
+      clear(to);
       for (const Table& table : tables) copy(from, to, table, between);
       to.sql << "pragma application_id = " << application;
       return conversations_in(to);

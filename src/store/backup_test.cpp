@@ -60,10 +60,14 @@ class Backups : public testing::Test {
 };
 
 TEST_F(Backups, BringAllBackInEitherDatabase) {
+  Token key, sign_in;
   {
     Database database(place_.where());
     for (int i = 0; i < 300; ++i) database.add(local_account, random_conversation(random_));
+    database.accounts().add("other", "hash", 1);
     database.add("other", random_conversation(random_));
+    key = database.accounts().add_key("other", "for tests", 1);
+    sign_in = database.accounts().sign_in("other", "hash", 1).value();
     database.remove(local_account, database.list(local_account, 1, {.shelf = Listing::Shelf::All}).at(0).id, 5);
   }
   const std::string before = all_of(place_.where());
@@ -73,6 +77,9 @@ TEST_F(Backups, BringAllBackInEitherDatabase) {
   EXPECT_EQ(restore(file_, folder_place_), 301);
   EXPECT_EQ(all_of(folder_place_), before);
   EXPECT_EQ(Database(folder_place_).list("other", 10, {.shelf = Listing::Shelf::All}).size(), 1u);
+  EXPECT_EQ(Database(folder_place_).accounts().password_hash("other"), "hash");
+  EXPECT_EQ(Database(folder_place_).accounts().account_of_key(key, 2), "other");
+  EXPECT_EQ(Database(folder_place_).accounts().account_of_sign_in(sign_in, 2), "other");
 
   // And back.
   fs::remove(file_);

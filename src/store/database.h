@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "store/accounts.h"
 #include "store/records.h"
 #include "store/whole.h"
 
@@ -29,8 +30,6 @@ struct Conflict : base::Error {
 // A place that is nowhere: what is there ends with the database.
 inline const std::string in_memory = ":memory:";
 
-class Session;
-
 class Database {
  public:
   // `where`: a folder, which is made if there is none, an address postgresql://…, or in_memory. Brings it to this
@@ -43,6 +42,9 @@ class Database {
   // Nobody else may serve from it while this lasts: answers that are open are then nobody's, and can be gone on with.
   // Throws base::Error (Resource) if somebody else does.
   void be_the_only_server();
+
+  // Valid as long as this.
+  Accounts accounts() { return Accounts(*session_); }
 
   // Conversations. Each is found by the account alone that it is of, and not once it was deleted.
 
@@ -80,12 +82,13 @@ class Database {
   std::optional<WholeConversation> whole(const std::string& account, const std::string& id);
   // A conversation of another store, or of another program, under its id, or another if that is taken. False if all of
   // it is there already, under one of the two, and perhaps more; one that was removed is restored then, and true.
+  // Conflict if there is no such account.
   bool add(const std::string& account, WholeConversation conversation);
 
   // Answers. Those that write one know its id; accounts do not matter to them.
 
   // Stores the question and, open, the answer to come. Conflict: the shown branch does not end with question.parent, an
-  // answer there is still open, or the conversation is another account's or removed.
+  // answer there is still open, the conversation is another account's or removed, or the account is.
   AnswerId accept(const Question& question);
   // A gain of an answer that is not open (any more) is left out. What does not follow what was recorded is a Conflict.
   void record(std::span<const Gain> gains);

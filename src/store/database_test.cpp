@@ -158,7 +158,9 @@ TEST_F(Databases, RefuseAQuestionThatDoesNotFollow) {
   end(answer);
   EXPECT_THROW(database_->accept(question("c1", 1, "elsewhere")), Conflict);
   Question stranger = question("c1", 2, "mine?");
-  stranger.account = "somebody else";
+  stranger.account = "other";
+  EXPECT_THROW(database_->accept(stranger), Conflict) << "there is no such account";
+  database_->accounts().add("other", "hash", 1);
   EXPECT_THROW(database_->accept(stranger), Conflict);
   EXPECT_EQ(database_->accept(question("c1", 2, "Two")).number, 4);
   EXPECT_EQ(database_->conversation(me, "c1")->path_to(4).size(), 4u);

@@ -10,6 +10,9 @@
 
 namespace store {
 
+// As Accounts::require.
+void require_account(Session& session, const std::string& name);
+
 // As Database::conversation.
 std::optional<Conversation> conversation_in(Session& session, const std::string& account, const std::string& id);
 

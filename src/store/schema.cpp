@@ -10,10 +10,19 @@ namespace {
 // stay as they were when it came out: a database that was made by it goes on from there.
 
 constexpr std::array version_1 = {
+    // An account that has no password is one that nobody signs in to: the machine's own user's.
+    "create table accounts (name text primary key, password text not null, created bigint not null)",
+    "insert into accounts (name, password, created) values ('local', '', 0)",
+    "create table sign_ins ("
+    "  id text primary key, account text not null references accounts (name) on delete cascade, digest text not null,"
+    "  created bigint not null, used bigint not null)",
+    "create table api_keys ("
+    "  id text primary key, account text not null references accounts (name) on delete cascade, digest text not null,"
+    "  label text not null, created bigint not null, used bigint not null)",
     "create table conversations ("
-    "  id text primary key, account text not null, title text not null, named integer not null,"
-    "  created bigint not null, changed bigint not null, pinned integer not null, archived integer not null,"
-    "  deleted bigint not null, shown bigint not null)",  // deleted: when; 0: it is not
+    "  id text primary key, account text not null references accounts (name) on delete cascade, title text not null,"
+    "  named integer not null, created bigint not null, changed bigint not null, pinned integer not null,"
+    "  archived integer not null, deleted bigint not null, shown bigint not null)",  // deleted: when; 0: it is not
     "create index conversations_by_account on conversations (account, deleted, archived, pinned, changed)",
     "create index conversations_without_name on conversations (changed) where named = 0",
     "create table tags ("

@@ -116,13 +116,15 @@ Session::~Session() {
   if (lock_ >= 0) ::close(lock_);
 }
 
+bool Session::is_in_memory() const { return where_ == in_memory; }
+
 void Session::be_the_only_server() {
   if (!sqlite_) {
     guarded([&] { lock_postgres(); });
     only_ = true;
     return;
   }
-  if (folder_.empty()) return;  // it is in memory
+  if (is_in_memory()) return;
   lock_ = ::open((fs::path(folder_) / "lock").c_str(), O_CREAT | O_CLOEXEC | O_RDWR, 0600);
   if (lock_ < 0) {
     throw Error(base::kind_of_errno(errno), folder_, "it may not be written: " + std::string(std::strerror(errno)),
@@ -156,9 +158,10 @@ void Session::open_file(const std::string& file, std::span<const char* const> se
   if (file.find('"') != std::string::npos) {
     throw Error(file, "a database may not have a quotation mark in its name", "choose another place");
   }
-  // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions.
+  // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions. One that is there
+  // is not opened: closing it would give up the locks that other connections of this process have on it.
   if (file != in_memory) {
-    const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
+    const int created = ::open(file.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_RDONLY, 0600);
     if (created >= 0) ::close(created);
   }
   try {

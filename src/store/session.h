@@ -35,6 +35,7 @@ class Session {
 
   soci::session sql;
   bool is_sqlite() const { return sqlite_; }
+  bool is_in_memory() const;
   // What follows a SELECT of rows that the same transaction is going to change.
   const char* for_update() const { return sqlite_ ? "" : " for update"; }
 

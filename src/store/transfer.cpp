@@ -191,6 +191,7 @@ bool Database::add(const std::string& account, WholeConversation conversation) {
   const std::string other = digest_of(conversation);
   if (conversation.id.empty()) conversation.id = other;
   return session_->write([&] {
+    require_account(*session_, account);
     for (const std::string& id : {conversation.id, other}) {
       const Place place = place_of(*session_, id);
       if (!place.taken) {

@@ -99,6 +99,8 @@ TEST_F(Transfers, DoNotDoubleWhatIsThere) {
   EXPECT_FALSE(first_.add(local_account, one));
   EXPECT_EQ(first_.list(local_account, 10, everything).size(), 2u);
   // Of another account, it is out of sight and in the way.
+  EXPECT_THROW(first_.add("other", one), Conflict);
+  first_.accounts().add("other", "hash", 1);
   EXPECT_TRUE(first_.add("other", one));
   EXPECT_EQ(first_.list("other", 10, everything).at(0).id, digest_of(one));
   EXPECT_EQ(first_.list(local_account, 10, everything).size(), 2u);

@@ -129,6 +129,12 @@ export class Server {
   }
 }
 
+// As the command does it, also for a server that runs.
+export function user(action, name, password, data) {
+  const done = spawnSync(program, ["user", action, name, "--data", data], { input: `${password}\n`, encoding: "utf8" });
+  assert.equal(done.status, 0, done.stderr);
+}
+
 // A way to the server that breaks when it is told to.
 export class Wire {
   static async to(server) {

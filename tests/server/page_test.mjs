@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  chromium as chromium_path, crowded, endless, half_of_crowded, has_demo_model, load, random_model, sanitized, Server, Wire,
+  chromium as chromium_path, crowded, endless, half_of_crowded, has_demo_model, load, random_model, sanitized, Server, user, Wire,
 } from "./harness.mjs";
 
 const { chromium } = await load("playwright-core");
@@ -561,6 +561,80 @@ for (const size of Object.keys(sizes)) {
     await server.stop();
   });
 }
+
+for (const size of Object.keys(sizes)) {
+  test(`${size}: where others can come, people sign in, have conversations of their own, and sign out`, async () => {
+    const server = await Server.start(random_model(), { args: ["--ctx", "512"], serve: ["--name", "chat.example"] });
+    const page = await open(size, { server });
+    assert.equal(new URL(page.url()).pathname, "/sign-in");
+    assert.match(await page.innerText("main"), /smollm3 user add NAME/);
+    user("add", "ann", "correct horse", server.data);
+    user("add", "bob", "battery staple", server.data);
+    const sign_in = async (name, password) => {
+      await page.fill("[name=name]", name);
+      await page.fill("[name=password]", password);
+      await page.keyboard.press("Enter");
+    };
+    await sign_in("ann", "wrong horse");
+    await page.waitForSelector(".notice >> text=its password is another");
+    assert.equal(await page.inputValue("[name=name]"), "ann");
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+    await picture(page, `sign-in-${size}`);
+    await sign_in("Ann ", "correct horse");
+    await page.waitForSelector("#greeting");
+    await send(page, "A secret of Ann's");
+    await over(page);
+    const conversation = page.url();
+    const sign_out = async (name) => {
+      if (await page.isVisible("#open-side")) await page.click("#open-side");
+      await picture(page, `signed-in-${size}`);
+      await page.getByRole("button", { name, exact: true }).click();
+      await page.waitForURL("**/sign-in");
+    };
+    await sign_out("Sign out");
+    await sign_in("bob", "battery staple");
+    await page.waitForSelector("#greeting");
+    assert.equal(await page.locator("#list li").count(), 0);
+    await page.goto(conversation);
+    assert.match(await page.innerText("main"), /no such conversation/);
+    await page.goto(server.url);
+    await sign_out("Sign out everywhere");
+
+    await page.goto(conversation);
+    assert.equal(new URL(page.url()).pathname, "/sign-in");
+    await sign_in("ann", "correct horse");
+    await page.waitForURL(conversation);
+    assert.equal(await page.innerText(".question"), "A secret of Ann's");
+    // The sign-in ends while the page is open.
+    user("passwd", "ann", "another horse", server.data);
+    await send(page, "Not sent");
+    await page.waitForSelector("#conversation > .notice");
+    assert.match(await page.innerText("#conversation > .notice"), /not signed in any more/);
+    assert.equal(await page.inputValue("#text"), "Not sent");
+    page.complaints = page.complaints.filter((text) => !/40[134]/.test(text));
+    await close(page);
+    await server.stop();
+  });
+}
+
+test("signing in and out needs no JavaScript", async () => {
+  const server = await Server.start(random_model(), { args: ["--ctx", "512"], serve: ["--name", "chat.example"] });
+  user("add", "ann", "correct horse", server.data);
+  const context = await browser.newContext({ javaScriptEnabled: false, viewport: sizes.wide });
+  const page = await context.newPage();
+  await page.goto(server.url);
+  await page.fill("[name=name]", "ann");
+  await page.fill("[name=password]", "correct horse");
+  await page.click("text=Sign in");
+  await page.waitForSelector("#composer");
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.waitForURL("**/sign-in");
+  await page.goto(server.url);
+  assert.equal(new URL(page.url()).pathname, "/sign-in");
+  await context.close();
+  await server.stop();
+});
 
 test("a conversation that is not there says so", async () => {
   const page = await open("wide", { path: "/c/0123456789abcdef0123456789abcdef" });
