@@ -9,6 +9,7 @@
 #include "cli/data_folder.h"
 #include "cli/format.h"
 #include "cli/input.h"
+#include "cli/local_listener.h"
 #include "cli/output.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -37,7 +38,9 @@ std::string read_system_prompt(const std::string& path) {
 int serve(const Options& options, const Globals& globals) {
   const std::chrono::milliseconds step(options.step_ms);
   const std::string system = read_system_prompt(options.system_file);
-  store::Store store(data_place(options.data));
+  const std::string place = data_place(options.data);
+  store::Store store(place);
+  LocalListener listener(socket_of(place));  // those who come wait until the model is loaded
   server::EngineSlot engines(
       [&globals, step, system] { return load_engine(globals, {.step = step, .system = system}); });
   const auto model = engines.facts();
@@ -46,7 +49,8 @@ int serve(const Options& options, const Globals& globals) {
                          .port = static_cast<std::uint16_t>(options.port),
                          .names = options.names,
                          .resume = !options.no_resume,
-                         .grace = std::chrono::seconds(options.grace)});
+                         .grace = std::chrono::seconds(options.grace),
+                         .local_socket = listener.release()});
   Output& out = standard_output();
   out.write(fmt::format("{} is at {}\n", printable(model->name), server.url()));
   out.flush();

@@ -28,6 +28,7 @@ struct Request {
   std::string last_event_id{};
   std::string cookie{};
   bool forwarded = false;  // it says that a proxy has passed it on
+  bool own_user = false;   // it came by the socket that the server's own user alone can reach
   std::string body{};
 };
 

@@ -6,6 +6,7 @@
 #include "server/api_error.h"
 #include "server/assets.h"
 #include "server/completions.h"
+#include "server/local_api.h"
 #include "server/views.h"
 
 namespace server {
@@ -16,7 +17,9 @@ using nlohmann::ordered_json;
 // Bytes of a body that is not the API's: a form has up to twelve for each character.
 constexpr std::size_t most_form = 12 * most_text + 4096;
 
-bool is_api(const std::string& path) { return path == "/v1" || path.starts_with("/v1/"); }
+bool is_api(const std::string& path) {
+  return path == "/v1" || path.starts_with("/v1/") || path.starts_with("/local/");
+}
 
 bool reads(const Request& request) { return request.method == "GET" || request.method == "HEAD"; }
 
@@ -122,7 +125,8 @@ Routes::Routes(EngineSlot& engines, store::Store& store, AccessRules access)
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
-  return request.path.starts_with("/c/") && request.path.find("/stream/") != std::string::npos;
+  return (request.path.starts_with("/c/") || request.path.starts_with("/local/")) &&
+         request.path.find("/stream/") != std::string::npos;
 }
 
 Headers Routes::headers() {
@@ -157,7 +161,9 @@ Response Routes::error(const Request& request, unsigned status, const std::strin
 }
 
 Awaitable<void> Routes::handle(Exchange& exchange) {
-  if (const auto reason = access_.refuse(exchange.request())) throw ApiError(403, *reason);
+  const Request& request = exchange.request();
+  const auto reason = request.own_user ? std::nullopt : access_.refuse(request);
+  if (reason) throw ApiError(403, *reason);
   co_await dispatch(exchange);
 }
 
@@ -174,6 +180,9 @@ Awaitable<void> Routes::dispatch(Exchange& exchange) {
   } else if (const auto control = parse_control_path(path)) {
     response = request.method == "POST" ? control_completion(engines_, control->first, control->second)
                                         : not_allowed(request, "POST");
+  } else if (path.starts_with("/local/") && request.own_user) {
+    co_await answer_local(chat_, engines_, exchange);
+    co_return;
   } else if (path.starts_with("/c/")) {
     co_await dispatch_chat(exchange);
     co_return;

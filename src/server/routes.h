@@ -20,7 +20,7 @@ class Routes {
   // left.
   Awaitable<void> handle(Exchange& exchange);
 
-  // For API paths in OpenAI's form, for fragments a notice, else a page.
+  // For paths of APIs in OpenAI's form, for fragments a notice, else a page.
   static Response error(const Request& request, const ApiError& error);
   static Response error(const Request& request, unsigned status, const std::string& message);
   // Whether the handler waits for the engine.

@@ -26,19 +26,27 @@ struct Conflict : base::Error {
   using Error::Error;
 };
 
+// Somebody else serves from the database.
+struct Taken : base::Error {
+  using Error::Error;
+};
+
+// As `where` of a database: what is said is kept as long as the Database is there, and never on disk.
+inline constexpr const char* in_memory = ":memory:";
+
 class Session;
 
 class Database {
  public:
-  // `where`: a folder, which is made if there is none, or an address postgresql://…. Brings it to this version's
-  // tables.
+  // `where`: a folder, which is made if there is none, an address postgresql://…, or in_memory. Brings it to this
+  // version's tables.
   explicit Database(const std::string& where);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
   // Nobody else may serve from it while this lasts: answers that are open are then nobody's, and can be gone on with.
-  // Throws base::Error (Resource) if somebody else does.
+  // Throws Taken (Resource) if somebody else does.
   void be_the_only_server();
 
   // Conversations. Each is found by the account alone that it is of, and not once it was deleted.

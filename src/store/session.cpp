@@ -12,6 +12,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "store/database.h"
+
 namespace store {
 namespace {
 
@@ -36,7 +38,7 @@ std::string without_password(const std::string& address) {
   return shown;
 }
 
-Error taken_by_another(const std::string& where) {
+Taken taken_by_another(const std::string& where) {
   return {ErrorKind::Resource, where, "another server keeps its conversations there",
           "stop it, or choose another place with --data"};
 }
@@ -85,6 +87,11 @@ Meaning meaning_of_sqlite(int result) {
 }  // namespace
 
 Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(where)) {
+  if (where == in_memory) {
+    static constexpr const char* settings[] = {"pragma foreign_keys = on", "pragma temp_store = memory"};
+    connect(where, settings);
+    return;
+  }
   if (sqlite_) {
     open_folder(where);
     return;
@@ -109,6 +116,7 @@ void Session::be_the_only_server() {
     only_ = true;
     return;
   }
+  if (folder_.empty()) return;  // nobody else has it
   lock_ = ::open((fs::path(folder_) / "lock").c_str(), O_CREAT | O_CLOEXEC | O_RDWR, 0600);
   if (lock_ < 0) {
     throw Error(base::kind_of_errno(errno), folder_, "it may not be written: " + std::string(std::strerror(errno)),
@@ -138,13 +146,17 @@ void Session::open_folder(const std::string& folder) {
 }
 
 void Session::open_file(const std::string& file, std::span<const char* const> settings) {
-  where_ = file;
   if (file.find('"') != std::string::npos) {
     throw Error(file, "a database may not have a quotation mark in its name", "choose another place");
   }
   // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions.
   const int created = ::open(file.c_str(), O_CREAT | O_CLOEXEC | O_RDONLY, 0600);
   if (created >= 0) ::close(created);
+  connect(file, settings);
+}
+
+void Session::connect(const std::string& file, std::span<const char* const> settings) {
+  where_ = file;
   try {
     sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
     for (const char* setting : settings) sql << setting;

@@ -1,0 +1,344 @@
+#include "cli/conversation.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <utility>
+
+#include "base/error.h"
+#include "cli/format.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+#include "server/http_text.h"
+
+namespace cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t most_listed = 50;
+constexpr std::size_t short_id = 8;  // digits that tell conversations apart
+
+std::string when(store::Time time) {
+  const std::time_t seconds = time / 1000;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local)};
+}
+
+std::string in_one_line(const std::string& text) {
+  std::string line = printable(text);
+  std::ranges::replace(line, '\n', ' ');
+  std::ranges::replace(line, '\t', ' ');
+  return line;
+}
+
+std::string on_terminal(const std::string& text) { return is_terminal(STDOUT_FILENO) ? printable(text) : text; }
+
+// Paths and fractions begin with a slash too, so only a lone word of letters counts.
+bool is_unknown_command(const std::string& line, const std::string& word) {
+  const bool alone = line.find_last_not_of(" \t") + 1 == word.size();
+  return alone && word.size() > 1 && word.starts_with('/') &&
+         word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", 1) == std::string::npos;
+}
+
+// The one that is meant by its number in the list, its id, or the beginning of that.
+const server::LocalHead& find(const std::vector<server::LocalHead>& list, const std::string& which) {
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), number);
+  const bool is_number = error == std::errc{} && end == which.data() + which.size() && which.size() < short_id;
+  if (is_number && number >= 1 && number <= list.size()) return list[number - 1];
+  std::vector<const server::LocalHead*> found;
+  for (const server::LocalHead& head : list) {
+    if (head.id.starts_with(which)) found.push_back(&head);
+  }
+  if (found.size() == 1) return *found.front();
+  if (found.empty()) {
+    throw base::Error("conversation", "there is none with the number or id '" + printable(which) + "'",
+                      "/list shows them");
+  }
+  throw base::Error("conversation", fmt::format("{} have an id that begins with '{}'", found.size(), printable(which)),
+                    "name more of it");
+}
+
+}  // namespace
+
+const char* const Conversation::help =
+    "  /think [MESSAGE]      think before answering, from here on\n"
+    "  /no_think [MESSAGE]   answer at once, from here on\n"
+    "  /list                 show the conversations, the latest first\n"
+    "  /open N|ID            go on with one, by its number in the list, or its id or the beginning of it\n"
+    "  /new                  begin a new one; so does /reset\n"
+    "  /exit                 leave; so does Ctrl-D\n"
+    "  /continue             go on with the answer that was stopped, where it stopped\n"
+    "  Ctrl-C                stops the answer, or clears the line; twice on an empty line leaves\n"
+    "  \\ at the end          continues the message on the next line\n";
+
+Conversation::Answering::Answering(std::int64_t its_number)
+    : number(its_number), display(is_terminal(STDOUT_FILENO) ? STDOUT_FILENO : Display::no_thinking) {}
+
+Conversation::Conversation(ChatServer& server, const ChatOptions& options, bool interactive, bool quiet)
+    : server_(server),
+      options_(options),
+      piped_(!interactive),
+      interactive_(interactive && !quiet),
+      quiet_(quiet),
+      thinking_(!options.no_think) {
+  begin();
+}
+
+bool Conversation::take(const std::string& line) {
+  forget_interrupts();  // those that come from here on are meant for the answer to come
+  try {
+    try {
+      if (std::exchange(lost_, false)) server_.find();
+      return obey(line);
+    } catch (const server::ServerGone&) {
+      server_.find();
+      return obey(line);
+    }
+  } catch (const OutputError&) {
+    throw;
+  } catch (const server::ApiError& refusal) {
+    fail(refusal.what());
+  } catch (const base::Error& error) {
+    fail(error.what());
+  }
+  return true;
+}
+
+bool Conversation::obey(const std::string& line) {
+  const std::size_t begin_at = line.find_first_not_of(" \t");
+  if (begin_at == std::string::npos) return true;
+  const std::string word = line.substr(begin_at, line.find_first_of(" \t\n", begin_at) - begin_at);
+  const std::string rest = line.substr(begin_at + word.size());
+  const std::size_t argument_at = rest.find_first_not_of(" \t\n");
+  const bool alone = argument_at == std::string::npos;
+  const std::string argument = alone ? "" : rest.substr(argument_at, rest.find_last_not_of(" \t\n") + 1 - argument_at);
+  if (word == "/exit" || word == "/quit") return false;
+  if (word == "/help") {
+    standard_output().write(help);
+  } else if ((word == "/reset" || word == "/new") && alone) {
+    begin();
+    say("A new conversation.");
+  } else if (word == "/list" && alone) {
+    list();
+  } else if (word == "/open" && argument.find_first_of(" \t\n") == std::string::npos) {
+    open(argument);
+  } else if (word == "/continue" && alone) {
+    go_on();
+  } else if (word == "/think" || word == "/no_think") {
+    set_thinking(word == "/think", argument);
+  } else if (is_unknown_command(line.substr(begin_at), word)) {
+    report_error("chat: there is no command " + word + "; /help lists them");
+  } else {
+    send(line);
+  }
+  standard_output().flush();
+  return !lost_ || interactive_;
+}
+
+void Conversation::begin() {
+  id_ = server::random_hex(16);
+  last_ = 0;
+  interrupted_ = false;
+  answering_.reset();  // one that was stopped is paused, and is gone on with when its conversation is opened
+}
+
+void Conversation::list() {
+  list_ = server_.client().list();
+  if (list_.empty()) return say("There are no conversations yet.");
+  const std::size_t shown = std::min(list_.size(), most_listed);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const server::LocalHead& head = list_[i];
+    standard_output().write(fmt::format("{:>3}{} {}  {}  {}\n", i + 1, head.id == id_ ? '*' : ' ', when(head.changed),
+                                        head.id.substr(0, short_id), in_one_line(head.title)));
+  }
+  if (list_.size() > shown) {
+    say(fmt::format("and {} older ones, which /open finds by the beginning of their id", list_.size() - shown));
+  }
+}
+
+void Conversation::open_latest() {
+  list_ = server_.client().list();
+  if (list_.empty()) {
+    throw base::Error("--continue", "there is no conversation yet", "leave it out to begin one");
+  }
+  open(list_.front(), piped_);
+}
+
+void Conversation::open(const std::string& which) {
+  if (which.empty()) throw base::Error("/open", "it lacks the number or id of a conversation", "/list shows them");
+  if (list_.empty()) list_ = server_.client().list();
+  open(find(list_, which), /*silently=*/false);
+}
+
+void Conversation::open(const server::LocalHead& head, bool silently) {
+  const server::LocalConversation conversation = server_.client().read(head.id);
+  begin();
+  id_ = conversation.id;
+  say(in_one_line(conversation.title));
+  show(conversation, silently ? conversation.last : 0);
+}
+
+// What was said after that message; then follows the answer that is being written, if one is.
+void Conversation::show(const server::LocalConversation& conversation, std::int64_t after) {
+  Output& out = standard_output();
+  for (const server::LocalRound& round : conversation.rounds) {
+    if (round.number <= after) continue;
+    std::string question = on_terminal(round.question);
+    for (std::size_t at = 0; (at = question.find('\n', at)) != std::string::npos; at += 5) {
+      question.replace(at, 1, "\n… ");
+    }
+    out.write("> " + question + "\n");
+    if (round.open) continue;
+    Answering shown(round.number);
+    shown.display.show(engine::Thinking{round.thinking});
+    shown.display.show(engine::Answer{round.text});
+    shown.display.end();
+  }
+  last_ = conversation.last;
+  if (conversation.rounds.empty()) return;
+  interrupted_ = conversation.rounds.back().interrupted;
+  if (interrupted_) say("This answer was interrupted · /continue goes on with it");
+  if (!conversation.rounds.back().open) return;
+  answering_.emplace(last_);
+  follow(Follow::AfterOpen);
+}
+
+void Conversation::set_thinking(bool thinking, const std::string& rest) {
+  thinking_ = thinking;
+  if (!rest.empty()) return send(rest);
+  say(thinking ? "Thinking before each answer." : "Answering at once.");
+}
+
+void Conversation::say(const std::string& text) const {
+  if (interactive_) standard_output().write(dim(STDOUT_FILENO, text) + "\n");
+}
+
+void Conversation::fail(const std::string& message) {
+  failed_ = true;
+  standard_output().flush();
+  report_error(message);
+}
+
+void Conversation::send(const std::string& text) {
+  require_utf8("message", text);
+  leave_stopped();
+  server::Message message{.text = text,
+                          .after = std::to_string(last_),
+                          .think = thinking_,
+                          .sampling = options_.sampling.choose(),
+                          .max_tokens = options_.sampling.max_tokens};
+  if (last_ == 0 && !options_.system.empty()) message.system = options_.system;
+  try {
+    last_ = server_.client().send(id_, message);
+  } catch (const server::ApiError& refusal) {
+    return refused(refusal);
+  }
+  interrupted_ = false;
+  answering_.emplace(last_);
+  follow(Follow::FromStart);
+}
+
+void Conversation::refused(const server::ApiError& refusal) {
+  if (refusal.code == "went_on") {
+    fail("chat: this conversation went on elsewhere, and the message was not sent; send it again if it still fits");
+    show(server_.client().read(id_), last_);
+  } else if (refusal.code == "deleted") {
+    fail("chat: this conversation was deleted, and the message was not sent; /new begins another");
+  } else {
+    fail(refusal.what());
+  }
+}
+
+void Conversation::go_on() {
+  if (answering_) {
+    server_.client().steer(id_, "resume");
+    return follow(Follow::AfterPause);
+  }
+  if (interrupted_ && server_.client().go_on(id_)) {
+    interrupted_ = false;
+    answering_.emplace(last_);
+    return follow(Follow::FromStart);
+  }
+  if (interactive_) return say("No answer was stopped.");
+  report_error("chat: no answer was stopped");
+}
+
+// What was stopped and is not to go on stays as it is.
+void Conversation::leave_stopped() {
+  if (!answering_) return;
+  server_.client().steer(id_, "stop");
+  follow(Follow::ToItsEnd);
+}
+
+void Conversation::follow(Follow how) {
+  Display& display = answering_->display;
+  try {
+    const std::optional<server::AnswerUpdate> last = follow_stream(how);
+    if (how != Follow::ToItsEnd) display.end();
+    if (!last) {
+      say(fmt::format("stopped after {} tokens · /continue goes on", grouped(answering_->progress.generated_tokens)));
+      return;
+    }
+    answering_.reset();
+    interrupted_ = last->interrupted;
+    if (last->done->error) throw *last->done->error;
+    if (how == Follow::ToItsEnd) return;
+    if (interrupted_) return say("This answer was interrupted · /continue goes on with it");
+    if (!quiet_) tell_if_cut_off(*last->done, options_.sampling.max_tokens, server_.model().context);
+    say(figures(last->done->usage));
+  } catch (const server::ServerGone&) {
+    if (!display.answer().empty()) display.end();
+    lost_ = true;
+    fail(std::string("chat: the server has ended; what it wrote is kept, and ") +
+         (interactive_ ? "/continue" : "smollm3 chat --continue") + " goes on with it");
+  }
+}
+
+// The last of the answer; nothing if it is paused.
+std::optional<server::AnswerUpdate> Conversation::follow_stream(Follow how) {
+  Answering& answering = *answering_;
+  server::LocalClient::Stream stream = server_.client().follow(id_, answering.number, answering.last_event_id);
+  const engine::Progress& progress = answering.progress;
+  // What is told of one that was just resumed may be of before that.
+  bool ran = how != Follow::AfterPause;
+  // A script waits until whoever has paused its answer resumes it.
+  const bool may_leave = interactive_ || how == Follow::AfterOpen;
+  bool noticed = false;
+  for (;;) {
+    if (how != Follow::ToItsEnd && interrupted() && !std::exchange(noticed, true)) {
+      server_.client().steer(id_, "pause");
+    }
+    // A signal wakes nobody up, hence the patience.
+    const std::optional<server::AnswerUpdate> update = stream.next(20ms);
+    if (update) {
+      answering.last_event_id = stream.last_event_id();
+      take_update(*update);
+      if (update->done) return update;
+    }
+    const bool paused = progress.state == engine::State::Paused;
+    if (paused && how != Follow::ToItsEnd && (noticed || (ran && may_leave))) return std::nullopt;
+    ran = ran || !paused;
+  }
+}
+
+void Conversation::take_update(const server::AnswerUpdate& update) {
+  Answering& answering = *answering_;
+  if (update.anew && !answering.display.answer().empty()) {
+    answering.display.end();
+    answering.display = Answering(answering.number).display;
+  }
+  if (update.progress) answering.progress = *update.progress;
+  answering.display.show_progress(answering.progress);
+  if (!update.thinking.empty()) answering.display.show(engine::Thinking{update.thinking});
+  if (!update.text.empty()) answering.display.show(engine::Answer{update.text});
+  if (update.done) answering.display.show(*update.done);
+}
+
+}  // namespace cli
