@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
-#include <ctime>
 #include <utility>
 
 #include "base/error.h"
+#include "cli/conversation_list.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -19,24 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t most_listed = 50;
-constexpr std::size_t short_id = 8;  // digits that tell conversations apart
-
-std::string when(store::Time time) {
-  const std::time_t seconds = time / 1000;
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local)};
-}
-
-std::string in_one_line(const std::string& text) {
-  std::string line = printable(text);
-  std::ranges::replace(line, '\n', ' ');
-  std::ranges::replace(line, '\t', ' ');
-  return line;
-}
-
 std::string on_terminal(const std::string& text) { return is_terminal(STDOUT_FILENO) ? printable(text) : text; }
 
 // Paths and fractions begin with a slash too, so only a lone word of letters counts.
@@ -44,25 +24,6 @@ bool is_unknown_command(const std::string& line, const std::string& word) {
   const bool alone = line.find_last_not_of(" \t") + 1 == word.size();
   return alone && word.size() > 1 && word.starts_with('/') &&
          word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", 1) == std::string::npos;
-}
-
-// The one that is meant by its number in the list, its id, or the beginning of that.
-const server::LocalHead& find(const std::vector<server::LocalHead>& list, const std::string& which) {
-  std::size_t number = 0;
-  const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), number);
-  const bool is_number = error == std::errc{} && end == which.data() + which.size() && which.size() < short_id;
-  if (is_number && number >= 1 && number <= list.size()) return list[number - 1];
-  std::vector<const server::LocalHead*> found;
-  for (const server::LocalHead& head : list) {
-    if (head.id.starts_with(which)) found.push_back(&head);
-  }
-  if (found.size() == 1) return *found.front();
-  if (found.empty()) {
-    throw base::Error("conversation", "there is none with the number or id '" + printable(which) + "'",
-                      "/list shows them");
-  }
-  throw base::Error("conversation", fmt::format("{} have an id that begins with '{}'", found.size(), printable(which)),
-                    "name more of it");
 }
 
 }  // namespace
@@ -139,7 +100,7 @@ bool Conversation::obey(const std::string& line) {
     send(line);
   }
   standard_output().flush();
-  return !lost_ || interactive_;
+  return !lost_ || !piped_;
 }
 
 void Conversation::begin() {
@@ -152,15 +113,7 @@ void Conversation::begin() {
 void Conversation::list() {
   list_ = server_.client().list();
   if (list_.empty()) return say("There are no conversations yet.");
-  const std::size_t shown = std::min(list_.size(), most_listed);
-  for (std::size_t i = 0; i < shown; ++i) {
-    const server::LocalHead& head = list_[i];
-    standard_output().write(fmt::format("{:>3}{} {}  {}  {}\n", i + 1, head.id == id_ ? '*' : ' ', when(head.changed),
-                                        head.id.substr(0, short_id), in_one_line(head.title)));
-  }
-  if (list_.size() > shown) {
-    say(fmt::format("and {} older ones, which /open finds by the beginning of their id", list_.size() - shown));
-  }
+  write_list(list_, id_);
 }
 
 void Conversation::open_latest() {
@@ -168,20 +121,24 @@ void Conversation::open_latest() {
   if (list_.empty()) {
     throw base::Error("--continue", "there is no conversation yet", "leave it out to begin one");
   }
-  open(list_.front(), piped_);
+  try {
+    open(list_.front(), piped_);
+  } catch (const server::ApiError& refusal) {
+    throw base::Error("--continue", refusal.what());
+  }
 }
 
 void Conversation::open(const std::string& which) {
   if (which.empty()) throw base::Error("/open", "it lacks the number or id of a conversation", "/list shows them");
-  if (list_.empty()) list_ = server_.client().list();
-  open(find(list_, which), /*silently=*/false);
+  const std::vector<server::LocalHead> all = server_.client().list();
+  open(find_in_list(list_.empty() ? all : list_, all, which), /*silently=*/false);
 }
 
 void Conversation::open(const server::LocalHead& head, bool silently) {
   const server::LocalConversation conversation = server_.client().read(head.id);
   begin();
   id_ = conversation.id;
-  say(in_one_line(conversation.title));
+  say(one_line(conversation.title));
   show(conversation, silently ? conversation.last : 0);
 }
 
@@ -288,7 +245,7 @@ void Conversation::follow(Follow how) {
     }
     answering_.reset();
     interrupted_ = last->interrupted;
-    if (last->done->error) throw *last->done->error;
+    if (last->done->error) return fail(last->done->error->what());
     if (how == Follow::ToItsEnd) return;
     if (interrupted_) return say("This answer was interrupted · /continue goes on with it");
     if (!quiet_) tell_if_cut_off(*last->done, options_.sampling.max_tokens, server_.model().context);
@@ -297,7 +254,7 @@ void Conversation::follow(Follow how) {
     if (!display.answer().empty()) display.end();
     lost_ = true;
     fail(std::string("chat: the server has ended; what it wrote is kept, and ") +
-         (interactive_ ? "/continue" : "smollm3 chat --continue") + " goes on with it");
+         (piped_ ? "smollm3 chat --continue" : "/continue") + " goes on with it");
   }
 }
 
@@ -309,7 +266,7 @@ std::optional<server::AnswerUpdate> Conversation::follow_stream(Follow how) {
   // What is told of one that was just resumed may be of before that.
   bool ran = how != Follow::AfterPause;
   // A script waits until whoever has paused its answer resumes it.
-  const bool may_leave = interactive_ || how == Follow::AfterOpen;
+  const bool may_leave = !piped_ || how == Follow::AfterOpen;
   bool noticed = false;
   for (;;) {
     if (how != Follow::ToItsEnd && interrupted() && !std::exchange(noticed, true)) {

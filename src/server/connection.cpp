@@ -36,9 +36,11 @@ std::string text_of(beast::string_view text) { return {text.data(), text.size()}
 std::string loggable(const std::string& path) {
   std::string shown;
   for (const char c : path.substr(0, 200)) shown += c > ' ' && c < 127 ? c : '?';
-  if (shown.starts_with("/c/") && shown.size() > 11) {
-    const std::size_t end = std::min(shown.find('/', 3), shown.size());
-    if (end > 11) shown.replace(11, end - 11, "…");
+  for (const std::string_view before : {"/c/", "/local/c/"}) {
+    if (!shown.starts_with(before)) continue;
+    const std::size_t end = std::min(shown.find('/', before.size()), shown.size());
+    const std::size_t part = before.size() + 8;
+    if (end > part) shown.replace(part, end - part, "…");
   }
   return shown;
 }

@@ -16,7 +16,7 @@ namespace server {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  std::uint16_t port = 3000;       // 0: any that is free
+  std::uint16_t port = 3000;         // 0: any that is free
   std::vector<std::string> names{};  // further names this server is called by, as behind a proxy (see access.h)
   std::size_t max_connections = 4096;
   bool resume = true;             // answers that were interrupted when the last server ended go on by themselves

@@ -39,7 +39,7 @@ std::string without_password(const std::string& address) {
 }
 
 Taken taken_by_another(const std::string& where) {
-  return {ErrorKind::Resource, where, "another server keeps its conversations there",
+  return {ErrorKind::Resource, where, "another server or chat keeps its conversations there",
           "stop it, or choose another place with --data"};
 }
 

@@ -188,7 +188,7 @@ class Chats(unittest.TestCase):
         with open(os.path.join(self.data, "lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             result = run(*self.arguments(), input=b"Hi\n")
-        expect_error(self, result, 1, self.data, "another server keeps its conversations there, and does not answer", "--temporary")
+        expect_error(self, result, 1, self.data, "another server or chat keeps its conversations there, and does not answer", "--temporary")
 
     def test_places_that_are_none(self):
         result = run(*self.arguments(data=micro() + "/below"), input=b"Hi\n")
