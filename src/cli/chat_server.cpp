@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "server/engine_slot.h"
+#include "server/local_socket.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -29,6 +29,12 @@ namespace fs = std::filesystem;
 
 // For a server that has just got hold of the conversations to listen, or one that is ending to let go of them.
 constexpr auto most_patience = 5s;
+
+bool is_there(const std::string& socket) {
+  const int connection = socket.empty() ? -1 : server::LocalSocket::connect(socket);
+  if (connection >= 0) ::close(connection);
+  return connection >= 0;
+}
 
 bool is_kept(const std::string& place) { return place != store::in_memory; }
 
@@ -112,14 +118,14 @@ void ChatServer::find() {
   own_.reset();
   const std::string socket = is_kept(place_) ? socket_of(place_) : std::string();
   for (const auto until = std::chrono::steady_clock::now() + most_patience;;) {
-    if (const int connection = socket.empty() ? -1 : server::LocalSocket::connect(socket); connection >= 0) {
-      ::close(connection);
-      return use_running(socket);
-    }
+    const bool is_late = std::chrono::steady_clock::now() > until;
     try {
+      if (is_there(socket)) return use_running(socket);
       return use_own(std::make_unique<Own>(globals_, place_));
+    } catch (const server::ServerGone&) {  // it was just ending
+      if (is_late) throw;
     } catch (const store::Taken& taken) {
-      if (std::chrono::steady_clock::now() > until) {
+      if (is_late) {
         throw base::Error(taken.kind(), taken.subject(), taken.why() + ", and does not answer",
                           "end it, or choose another place with --data, or none with --temporary");
       }

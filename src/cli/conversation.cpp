@@ -273,7 +273,7 @@ std::optional<server::AnswerUpdate> Conversation::follow_stream(Follow how) {
       server_.client().steer(id_, "pause");
     }
     // A signal wakes nobody up, hence the patience.
-    const std::optional<server::AnswerUpdate> update = stream.next(20ms);
+    std::optional<server::AnswerUpdate> update = stream.next(20ms);
     if (update) {
       answering.last_event_id = stream.last_event_id();
       take_update(*update);
