@@ -15,8 +15,6 @@
 namespace cli {
 namespace {
 
-using namespace std::chrono_literals;
-
 std::string on_terminal(const std::string& text) { return is_terminal(STDOUT_FILENO) ? printable(text) : text; }
 
 // Paths and fractions begin with a slash too, so only a lone word of letters counts.
@@ -232,70 +230,6 @@ void Conversation::leave_stopped() {
   if (!answering_) return;
   server_.client().steer(id_, "stop");
   follow(Follow::ToItsEnd);
-}
-
-void Conversation::follow(Follow how) {
-  Display& display = answering_->display;
-  try {
-    const std::optional<server::AnswerUpdate> last = follow_stream(how);
-    if (how != Follow::ToItsEnd) display.end();
-    if (!last) {
-      say(fmt::format("stopped after {} tokens · /continue goes on", grouped(answering_->progress.generated_tokens)));
-      return;
-    }
-    answering_.reset();
-    interrupted_ = last->interrupted;
-    if (last->done->error) return fail(last->done->error->what());
-    if (how == Follow::ToItsEnd) return;
-    if (interrupted_) return say("This answer was interrupted · /continue goes on with it");
-    if (!quiet_) tell_if_cut_off(*last->done, options_.sampling.max_tokens, server_.model().context);
-    say(figures(last->done->usage));
-  } catch (const server::ServerGone&) {
-    if (!display.answer().empty()) display.end();
-    lost_ = true;
-    fail(std::string("chat: the server has ended; what it wrote is kept, and ") +
-         (piped_ ? "smollm3 chat --continue" : "/continue") + " goes on with it");
-  }
-}
-
-// The last of the answer; nothing if it is paused.
-std::optional<server::AnswerUpdate> Conversation::follow_stream(Follow how) {
-  Answering& answering = *answering_;
-  server::LocalClient::Stream stream = server_.client().follow(id_, answering.number, answering.last_event_id);
-  const engine::Progress& progress = answering.progress;
-  // What is told of one that was just resumed may be of before that.
-  bool ran = how != Follow::AfterPause;
-  // A script waits until whoever has paused its answer resumes it.
-  const bool may_leave = !piped_ || how == Follow::AfterOpen;
-  bool noticed = false;
-  for (;;) {
-    if (how != Follow::ToItsEnd && interrupted() && !std::exchange(noticed, true)) {
-      server_.client().steer(id_, "pause");
-    }
-    // A signal wakes nobody up, hence the patience.
-    std::optional<server::AnswerUpdate> update = stream.next(20ms);
-    if (update) {
-      answering.last_event_id = stream.last_event_id();
-      take_update(*update);
-      if (update->done) return update;
-    }
-    const bool paused = progress.state == engine::State::Paused;
-    if (paused && how != Follow::ToItsEnd && (noticed || (ran && may_leave))) return std::nullopt;
-    ran = ran || !paused;
-  }
-}
-
-void Conversation::take_update(const server::AnswerUpdate& update) {
-  Answering& answering = *answering_;
-  if (update.anew && !answering.display.answer().empty()) {
-    answering.display.end();
-    answering.display = Answering(answering.number).display;
-  }
-  if (update.progress) answering.progress = *update.progress;
-  answering.display.show_progress(answering.progress);
-  if (!update.thinking.empty()) answering.display.show(engine::Thinking{update.thinking});
-  if (!update.text.empty()) answering.display.show(engine::Answer{update.text});
-  if (update.done) answering.display.show(*update.done);
 }
 
 }  // namespace cli

@@ -39,7 +39,8 @@ class Conversation {
 
     std::int64_t number;
     Display display;
-    std::string last_event_id{};
+    std::string last_event_id{};  // as of server::LocalClient::Stream
+    std::string last_seen{};      // the same when a stream ended before its time
     engine::Progress progress{};
   };
   enum class Follow {
@@ -63,6 +64,7 @@ class Conversation {
   void leave_stopped();
   void follow(Follow how);
   std::optional<server::AnswerUpdate> follow_stream(Follow how);
+  std::optional<server::AnswerUpdate> next(std::optional<server::LocalClient::Stream>& stream);
   void take_update(const server::AnswerUpdate& update);
   void fail(const std::string& message);
   void say(const std::string& text) const;

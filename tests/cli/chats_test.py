@@ -205,7 +205,7 @@ class Chats(unittest.TestCase):
 
     def test_which_conversation_is_meant(self):
         self.chat("Hi\n")
-        for line, words in (("/open 7", "number or id '7'"), ("/open zz", "number or id 'zz'"), ("/open", "lacks")):
+        for line, words in (("/open 7777777", "number or id '7777777'"), ("/open zz", "number or id 'zz'"), ("/open", "lacks")):
             expect_error(self, run(*self.arguments(), input=line.encode()), 1, words, "/list")
 
     def test_options_that_do_not_go_together(self):
