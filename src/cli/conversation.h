@@ -65,7 +65,7 @@ class Conversation {
   void follow(Follow how);
   std::optional<server::AnswerUpdate> follow_stream(Follow how);
   std::optional<server::AnswerUpdate> next(std::optional<server::LocalClient::Stream>& stream);
-  void take_update(const server::AnswerUpdate& update);
+  void take_update(server::AnswerUpdate update);
   void fail(const std::string& message);
   void say(const std::string& text) const;
 

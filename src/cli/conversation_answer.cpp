@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -9,10 +10,23 @@
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "store/names.h"
 
 namespace cli {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+// What follows the beginning that was shown, as it was written or as the store has it; nothing if it began otherwise.
+std::optional<std::string> rest_of(const std::string& text, const std::string& shown) {
+  for (const std::string& beginning : {shown, store::storable(shown)}) {
+    if (text.starts_with(beginning)) return text.substr(beginning.size());
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 void Conversation::follow(Follow how) {
   Display& display = answering_->display;
@@ -81,11 +95,18 @@ std::optional<server::AnswerUpdate> Conversation::follow_stream(Follow how) {
   }
 }
 
-void Conversation::take_update(const server::AnswerUpdate& update) {
+void Conversation::take_update(server::AnswerUpdate update) {
   Answering& answering = *answering_;
-  if (update.anew && !answering.display.answer().empty()) {
-    answering.display.end();
-    answering.display = Answering(answering.number).display;
+  if (update.anew) {
+    const auto thinking = rest_of(update.thinking, answering.display.thinking());
+    const auto text = rest_of(update.text, answering.display.answer());
+    if (thinking && text) {
+      update.thinking = *thinking;
+      update.text = *text;
+    } else {
+      answering.display.end();
+      answering.display = Answering(answering.number).display;
+    }
   }
   if (update.progress) answering.progress = *update.progress;
   answering.display.show_progress(answering.progress);
