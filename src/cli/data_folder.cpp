@@ -1,5 +1,8 @@
 #include "cli/data_folder.h"
 
+#include <boost/uuid/name_generator_sha1.hpp>
+#include <boost/uuid/uuid.hpp>
+#include <boost/uuid/uuid_io.hpp>
 #include <cstdlib>
 
 #include "base/error.h"
@@ -13,6 +16,8 @@ fs::path environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
 }
+
+bool is_address(const std::string& place) { return place.find("://") != std::string::npos; }
 
 }  // namespace
 
@@ -33,10 +38,18 @@ std::string data_place(const std::string& given) {
 std::string existing_data_place(const std::string& given) {
   std::string place = data_place(given);
   std::error_code ignored;
-  if (place.find("://") == std::string::npos && !fs::exists(fs::path(place) / "conversations.sqlite", ignored)) {
+  if (!is_address(place) && !fs::exists(fs::path(place) / "conversations.sqlite", ignored)) {
     throw base::Error(place, "there are no conversations", "name the folder that they are in with --data");
   }
   return place;
+}
+
+std::string socket_of(const std::string& place) {
+  if (!is_address(place)) return (fs::path(place) / "socket").string();
+  if (data_folder().empty()) return {};
+  // Whoever sees the name does not know the address, which may have a password.
+  const auto id = boost::uuids::name_generator_sha1(boost::uuids::ns::url())(place);
+  return (data_folder() / "sockets" / boost::uuids::to_string(id)).string();
 }
 
 void refuse_own_file(const std::string& file, const std::string& place) {
@@ -44,7 +57,9 @@ void refuse_own_file(const std::string& file, const std::string& place) {
   const fs::path path(file);
   const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
   const std::string name = path.filename().string();
-  if (!fs::equivalent(folder, place, ignored) || (!name.starts_with("conversations.sqlite") && name != "lock")) return;
+  if (!fs::equivalent(folder, place, ignored) ||
+      (!name.starts_with("conversations.sqlite") && name != "lock" && name != "socket"))
+    return;
   throw base::Error(file, "this is where the conversations are kept", "choose another name");
 }
 

@@ -9,6 +9,7 @@
 #include "cli/data_folder.h"
 #include "cli/format.h"
 #include "cli/input.h"
+#include "cli/local_listener.h"
 #include "cli/output.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -51,6 +52,7 @@ int serve(const Options& options, const Globals& globals) {
   const std::string system = read_system_prompt(options.system_file);
   const std::string place = data_place(options.data);
   store::Store store(place);
+  LocalListener listener(socket_of(place));  // those who come wait until the model is loaded
   server::EngineSlot engines(
       [&globals, step, system] { return load_engine(globals, {.step = step, .system = system}); });
   const auto model = engines.facts();
@@ -61,7 +63,8 @@ int serve(const Options& options, const Globals& globals) {
                          .insecure = options.insecure,
                          .resume = !options.no_resume,
                          .titles = !options.no_titles,
-                         .grace = std::chrono::seconds(options.grace)});
+                         .grace = std::chrono::seconds(options.grace),
+                         .local_socket = listener.release()});
   Output& out = standard_output();
   out.write(fmt::format("{} is at {}\n", printable(model->name), server.url()));
   out.flush();

@@ -24,9 +24,12 @@ class AccessRules {
 
   // Why the request must not be served, in one line, or nullopt if it may.
   std::optional<std::string> refuse(const Request& request) const;
-  // Whether nobody is asked who he is: it can only come from this machine, as the server listens on loopback alone, has
+  // Whether nobody is asked who he is: it came by the socket that the server's own user alone can
+  // reach; or it can only come from this machine, as the server listens on loopback alone, has
   // no further name, and no proxy passed it on; or the server is insecure.
-  bool is_local(const Request& request) const { return insecure_ || (loopback_ && !named_ && !request.forwarded); }
+  bool is_local(const Request& request) const {
+    return insecure_ || request.own_user || (loopback_ && !named_ && !request.forwarded);
+  }
   // Whether no request can be local.
   bool need_accounts() const { return !insecure_ && (!loopback_ || named_); }
 

@@ -39,9 +39,17 @@ std::size_t bytes_of(const store::Conversation& conversation) {
   return sum;
 }
 
-// What the model is to answer: all rounds that did not fail, and then the new message, in the OpenAI form.
-nlohmann::ordered_json messages_of(const std::vector<const store::Message*>& path, const std::string& text) {
+std::vector<const store::Message*> path_of(const std::optional<store::Conversation>& conversation) {
+  if (!conversation) return {};
+  return conversation->path_to(conversation->shown);
+}
+
+// What the model is to answer: the system prompt, if there is one, all rounds that did not fail, and then the new
+// message, in the OpenAI form.
+nlohmann::ordered_json messages_of(const std::vector<const store::Message*>& path, const std::string& text,
+                                   const std::string& system) {
   auto list = nlohmann::ordered_json::array();
+  if (!system.empty()) list.push_back({{"role", "system"}, {"content", system}});
   for (std::size_t i = 0; i + 1 < path.size(); i += 2) {
     if (answer_from(*path[i + 1]).failed()) continue;
     list.push_back({{"role", "user"}, {"content", path[i]->text}});
@@ -89,8 +97,7 @@ bool Chat::is_id(std::string_view text) {
 
 Awaitable<void> Chat::new_page(Exchange& exchange, const Visitor& visitor) {
   ChatPage page{.address = address_of(random_hex(16)), .signed_in = signed_in(visitor)};
-  auto list = [this, account = visitor.account](store::Database& database) { return list_of(database, account); };
-  page.list = co_await on_store(store_, std::move(list));
+  page.list = co_await list(visitor.account);
   Response response = html(200, chat_page(page, *engines_.facts()));
   co_await exchange.respond(std::move(response));
 }
@@ -116,39 +123,49 @@ Awaitable<void> Chat::page(Exchange& exchange, const Visitor& visitor, const std
   co_await exchange.respond(std::move(response));
 }
 
-// Why a message cannot follow what is there; none if it can.
-std::optional<Response> Chat::refuse(const std::string& id, const std::string& after, const std::string& text,
-                                     const Before& before) const {
-  if (after != std::to_string(before.shown())) {
+Awaitable<std::vector<store::ConversationHead>> Chat::list(std::string account, int most) {
+  auto list = [this, account = std::move(account), most](store::Database& database) {
+    return list_of(database, account, most);
+  };
+  co_return co_await on_store(store_, std::move(list));
+}
+
+Awaitable<std::optional<ChatPage>> Chat::read(std::string account, std::string id) {
+  auto find = [account, id](store::Database& database) { return database.conversation(account, id); };
+  const auto conversation = co_await on_store(store_, std::move(find));
+  co_return conversation ? std::optional(page_of(address_of(id), *conversation, live_)) : std::nullopt;
+}
+
+// Throws Refusal if a message cannot follow what is there.
+void Chat::check(const std::string& id, const Message& message, const Before& before) const {
+  if (message.after != std::to_string(before.shown())) {
     if (!before.conversation) {
-      return html(410, notice_fragment("This conversation was deleted. Your message was not sent; copy it, and", "/",
-                                       "start a new chat."));
+      throw Refusal(410, "deleted", "This conversation was deleted. Your message was not sent; copy it, and", "/",
+                    "start a new chat.");
     }
-    return html(409,
-                notice_fragment("This conversation went on in another window. Your message was not sent; copy it, and",
-                                address_of(id).path(), "load the conversation again."));
+    throw Refusal(409, "went_on",
+                  "This conversation went on in another window. Your message was not sent; copy it, and",
+                  address_of(id).path(), "load the conversation again.");
   }
   const LiveAnswer* answer = live_.find({id, before.shown()});
   if (answer != nullptr && !answer->generation->journal().over()) {
-    return html(409, notice_fragment(
-                         answer->generation->pause_asked()
-                             ? "The answer before is paused. Resume it, or stop it, and send again."
-                             : "The answer before is still being written. Wait for it, or stop it, and send again."));
+    throw Refusal(409, "under_way",
+                  answer->generation->pause_asked()
+                      ? "The answer before is paused. Resume it, or stop it, and send again."
+                      : "The answer before is still being written. Wait for it, or stop it, and send again.");
   }
-  if (before.conversation && bytes_of(*before.conversation) + text.size() > most_conversation) {
-    return html(413, notice_fragment("This conversation is too long. Your message was not sent; copy it, and", "/",
-                                     "start a new chat."));
+  if (before.conversation && bytes_of(*before.conversation) + message.text.size() > most_conversation) {
+    throw Refusal(413, "too_long", "This conversation is too long. Your message was not sent; copy it, and", "/",
+                  "start a new chat.");
   }
-  return std::nullopt;
 }
 
-engine::Turn Chat::turn_of(const Before& before, const std::string& text, bool think) {
+engine::Turn Chat::turn_of(const Before& before, const Message& message, const std::string& system) {
   engine::Turn turn;
-  const auto path =
-      before.conversation ? before.conversation->path_to(before.shown()) : std::vector<const store::Message*>{};
-  turn.input.messages = messages_of(path, text);
-  turn.input.enable_thinking = think;
-  turn.sampling.seed = random_seed();
+  turn.input.messages = messages_of(path_of(before.conversation), message.text, system);
+  turn.input.enable_thinking = message.think;
+  turn.sampling = message.sampling;
+  turn.limits.max_tokens = message.max_tokens;
   if (!before.tokens.ids.empty()) {
     auto transcript = std::make_shared<engine::Transcript>();
     transcript->append(before.tokens.ids, before.tokens.generated);
@@ -163,9 +180,27 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   if (trimmed(text).empty()) text = clean_text(fields["example"]);
   text = trimmed(text);
   if (text.empty()) co_return Response{.status = 204};
-  if (base::utf8::count(text) > most_text) {
-    co_return html(413, notice_fragment("The message is too long: it may have " + std::to_string(most_text) +
-                                        " characters. Send it in parts."));
+  Message message{.text = text, .after = fields["after"], .think = fields.contains("think")};
+  message.sampling.seed = random_seed();
+  const Sent sent = co_await send(std::move(message), visitor, visitor.client(request), id);
+  const Round round{.number = sent.number, .prompt = text, .facts = *sent.facts};
+  std::vector<store::ConversationHead> conversations;
+  try {
+    conversations = co_await list(visitor.account);
+  } catch (const base::Error& failure) {
+    log_error(failure.what());  // the message was sent all the same
+  }
+  const Address address = address_of(id);
+  Response response = html(200, sent_fragment(address, round, conversations));
+  response.headers.emplace_back("HX-Replace-Url", address.path());
+  co_return response;
+}
+
+Awaitable<Chat::Sent> Chat::send(Message message, Visitor visitor, std::string client, std::string id) {
+  if (base::utf8::count(message.text) > most_text) {
+    throw Refusal(
+        413, "too_long",
+        "The message is too long: it may have " + std::to_string(most_text) + " characters. Send it in parts.");
   }
   const std::shared_ptr<const ModelFacts> facts = engines_.facts();
   co_await live_.settle(id);
@@ -176,19 +211,20 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   };
   const Before before = co_await on_store(store_, std::move(find));
   const std::int64_t shown = before.shown();
-  if (auto refused = refuse(id, fields["after"], text, before)) co_return std::move(*refused);
+  check(id, message, before);
 
-  Round round{.prompt = text, .facts = *facts};
-  const bool think = fields.contains("think");
-  engine::Turn turn = turn_of(before, text, think);
-  turn.asker = {.client = visitor.client(request), .account = visitor.salt()};
+  const auto path = path_of(before.conversation);
+  const std::string system =
+      message.system || path.empty() ? message.system.value_or("") : asked_from(path.back()->asked).system;
+  engine::Turn turn = turn_of(before, message, system);
+  turn.asker = {.client = std::move(client), .account = visitor.salt()};
   engine::Prepared prepared = co_await prepare(engines_, std::move(turn));
   store::Question question{.account = visitor.account,
                            .conversation = id,
                            .parent = shown,
-                           .title = title_of(text),
-                           .text = text,
-                           .asked = to_json(Asked{.think = think, .facts = *facts}),
+                           .title = title_of(trimmed(message.text)),
+                           .text = message.text,
+                           .asked = to_json(Asked{.think = message.think, .facts = *facts, .system = system}),
                            .settings = settings_of(prepared.request()),
                            .fingerprint = fingerprint_of(*facts),
                            .prompt = prompt_of(prepared.request()),
@@ -202,24 +238,15 @@ Awaitable<Response> Chat::accept(const Request& request, Visitor visitor, std::s
   } catch (const base::Error&) {
     // The generation has ended with it, which the page is told by its stream, as of any failure.
   }
-  round.number = answer.number;
-  std::vector<store::ConversationHead> list;
-  try {
-    auto list_now = [this, account = visitor.account](store::Database& database) { return list_of(database, account); };
-    list = co_await on_store(store_, std::move(list_now));
-  } catch (const base::Error& failure) {
-    log_error(failure.what());  // the message was sent all the same
-  }
-  const Address address = address_of(id);
-  Response response = html(200, sent_fragment(address, round, list));
-  response.headers.emplace_back("HX-Replace-Url", address.path());
-  co_return response;
+  co_return Sent{.number = answer.number, .facts = facts};
 }
 
 Awaitable<void> Chat::post_message(Exchange& exchange, const Visitor& visitor, const std::string& id) {
   Response response;
   try {
     response = co_await accept(exchange.request(), visitor, id);
+  } catch (const Refusal& refusal) {
+    response = html(refusal.status, notice_fragment(refusal.message, refusal.link, refusal.link_text));
   } catch (const store::Conflict& conflict) {
     response = html(409, notice_fragment(std::string(conflict.what()) + ". Your message was not sent; copy it, and",
                                          address_of(id).path(), "load the conversation again."));
@@ -244,41 +271,57 @@ void Chat::control(const std::string& account, const std::string& id, const std:
   }
 }
 
+Awaitable<void> Chat::until_ready(std::string id) {
+  co_await until_taken_up(id, most_patience);
+  if (!is_to_be_taken_up(id)) co_return;
+  throw base::Error(base::ErrorKind::Busy, "answer", "the server has just started, and has not got to it yet",
+                    "try again in a moment");
+}
+
+Awaitable<void> Chat::steer(std::string account, std::string id, std::string action) {
+  co_await until_ready(id);
+  control(account, id, action);
+  try {
+    co_await live_.settle(id);  // so that a server that is killed now does what was asked of it
+  } catch (const base::Error& failure) {
+    log_error(failure.what());
+  }
+}
+
 Awaitable<void> Chat::act(Exchange& exchange, const Visitor& visitor, const std::string& id,
                           const std::string& action) {
   const std::string& account = visitor.account;
   Response response{.status = 204};
-  if (!changes_list(action) || action == "remove") {
-    co_await until_taken_up(id, most_patience);
-    if (is_to_be_taken_up(id)) {
-      throw base::Error(base::ErrorKind::Busy, "answer", "the server has just started, and has not got to it yet",
-                        "try again in a moment");
-    }
-  }
   if (action == "stop" || action == "pause" || action == "resume") {
-    control(account, id, action);
-    try {
-      co_await live_.settle(id);  // so that a server that is killed now does what was asked of it
-    } catch (const base::Error& failure) {
-      log_error(failure.what());
-    }
+    co_await steer(account, id, action);
   } else if (action == "continue") {
-    response = co_await go_on(account, id);
+    try {
+      const bool goes_on = co_await go_on(account, id);
+      if (goes_on) response.headers.emplace_back("HX-Refresh", "true");
+    } catch (const Refusal& refusal) {
+      response = html(refusal.status, notice_fragment(refusal.message));
+    }
   } else if (action == "duplicate") {
+    co_await until_ready(id);
     response = co_await duplicate(exchange.request(), account, id);
   } else {
+    if (action == "remove") co_await until_ready(id);
     response = co_await change(exchange.request(), account, id, action);
   }
   co_await exchange.respond(std::move(response));
 }
 
 Awaitable<void> Chat::stream(Exchange& exchange, const Visitor& visitor, const std::string& id, std::int64_t number) {
-  const std::string& account = visitor.account;
+  co_await follow(exchange, visitor.account, id, number, StreamForm::Page);
+}
+
+Awaitable<void> Chat::follow(Exchange& exchange, std::string account, std::string id, std::int64_t number,
+                             StreamForm form) {
   while (!live_.gone()) {
     if (const LiveAnswer* live = live_.find({id, number}); live != nullptr && live->account == account) {
       LiveAnswer followed = *live;
       std::function<bool()> gone = [this] { return live_.gone(); };
-      co_await follow_answer(exchange, std::move(followed), number, std::move(gone));
+      co_await follow_answer(exchange, std::move(followed), number, form, std::move(gone));
       co_return;
     }
     if (is_to_be_taken_up(id)) {
@@ -289,13 +332,13 @@ Awaitable<void> Chat::stream(Exchange& exchange, const Visitor& visitor, const s
     const auto conversation = co_await on_store(store_, std::move(find));
     const store::Message* message = conversation ? conversation->find(number) : nullptr;
     if (message == nullptr || message->role != store::Role::Assistant) {
-      co_await answer_is_lost(exchange, number);
+      co_await answer_is_lost(exchange, number, form);
       co_return;
     }
     Answer answer = answer_from(*message);
     if (!answer.open()) {
       ModelFacts facts = asked_from(message->asked).facts;
-      co_await show_answer(exchange, std::move(answer), std::move(facts), number);
+      co_await show_answer(exchange, std::move(answer), std::move(facts), number, form);
       co_return;
     }
     co_await sleep(1s);  // somebody else's, or its end is just being stored

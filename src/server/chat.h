@@ -11,15 +11,42 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "engine/sampler.h"
+#include "server/api_error.h"
 #include "server/engine_slot.h"
 #include "server/exchange.h"
+#include "server/follow.h"
 #include "server/live.h"
 #include "server/views.h"
 #include "server/visitor.h"
 #include "store/store.h"
 
 namespace server {
+
+// A message, and how it is to be answered.
+struct Message {
+  std::string text{};
+  std::string after{};  // number of the message that it follows: the last that its sender has seen
+  bool think = true;
+  engine::Sampling sampling{};
+  std::uint32_t max_tokens = 0;         // as of engine::Limits
+  std::optional<std::string> system{};  // the conversation's system prompt from here on; none: as before
+};
+
+// Why a message, or what else was asked, did not come about; and for a page what to do, as a link.
+struct Refusal : ApiError {
+  Refusal(unsigned http_status, const std::string& error_code, const std::string& why, std::string where = {},
+          const std::string& what_to_do = {})
+      : ApiError(http_status, what_to_do.empty() ? why : why + " " + what_to_do, {}, error_code),
+        message(why),
+        link(std::move(where)),
+        link_text(what_to_do) {}
+
+  std::string message, link, link_text;
+};
 
 class Chat {
  public:
@@ -36,6 +63,27 @@ class Chat {
   Awaitable<void> keep_house(bool titles);
   // Stores what there is. Streams end without an end of their answers, which pages take up again from another server.
   Awaitable<void> let_go();
+
+  // What pages and terminals do alike, for an account.
+
+  // As store::Database::list; none of temporary ones.
+  Awaitable<std::vector<store::ConversationHead>> list(std::string account, int most = most_listed);
+  static constexpr int most_listed = 200;
+  // The shown branch of one, its answers as they are now, without ChatPage::list. None: there is no such conversation.
+  Awaitable<std::optional<ChatPage>> read(std::string account, std::string id);
+  struct Sent {
+    std::int64_t number;  // of the answer, which has begun
+    std::shared_ptr<const ModelFacts> facts;
+  };
+  // Throws Refusal, base::Error if the engine takes no more, or the store fails, and store::Conflict as
+  // store::Database::accept. `client`: as of engine::Asker.
+  Awaitable<Sent> send(Message message, Visitor visitor, std::string client, std::string id);
+  // ACTION of the answer that is under way: stop, pause, resume.
+  Awaitable<void> steer(std::string account, std::string id, std::string action);
+  // Has an answer that was interrupted gone on with; false if there is none. Throws Refusal.
+  Awaitable<bool> go_on(std::string account, std::string id);
+  // Follows the answer that is message N.
+  Awaitable<void> follow(Exchange& exchange, std::string account, std::string id, std::int64_t number, StreamForm form);
 
   // What follows is asked by a visitor, and is of the conversations of his account alone: others' are not there.
 
@@ -68,12 +116,12 @@ class Chat {
   };
 
   Address address_of(const std::string& id) const { return {.id = id, .temporary = temporary_}; }
-  std::vector<store::ConversationHead> list_of(store::Database& database, const std::string& account) const;
-  std::optional<Response> refuse(const std::string& id, const std::string& after, const std::string& text,
-                                 const Before& before) const;
-  static engine::Turn turn_of(const Before& before, const std::string& text, bool think);
+  std::vector<store::ConversationHead> list_of(store::Database& database, const std::string& account,
+                                               int most = most_listed) const;
+  void check(const std::string& id, const Message& message, const Before& before) const;
+  static engine::Turn turn_of(const Before& before, const Message& message, const std::string& system);
   Awaitable<Response> accept(const Request& request, Visitor visitor, std::string id);
-  Awaitable<Response> go_on(std::string account, std::string id);
+  Awaitable<void> until_ready(std::string id);
   static bool changes_list(std::string_view action);
   Awaitable<Response> duplicate(const Request& request, std::string account, std::string id);
   Awaitable<Response> change(const Request& request, std::string account, std::string id, std::string action);

@@ -14,7 +14,6 @@
 namespace server {
 namespace {
 
-constexpr int most_listed = 200;
 constexpr int most_hits = 50;
 
 Response no_such_conversation() {
@@ -48,8 +47,9 @@ bool Chat::changes_list(std::string_view action) {
   return std::ranges::find(known, action) != std::end(known);
 }
 
-std::vector<store::ConversationHead> Chat::list_of(store::Database& database, const std::string& account) const {
-  return temporary_ ? std::vector<store::ConversationHead>{} : database.list(account, most_listed);
+std::vector<store::ConversationHead> Chat::list_of(store::Database& database, const std::string& account,
+                                                   int most) const {
+  return temporary_ ? std::vector<store::ConversationHead>{} : database.list(account, most);
 }
 
 Awaitable<Response> Chat::change(const Request& request, std::string account, std::string id, std::string action) {

@@ -138,23 +138,26 @@ void Chat::start(const store::Unfinished& unfinished) {
 Awaitable<void> Chat::let_go() { return live_.let_go(); }
 
 // An answer that was interrupted is written on by the model of now, from where it stands.
-Awaitable<Response> Chat::go_on(std::string account, std::string id) {
+Awaitable<bool> Chat::go_on(std::string account, std::string id) {
+  co_await until_ready(id);
   const std::shared_ptr<const ModelFacts> facts = engines_.facts();
   co_await live_.settle(id);
   if (live_.of(id) != nullptr) {  // as when it was just deleted and brought back
-    co_return html(409, notice_fragment("The answer before has not ended yet. Try again in a moment."));
+    throw Refusal(409, "under_way", "The answer before has not ended yet. Try again in a moment.");
   }
   std::optional<store::Unfinished> unfinished;
+  std::string conflict;
   try {
     auto reopen = [id, account, fingerprint = fingerprint_of(*facts)](store::Database& database) {
       const auto conversation = database.conversation(account, id);
       return conversation ? database.reopen({id, conversation->shown}, fingerprint) : std::nullopt;
     };
     unfinished = co_await on_store(store_, std::move(reopen));
-  } catch (const store::Conflict& conflict) {
-    co_return html(409, notice_fragment(std::string(conflict.what()) + "."));
+  } catch (const store::Conflict& failure) {
+    conflict = failure.what();
   }
-  if (!unfinished) co_return Response{.status = 204};
+  if (!conflict.empty()) throw Refusal(409, "other_model", conflict + ".");
+  if (!unfinished) co_return false;
   std::optional<base::Error> failure;
   try {
     start(*unfinished);
@@ -165,7 +168,7 @@ Awaitable<Response> Chat::go_on(std::string account, std::string id) {
     co_await interrupt(*unfinished);
     throw *failure;
   }
-  co_return Response{.status = 204, .headers = {{"HX-Refresh", "true"}}};
+  co_return true;
 }
 
 }  // namespace server

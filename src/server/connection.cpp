@@ -5,8 +5,8 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
 #include <utility>
@@ -26,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 using Parser = http::request_parser<http::string_body>;
+using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
@@ -35,9 +36,11 @@ std::string text_of(beast::string_view text) { return {text.data(), text.size()}
 std::string loggable(const std::string& path) {
   std::string shown;
   for (const char c : path.substr(0, 200)) shown += c > ' ' && c < 127 ? c : '?';
-  if ((shown.starts_with("/c/") || shown.starts_with("/t/")) && shown.size() > 11) {
-    const std::size_t end = std::min(shown.find('/', 3), shown.size());
-    if (end > 11) shown.replace(11, end - 11, "…");
+  for (const std::string_view before : {"/c/", "/t/", "/local/c/"}) {
+    if (!shown.starts_with(before)) continue;
+    const std::size_t end = std::min(shown.find('/', before.size()), shown.size());
+    const std::size_t part = before.size() + 8;
+    if (end > part) shown.replace(part, end - part, "…");
   }
   return shown;
 }
@@ -51,11 +54,6 @@ std::string client_of(asio::ip::address address) {
   auto bytes = address.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
   return asio::ip::make_address_v6(bytes).to_string() + "/64";
-}
-
-asio::ip::address peer_of(const asio::ip::tcp::socket& socket) {
-  error_code ignored;
-  return socket.remote_endpoint(ignored).address();
 }
 
 // Whom the last proxy had the request from, which it adds to what others say; none if it does not tell.
@@ -80,16 +78,16 @@ ByteBudget::Share ByteBudget::take(std::size_t bytes) {
 }
 
 struct Connection::State : Exchange {
-  State(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> its_rules)
+  State(Socket socket, Peer its_peer, std::shared_ptr<const ConnectionRules> its_rules)
       : stream(std::move(socket)),
-        peer(peer_of(stream.socket())),
+        peer(std::move(its_peer)),
         rules(std::move(its_rules)),
         buffer(rules->limits.header_bytes + 64 * 1024) {}
 
   // Exchange
   const Request& request() const override { return current; }
   std::string take_body() override { return std::exchange(current.body, {}); }
-  asio::any_io_executor executor() const override { return const_cast<beast::tcp_stream&>(stream).get_executor(); }
+  asio::any_io_executor executor() const override { return const_cast<Stream&>(stream).get_executor(); }
   Awaitable<void> respond(Response response) override;
   Awaitable<void> begin_stream() override;
   Awaitable<void> send(std::string piece) override;
@@ -107,8 +105,8 @@ struct Connection::State : Exchange {
   Awaitable<error_code> read(Parser& parser, bool header_only);
   void log() const;
 
-  beast::tcp_stream stream;
-  asio::ip::address peer;  // at the other end
+  Stream stream;
+  Peer peer;
   std::shared_ptr<const ConnectionRules> rules;
   beast::flat_buffer buffer;
   Request current;
@@ -178,9 +176,9 @@ Awaitable<void> Connection::State::send(std::string piece) {
 
 void Connection::State::take_head(const http::request<http::string_body>& message) {
   current = Request{};
-  // Other than a proxy of this machine, whoever says that he is one may say what he likes.
-  const auto origin = peer.is_loopback() ? forwarded_for(message) : std::nullopt;
-  current.client = client_of(origin.value_or(peer));
+  const auto origin = peer.may_forward ? forwarded_for(message) : std::nullopt;
+  current.client = origin ? client_of(*origin) : peer.client;
+  current.own_user = peer.own_user;
   current.method = text_of(message.method_string());
   const std::string target = text_of(message.target());
   const std::size_t question = std::min(target.find('?'), target.size());
@@ -215,7 +213,7 @@ Awaitable<void> Connection::State::refuse(unsigned code, std::string message) {
 // The client may still be sending; closing at once would reset the connection before it has read the refusal.
 Awaitable<void> Connection::State::drain() {
   error_code ignored;
-  stream.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
   stream.expires_after(std::chrono::seconds(2));
   for (std::size_t drained = 0; drained < (std::size_t{8} << 20);) {
     buffer.clear();
@@ -369,15 +367,20 @@ void Connection::State::log() const {
                        outcome, sent, took.count(), closing && status != 0 ? " (client left)" : ""));
 }
 
-Connection::Connection(asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> rules)
-    : state_(std::make_unique<State>(std::move(socket), std::move(rules))) {}
+Peer peer_of(const asio::ip::tcp::socket& socket) {
+  error_code ignored;
+  const asio::ip::address address = socket.remote_endpoint(ignored).address();
+  return {.client = client_of(address), .may_forward = address.is_loopback()};
+}
+
+Connection::Connection(Socket socket, Peer peer, std::shared_ptr<const ConnectionRules> rules)
+    : state_(std::make_unique<State>(std::move(socket), std::move(peer), std::move(rules))) {}
 
 Connection::~Connection() = default;
 
 Awaitable<void> Connection::run() {
   State& state = *state_;
   error_code ignored;
-  state.stream.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   try {
     while (!state.closing && state.rules->serving) {
       const bool got_request = co_await state.read_request();
@@ -395,7 +398,7 @@ Awaitable<void> Connection::run() {
   } catch (const std::exception& error) {
     log_error(fmt::format("a connection ended: {}", error.what()));
   }
-  state.stream.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  state.stream.socket().shutdown(asio::socket_base::shutdown_both, ignored);
   state.stream.close();
 }
 
@@ -407,7 +410,7 @@ void Connection::close() {
   state_->closing = true;
   state_->stream.cancel();
   error_code ignored;
-  state_->stream.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  state_->stream.socket().shutdown(asio::socket_base::shutdown_both, ignored);
 }
 
 }  // namespace server

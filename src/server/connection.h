@@ -2,11 +2,13 @@
 // handler, and writes the access log. A client that leaves while its answer is being made cancels the handler.
 #pragma once
 
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "server/api_error.h"
 #include "server/exchange.h"
@@ -55,9 +57,19 @@ struct ConnectionRules {
   std::shared_ptr<ByteBudget> bodies = std::make_shared<ByteBudget>(limits.bodies_bytes);
 };
 
+// Who is at the other end.
+struct Peer {
+  std::string client{};      // as of Request
+  bool own_user = false;     // as of Request
+  bool may_forward = false;  // it is on this machine, so that a proxy which says who sent it is believed
+};
+Peer peer_of(const boost::asio::ip::tcp::socket& socket);
+
 class Connection {
  public:
-  Connection(boost::asio::ip::tcp::socket socket, std::shared_ptr<const ConnectionRules> rules);
+  using Socket = boost::asio::generic::stream_protocol::socket;  // any other becomes one when it is moved here
+
+  Connection(Socket socket, Peer peer, std::shared_ptr<const ConnectionRules> rules);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

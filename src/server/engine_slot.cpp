@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <exception>
+#include <filesystem>
 #include <iterator>
 #include <thread>
 #include <utility>
@@ -15,7 +16,9 @@ using base::Error;
 using base::ErrorKind;
 
 ModelFacts facts_of(const engine::Engine& engine) {
+  const std::vector<std::string>& files = engine.file().paths();
   return {.name = engine.model_name(),
+          .file = files.empty() ? std::string() : std::filesystem::absolute(files.front()).string(),
           .device = engine.device_name(),
           .mode = engine.mode(),
           .context = engine.context(),

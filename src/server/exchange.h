@@ -30,6 +30,7 @@ struct Request {
   std::string authorization{};
   std::string api_key{};   // X-Api-Key
   bool forwarded = false;  // it says that a proxy has passed it on
+  bool own_user = false;   // it came by the socket that the server's own user alone can reach
   std::string body{};
 };
 

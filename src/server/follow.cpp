@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "server/answer_json.h"
 #include "server/api_error.h"
 #include "server/http_text.h"
 #include "server/journal_reader.h"
@@ -20,7 +21,10 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 // Between two messages: often enough to see words come, seldom enough that a long answer stays cheap.
+template <typename View>
 constexpr auto least_pause = 40ms;
+template <>
+constexpr auto least_pause<AnswerJson> = 0ms;  // there is little to do for one
 // Rendering may take at most one part in so many of the time.
 constexpr int render_share = 10;
 constexpr auto keep_alive_interval = 15s;
@@ -50,9 +54,8 @@ std::string ending_of(const Answer& answer) {
   return events;
 }
 
-}  // namespace
-
-Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer live, std::int64_t number, std::function<bool()> gone) {
+template <typename View>
+Awaitable<void> follow_in(Exchange& exchange, LiveAnswer live, std::int64_t number, std::function<bool()> gone) {
   const engine::Journal& journal = live.generation->journal();
   Answer answer;  // as the page was shown it, and then as it is
   AnswerView::Page page = AnswerView::Page::Fresh;
@@ -76,7 +79,7 @@ Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer live, std::int64_t 
       }
     }
   }
-  AnswerView view(number, *live.facts, page, answer);
+  View view(number, *live.facts, page, answer);
   JournalReader reader(live.generation, exchange.executor(), answer.last_event);
 
   auto last_sent = Clock::now();
@@ -98,21 +101,36 @@ Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer live, std::int64_t 
       co_await exchange.send(std::move(events));
     }
     if (!answer.open()) co_return;
-    co_await sleep(std::max<Clock::duration>(least_pause, took * render_share));
+    co_await sleep(std::max<Clock::duration>(least_pause<View>, took * render_share));
     co_await reader.wait(keep_alive_interval);
   }
 }
 
-Awaitable<void> show_answer(Exchange& exchange, Answer answer, ModelFacts facts, std::int64_t number) {
+template <typename View>
+Awaitable<void> show_in(Exchange& exchange, Answer answer, ModelFacts facts, std::int64_t number) {
   co_await exchange.begin_stream();
-  AnswerView view(number, facts, AnswerView::Page::Unknown);
+  View view(number, facts, AnswerView::Page::Unknown);
   std::string events = sse_message(view.update(answer), text_of({0, answer.last_event}));
   if (view.just_thought()) events += sse_event("", "thought");
   events += ending_of(answer);
   co_await exchange.send(std::move(events));
 }
 
-Awaitable<void> answer_is_lost(Exchange& exchange, std::int64_t number) {
+}  // namespace
+
+Awaitable<void> follow_answer(Exchange& exchange, LiveAnswer answer, std::int64_t number, StreamForm form,
+                              std::function<bool()> gone) {
+  if (form == StreamForm::Page) return follow_in<AnswerView>(exchange, std::move(answer), number, std::move(gone));
+  return follow_in<AnswerJson>(exchange, std::move(answer), number, std::move(gone));
+}
+
+Awaitable<void> show_answer(Exchange& exchange, Answer answer, ModelFacts facts, std::int64_t number, StreamForm form) {
+  if (form == StreamForm::Page) return show_in<AnswerView>(exchange, std::move(answer), std::move(facts), number);
+  return show_in<AnswerJson>(exchange, std::move(answer), std::move(facts), number);
+}
+
+Awaitable<void> answer_is_lost(Exchange& exchange, std::int64_t number, StreamForm form) {
+  if (form == StreamForm::Json) throw ApiError(404, "this conversation was deleted", {}, "deleted");
   co_await exchange.begin_stream();
   std::string events = sse_event(lost_answer_fragment(number)) + sse_event("", "failed") + sse_event("", "done");
   co_await exchange.send(std::move(events));

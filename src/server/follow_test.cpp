@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "server/answer_json.h"
 #include "server/fake_exchange.h"
 #include "server/fake_page.h"
 #include "server/test_models.h"
@@ -23,11 +24,22 @@ using Asked = std::shared_ptr<engine::Generation>;
 
 class Following : public testing::Test {
  protected:
-  Site::Asked follow(const Asked& generation, const std::string& last_event_id = {}) {
-    return site.call({.method = "GET", .last_event_id = last_event_id}, [generation](FakeExchange& exchange) {
+  Site::Asked follow(const Asked& generation, const std::string& last_event_id = {},
+                     StreamForm form = StreamForm::Page) {
+    return site.call({.method = "GET", .last_event_id = last_event_id}, [generation, form](FakeExchange& exchange) {
       return follow_answer(exchange, {.generation = generation, .facts = std::make_shared<const ModelFacts>(facts)}, 0,
-                           [] { return false; });
+                           form, [] { return false; });
     });
+  }
+  // What a terminal is told, whose messages are JSON.
+  std::vector<AnswerUpdate> told(const Asked& generation, const std::string& last_event_id) {
+    const auto stream = follow(generation, last_event_id, StreamForm::Json);
+    site.until_over(stream);
+    std::vector<AnswerUpdate> updates;
+    for (std::size_t at = 0; (at = stream->sent.find("\ndata: {", at)) != std::string::npos; ++at) {
+      updates.push_back(answer_update_from(stream->sent.substr(at + 7, stream->sent.find('\n', at + 1) - at - 7)));
+    }
+    return updates;
   }
   FakePage followed(const Asked& generation) {
     const auto stream = follow(generation);
@@ -97,6 +109,34 @@ TEST_F(Following, ShowsTheQueueAndTheReadingOfThePrompt) {
   }
   EXPECT_THAT(page.statuses.back(), HasSubstr("one answer comes first"));
   EXPECT_THAT(page.shown(), HasSubstr("Hello"));
+}
+
+TEST_F(Following, TellsATerminalWhatItLacks) {
+  const Asked generation = std::make_shared<engine::Generation>(nullptr);
+  engine::Journal& journal = generation->journal();
+  journal.append(engine::Thinking{"Hm"});
+  journal.append(engine::Answer{"One"});
+  journal.append(engine::Answer{" two"});
+  journal.report({.state = State::Writing, .prompt_tokens = 20, .prompt_done = 20, .generated_tokens = 7});
+  journal.append(engine::Done{.finish = engine::Finish::Length, .usage = {.generated_tokens = 7}});
+  struct Case {
+    const char* id;
+    bool anew;
+    const char *thinking, *text;
+  };
+  for (const Case& wanted : {Case{"", false, "Hm", "One two"}, Case{"0.1", false, "", "One two"},
+                             Case{"0.2", false, "", " two"}, Case{"1.2", true, "Hm", "One two"}}) {
+    const std::vector<AnswerUpdate> updates = told(generation, wanted.id);
+    ASSERT_EQ(updates.size(), 1u) << wanted.id;
+    const AnswerUpdate& update = updates[0];
+    EXPECT_EQ(update.anew, wanted.anew) << wanted.id;
+    EXPECT_EQ(update.thinking, wanted.thinking) << wanted.id;
+    EXPECT_EQ(update.text, wanted.text) << wanted.id;
+    ASSERT_TRUE(update.progress && update.done) << wanted.id;
+    EXPECT_EQ(*update.progress, journal.progress()) << wanted.id;
+    EXPECT_EQ(update.done->finish, engine::Finish::Length) << wanted.id;
+    EXPECT_EQ(update.done->usage.generated_tokens, 7u) << wanted.id;
+  }
 }
 
 // The status has no number: a page that comes back is told it anew.

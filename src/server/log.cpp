@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -100,6 +101,8 @@ class Log {
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
+std::atomic<bool> errors_alone{false};
+
 Log& log() {
   static Log instance;
   return instance;
@@ -107,7 +110,10 @@ Log& log() {
 
 }  // namespace
 
-void log_info(std::string_view line) { log().put(spdlog::level::info, line); }
+void log_info(std::string_view line) {
+  if (!errors_alone) log().put(spdlog::level::info, line);
+}
 void log_error(std::string_view line) { log().put(spdlog::level::err, line); }
+void log_errors_alone() { errors_alone = true; }
 
 }  // namespace server

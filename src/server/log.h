@@ -8,5 +8,7 @@ namespace server {
 
 void log_info(std::string_view line);
 void log_error(std::string_view line);
+// From now on log_info() does nothing.
+void log_errors_alone();
 
 }  // namespace server

@@ -10,6 +10,7 @@ namespace server {
 
 struct ModelFacts {
   std::string name{};
+  std::string file{};  // absolute path of its first file; empty: it is inside the program
   std::string device{};
   std::string mode{};              // "exact" or "fast", as of engine::Engine::mode
   std::uint32_t context = 0;       // positions that one conversation may have

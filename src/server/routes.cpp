@@ -8,6 +8,7 @@
 #include "server/assets.h"
 #include "server/completions.h"
 #include "server/http_text.h"
+#include "server/local_api.h"
 #include "server/views.h"
 
 namespace server {
@@ -19,7 +20,9 @@ using nlohmann::ordered_json;
 constexpr std::size_t most_form = 12 * most_text + 4096;
 constexpr std::size_t most_sign_in_form = 8192;
 
-bool is_api(const std::string& path) { return path == "/v1" || path.starts_with("/v1/"); }
+bool is_api(const std::string& path) {
+  return path == "/v1" || path.starts_with("/v1/") || path.starts_with("/local/");
+}
 
 // What shows nothing of anybody's, and is there before one has signed in.
 bool is_open(const std::string& path) {
@@ -139,7 +142,8 @@ Routes::Routes(EngineSlot& engines, store::Store& store, AccessRules access)
 
 bool Routes::waits(const Request& request) {
   if (request.path == "/v1/chat/completions") return request.method == "POST";
-  return is_of_chat(request.path) && request.path.find("/stream/") != std::string::npos;
+  return (is_of_chat(request.path) || request.path.starts_with("/local/")) &&
+         request.path.find("/stream/") != std::string::npos;
 }
 
 Headers Routes::headers() {
@@ -181,7 +185,8 @@ Response Routes::error(const Request& request, unsigned status, const std::strin
 
 Awaitable<void> Routes::handle(Exchange& exchange) {
   const Request& request = exchange.request();
-  if (const auto reason = access_.refuse(request)) throw ApiError(403, *reason);
+  const auto reason = request.own_user ? std::nullopt : access_.refuse(request);
+  if (reason) throw ApiError(403, *reason);
   if (is_open(request.path)) {
     co_await dispatch_open(exchange);
   } else {
@@ -226,6 +231,9 @@ Awaitable<void> Routes::dispatch(Exchange& exchange, const Visitor& visitor) {
   } else if (const auto control = parse_control_path(path)) {
     response = request.method == "POST" ? completions_.control(visitor, control->first, control->second)
                                         : not_allowed(request, "POST");
+  } else if (path.starts_with("/local/") && request.own_user) {
+    co_await answer_local(chat_, engines_, exchange);
+    co_return;
   } else if (is_of_chat(path)) {
     co_await dispatch_chat(exchange, visitor);
     co_return;

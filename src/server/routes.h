@@ -26,7 +26,8 @@ class Routes {
   // left.
   Awaitable<void> handle(Exchange& exchange);
 
-  // For API paths in OpenAI's form, for fragments a notice, else a page; where a page needs a sign-in, the way there.
+  // For paths of APIs in OpenAI's form, for fragments a notice, else a page; where a page needs a sign-in, the way
+  // there.
   static Response error(const Request& request, const ApiError& error);
   static Response error(const Request& request, unsigned status, const std::string& message);
   // Whether the handler waits for the engine.

@@ -73,10 +73,10 @@ auto reading(Read work) {
 }  // namespace
 
 std::string to_json(const Asked& asked) {
-  return text_of({{"think", asked.think},
-                  {"model", asked.facts.name},
-                  {"device", asked.facts.device},
-                  {"mode", asked.facts.mode}});
+  json object = {
+      {"think", asked.think}, {"model", asked.facts.name}, {"device", asked.facts.device}, {"mode", asked.facts.mode}};
+  if (!asked.system.empty()) object["system"] = asked.system;
+  return text_of(object);
 }
 
 Asked asked_from(const std::string& text) {
@@ -87,6 +87,7 @@ Asked asked_from(const std::string& text) {
     read(object, "model", asked.facts.name);
     read(object, "device", asked.facts.device);
     read(object, "mode", asked.facts.mode);
+    read(object, "system", asked.system);
     return asked;
   });
 }
@@ -133,26 +134,43 @@ engine::Done done_from(const std::string& text) {
   });
 }
 
-std::string settings_of(const engine::Request& request) {
-  const engine::Sampling& sampling = request.sampling;
+json sampling_json(const engine::Sampling& sampling) {
   json bias = json::array();  // the same text for the same settings
   for (const auto& [token, value] : std::map(sampling.logit_bias.begin(), sampling.logit_bias.end())) {
     bias.push_back({token, value});
   }
-  json object = {{"temperature", sampling.temperature},
-                 {"top_k", sampling.top_k},
-                 {"top_p", sampling.top_p},
-                 {"min_p", sampling.min_p},
-                 {"repetition_penalty", sampling.repetition_penalty},
-                 {"presence_penalty", sampling.presence_penalty},
-                 {"frequency_penalty", sampling.frequency_penalty},
-                 {"logit_bias", std::move(bias)},
-                 {"seed", sampling.seed},
-                 {"max_tokens", request.limits.max_tokens},
+  return {{"temperature", sampling.temperature},
+          {"top_k", sampling.top_k},
+          {"top_p", sampling.top_p},
+          {"min_p", sampling.min_p},
+          {"repetition_penalty", sampling.repetition_penalty},
+          {"presence_penalty", sampling.presence_penalty},
+          {"frequency_penalty", sampling.frequency_penalty},
+          {"logit_bias", std::move(bias)},
+          {"seed", sampling.seed}};
+}
+
+void read_sampling(const json& object, engine::Sampling& sampling) {
+  read(object, "temperature", sampling.temperature);
+  read(object, "top_k", sampling.top_k);
+  read(object, "top_p", sampling.top_p);
+  read(object, "min_p", sampling.min_p);
+  read(object, "repetition_penalty", sampling.repetition_penalty);
+  read(object, "presence_penalty", sampling.presence_penalty);
+  read(object, "frequency_penalty", sampling.frequency_penalty);
+  for (const json& bias : object.value("logit_bias", json::array())) {
+    sampling.logit_bias.emplace(bias.at(0).get<engine::Token>(), bias.at(1).get<float>());
+  }
+  read(object, "seed", sampling.seed);
+}
+
+std::string settings_of(const engine::Request& request) {
+  json object = sampling_json(request.sampling);
+  object.update({{"max_tokens", request.limits.max_tokens},
                  {"stop", request.limits.stop},
                  {"room", request.limits.room},
                  {"tools_offered", request.tools_offered},
-                 {"shared", request.shared}};
+                 {"shared", request.shared}});
   if (request.limits.thinking_budget) object["thinking_budget"] = *request.limits.thinking_budget;
   if (request.chat) object["chat"] = name_in(starts, *request.chat);
   return text_of(object);
@@ -166,18 +184,7 @@ engine::Request request_from(const store::Unfinished& unfinished) {
   return reading([&] {
     const json object = parse(unfinished.settings);
     engine::Request request{.prompt = unfinished.prompt.ids, .generated = unfinished.prompt.generated};
-    engine::Sampling& sampling = request.sampling;
-    read(object, "temperature", sampling.temperature);
-    read(object, "top_k", sampling.top_k);
-    read(object, "top_p", sampling.top_p);
-    read(object, "min_p", sampling.min_p);
-    read(object, "repetition_penalty", sampling.repetition_penalty);
-    read(object, "presence_penalty", sampling.presence_penalty);
-    read(object, "frequency_penalty", sampling.frequency_penalty);
-    for (const json& bias : object.value("logit_bias", json::array())) {
-      sampling.logit_bias.emplace(bias.at(0).get<engine::Token>(), bias.at(1).get<float>());
-    }
-    read(object, "seed", sampling.seed);
+    read_sampling(object, request.sampling);
     read(object, "max_tokens", request.limits.max_tokens);
     read(object, "stop", request.limits.stop);
     read(object, "room", request.limits.room);

@@ -2,6 +2,7 @@
 // Fields may be added; a text that an older version wrote is read with what it lacks left at its default.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "engine/journal.h"
@@ -15,7 +16,8 @@ namespace server {
 // Message::asked
 struct Asked {
   bool think = true;
-  ModelFacts facts{};  // of the model that was asked: its name, arithmetic and device
+  ModelFacts facts{};    // of the model that was asked: its name, arithmetic and device
+  std::string system{};  // the conversation's own system prompt; empty: it has none
 };
 std::string to_json(const Asked& asked);
 Asked asked_from(const std::string& json);
@@ -23,6 +25,11 @@ Asked asked_from(const std::string& json);
 // Message::ended
 std::string to_json(const engine::Done& done);
 engine::Done done_from(const std::string& json);
+
+// Sampling parameters, as the fields of an object; those that are missing are left as they are. Throws
+// nlohmann::json::exception for a field of another type.
+nlohmann::json sampling_json(const engine::Sampling& sampling);
+void read_sampling(const nlohmann::json& object, engine::Sampling& sampling);
 
 // Question::settings, and all that is stored of a request.
 std::string settings_of(const engine::Request& request);

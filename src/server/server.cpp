@@ -1,7 +1,9 @@
 #include "server/server.h"
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -9,11 +11,14 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <set>
 
 #include "base/error.h"
@@ -26,6 +31,7 @@ namespace server {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
+using local = asio::local::stream_protocol;
 
 namespace {
 
@@ -73,14 +79,27 @@ void raise_open_file_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+Peer introduce(tcp::socket& socket) {
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  return peer_of(socket);
+}
+
+// All programs of this user share their turns.
+Peer own_user() { return {.client = "terminal", .own_user = true}; }
+
+Peer introduce(const local::socket&) { return own_user(); }
+
 }  // namespace
 
 struct Server::State {
-  State(EngineSlot& its_engines, store::Store& store, ServerOptions its_options)
-      : options(std::move(its_options)),
+  State(EngineSlot& its_engines, store::Store& store, ServerOptions its_options, bool is_embedded)
+      : embedded(is_embedded),
+        options(std::move(its_options)),
         engines(its_engines),
         routes(engines, store, AccessRules(options.host, options.names, options.insecure)),
-        acceptor(bind_to(io, options)),
+        acceptor(embedded ? tcp::acceptor(io) : bind_to(io, options)),
+        local_acceptor(io),
         signals(io),
         deadline(io),
         rules(std::make_shared<ConnectionRules>()) {
@@ -88,19 +107,23 @@ struct Server::State {
     rules->error_page = [](const Request& request, const ApiError& error) { return Routes::error(request, error); };
     rules->waits = Routes::waits;
     rules->headers = Routes::headers();
+    if (options.local_socket >= 0) local_acceptor.assign(local(), options.local_socket);
   }
 
-  Awaitable<void> accept();
-  Awaitable<void> serve(tcp::socket socket);
+  template <typename Acceptor>
+  Awaitable<void> accept(Acceptor& acceptor);
+  Awaitable<void> serve(Connection::Socket socket, Peer peer);
   void wait_for_signal();
   void begin_stop();
   Awaitable<void> stop_in_order();
 
+  bool embedded;
   ServerOptions options;
   EngineSlot& engines;
   Routes routes;
   asio::io_context io{1};  // goes before what its coroutines use
-  tcp::acceptor acceptor;
+  tcp::acceptor acceptor;  // not open: it is embedded
+  local::acceptor local_acceptor;
   asio::signal_set signals;
   asio::steady_timer deadline;
   std::shared_ptr<ConnectionRules> rules;
@@ -111,17 +134,18 @@ struct Server::State {
   bool over = false;   // nothing is waited for any more
 };
 
-Awaitable<void> Server::State::serve(tcp::socket socket) {
-  Connection connection(std::move(socket), rules);
+Awaitable<void> Server::State::serve(Connection::Socket socket, Peer peer) {
+  Connection connection(std::move(socket), std::move(peer), rules);
   connections.insert(&connection);
   co_await connection.run();  // throws nothing
   connections.erase(&connection);
   if (stopping && connections.empty()) deadline.cancel();
 }
 
-Awaitable<void> Server::State::accept() {
+template <typename Acceptor>
+Awaitable<void> Server::State::accept(Acceptor& listening) {
   while (!stopping) {
-    auto [error, socket] = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
+    auto [error, socket] = co_await listening.async_accept(asio::as_tuple(asio::use_awaitable));
     if (stopping) break;
     if (error && error != asio::error::connection_aborted) {  // out of descriptors or memory, which may pass
       asio::steady_timer pause(io, std::chrono::milliseconds(100));
@@ -133,7 +157,8 @@ Awaitable<void> Server::State::accept() {
       socket.non_blocking(true, ignored);
       socket.write_some(asio::buffer(full.data(), full.size()), ignored);
     } else if (!error) {
-      asio::co_spawn(io, serve(std::move(socket)), asio::detached);
+      Peer peer = introduce(socket);
+      asio::co_spawn(io, serve(std::move(socket), std::move(peer)), asio::detached);
     }
   }
 }
@@ -158,6 +183,7 @@ void Server::State::begin_stop() {
   rules->serving = false;
   error_code ignored;
   acceptor.close(ignored);
+  local_acceptor.close(ignored);
   for (Connection* connection : connections) connection->close_if_idle();
   asio::co_spawn(io, stop_in_order(), asio::detached);
 }
@@ -187,11 +213,14 @@ Awaitable<void> Server::State::stop_in_order() {
 }
 
 Server::Server(EngineSlot& engines, store::Store& store, ServerOptions options)
-    : state_(std::make_unique<State>(engines, store, std::move(options))) {
+    : state_(std::make_unique<State>(engines, store, std::move(options), /*is_embedded=*/false)) {
   // One that comes from now on is looked at when it runs.
   state_->signals.add(SIGINT);
   state_->signals.add(SIGTERM);
 }
+
+Server::Server(EngineSlot& engines, store::Store& store, ServerOptions options, Embedded)
+    : state_(std::make_unique<State>(engines, store, std::move(options), /*is_embedded=*/true)) {}
 
 Server::~Server() = default;
 
@@ -208,8 +237,13 @@ bool Server::needs_accounts() const {
 
 void Server::run() {
   raise_open_file_limit();
-  state_->wait_for_signal();
-  asio::co_spawn(state_->io, state_->accept(), asio::detached);
+  if (!state_->embedded) {
+    state_->wait_for_signal();
+    asio::co_spawn(state_->io, state_->accept(state_->acceptor), asio::detached);
+  }
+  if (state_->local_acceptor.is_open()) {
+    asio::co_spawn(state_->io, state_->accept(state_->local_acceptor), asio::detached);
+  }
   asio::co_spawn(state_->io, state_->routes.work(state_->options.resume), asio::detached);
   asio::co_spawn(state_->io, state_->routes.keep_house(state_->options.titles),
                  asio::bind_cancellation_slot(state_->no_more_housekeeping.slot(), [](const std::exception_ptr&) {}));
@@ -219,6 +253,18 @@ void Server::run() {
 
 void Server::stop() {
   asio::post(state_->io, [state = state_.get()] { state->begin_stop(); });
+}
+
+int Server::connect() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    throw base::Error(base::ErrorKind::Resource, "server", std::strerror(errno), "close other programs");
+  }
+  asio::post(state_->io, [state = state_.get(), end = ends[0]] {
+    local::socket socket(state->io, local(), end);
+    asio::co_spawn(state->io, state->serve(std::move(socket), own_user()), asio::detached);
+  });
+  return ends[1];
 }
 
 }  // namespace server

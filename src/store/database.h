@@ -27,8 +27,13 @@ struct Conflict : base::Error {
   using Error::Error;
 };
 
-// A place that is nowhere: what is there ends with the database.
-inline const std::string in_memory = ":memory:";
+// Somebody else serves from the database.
+struct Taken : base::Error {
+  using Error::Error;
+};
+
+// As `where` of a database: what is said is kept as long as the Database is there, and never on disk.
+inline constexpr const char* in_memory = ":memory:";
 
 class Database {
  public:
@@ -40,7 +45,7 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   // Nobody else may serve from it while this lasts: answers that are open are then nobody's, and can be gone on with.
-  // Throws base::Error (Resource) if somebody else does.
+  // Throws Taken (Resource) if somebody else does.
   void be_the_only_server();
 
   // Valid as long as this.

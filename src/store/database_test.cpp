@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <random>
@@ -49,6 +50,22 @@ class Databases : public testing::Test {
   std::unique_ptr<Database> database_ = std::make_unique<Database>(place_.where());
   Time now_ = 1000;
 };
+
+TEST_F(Databases, InMemoryKeepNothing) {
+  {
+    Database memory(in_memory);
+    memory.be_the_only_server();
+    Database other(in_memory);
+    other.be_the_only_server();
+    memory.accept(question("c1", 0, "Why?"));
+    EXPECT_EQ(memory.list(me, 10).size(), 1u);
+    EXPECT_EQ(memory.search(me, "why", 10).size(), 1u);
+    EXPECT_TRUE(other.list(me, 10).empty());
+    memory.check();
+  }
+  EXPECT_TRUE(Database(in_memory).list(me, 10).empty());
+  EXPECT_FALSE(std::filesystem::exists(in_memory));
+}
 
 TEST_F(Databases, KeepWhatWasSaid) {
   const AnswerId answer = database_->accept(question("c1", 0, "Why?"));

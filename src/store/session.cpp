@@ -40,8 +40,8 @@ std::string without_password(const std::string& address) {
   return shown;
 }
 
-Error taken_by_another(const std::string& where) {
-  return {ErrorKind::Resource, where, "another server keeps its conversations there",
+Taken taken_by_another(const std::string& where) {
+  return {ErrorKind::Resource, where, "another server or chat keeps its conversations there",
           "stop it, or choose another place with --data"};
 }
 
@@ -90,8 +90,8 @@ Meaning meaning_of_sqlite(int result) {
 
 Session::Session(const std::string& where) : where_(where), sqlite_(!is_address(where)) {
   if (where == in_memory) {
-    static constexpr const char* settings[] = {"pragma foreign_keys = on"};
-    open_file(where, settings);
+    static constexpr const char* settings[] = {"pragma foreign_keys = on", "pragma temp_store = memory"};
+    connect(where, settings);
     return;
   }
   if (sqlite_) {
@@ -154,16 +154,18 @@ void Session::open_folder(const std::string& folder) {
 }
 
 void Session::open_file(const std::string& file, std::span<const char* const> settings) {
-  where_ = file;
   if (file.find('"') != std::string::npos) {
     throw Error(file, "a database may not have a quotation mark in its name", "choose another place");
   }
   // What people wrote is for nobody else's eyes; the files that SQLite adds get the same permissions. One that is there
   // is not opened: closing it would give up the locks that other connections of this process have on it.
-  if (file != in_memory) {
-    const int created = ::open(file.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_RDONLY, 0600);
-    if (created >= 0) ::close(created);
-  }
+  const int created = ::open(file.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_RDONLY, 0600);
+  if (created >= 0) ::close(created);
+  connect(file, settings);
+}
+
+void Session::connect(const std::string& file, std::span<const char* const> settings) {
+  where_ = file;
   try {
     sql.open(soci::sqlite3, "db=\"" + file + "\" timeout=" + std::to_string(patience));
     for (const char* setting : settings) sql << setting;

@@ -22,7 +22,7 @@ struct SqliteFile {
 
 class Session {
  public:
-  // `where`: as of Database. Throws base::Error.
+  // `where`: a folder, which is created (SQLite), an address postgresql://…, or in_memory. Throws base::Error.
   explicit Session(const std::string& where);
   explicit Session(const SqliteFile& file);
   Session(const Session&) = delete;
@@ -30,7 +30,7 @@ class Session {
 
   ~Session();
 
-  // Nobody else may, while this lasts. Throws base::Error if somebody else has.
+  // Nobody else may, while this lasts. Throws Taken if somebody else has.
   void be_the_only_server();
 
   soci::session sql;
@@ -98,9 +98,10 @@ class Session {
   base::Error as_error(const soci::soci_error& failure) const;
   void open_folder(const std::string& folder);
   void open_file(const std::string& file, std::span<const char* const> settings);
+  void connect(const std::string& file, std::span<const char* const> settings);
 
   std::string where_;
-  std::string folder_;  // of SQLite
+  std::string folder_;  // of SQLite; empty: it is in memory, or a file
   bool sqlite_ = true;
   int lock_ = -1;      // an open file
   bool only_ = false;  // the only server on PostgreSQL

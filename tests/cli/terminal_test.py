@@ -1,9 +1,11 @@
 """`chat` and `run` as a person at a terminal meets them."""
+import json
 import os
 import stat
 import unittest
+import urllib.request
 
-from program import endless, environment, folder, micro, path
+from program import HANGS_AFTER, endless, environment, folder, micro, path, run, start
 from terminal import Terminal
 
 
@@ -66,6 +68,64 @@ class Chat(unittest.TestCase):
         terminal.type("/continue\r")
         terminal.expect(" tokens at ")
         terminal.expect("prompt")
+        terminal.expect("> ")
+        terminal.type("/exit\r")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_an_answer_that_was_stopped_is_gone_on_with_another_time(self):
+        data = path("stopped")
+        terminal = chat("--max-tokens", "3000", "--data", data, model=endless())
+        terminal.expect("> ")
+        terminal.type("Talk on and on\r")
+        terminal.expect("\r\n")
+        terminal.expect(" ")
+        terminal.type("\x03")
+        terminal.expect("stopped after")
+        terminal.expect("> ")
+        terminal.type("\x04")
+        self.assertEqual(terminal.wait(), 0)
+        terminal = chat("--data", data, "--continue", model=endless())
+        terminal.expect("> Talk on and on")
+        terminal.expect("stopped after")
+        terminal.expect("> ")
+        terminal.type("/new\r")
+        terminal.expect("A new conversation")
+        terminal.expect("> ")
+        terminal.type("/open 1\r")
+        terminal.expect("stopped after")
+        terminal.expect("> ")
+        terminal.type("/continue\r")
+        terminal.expect("3,000 tokens at ")
+        terminal.expect("> ")
+        terminal.type("/exit\r")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_what_was_shown_is_not_shown_again(self):
+        data = path("shared")
+        server = start("--model", endless(), "serve", "--port", "0", "--data", data)
+        self.addCleanup(server.communicate)
+        self.addCleanup(server.kill)
+        url = server.stdout.readline().decode().split()[-1]
+        terminal = chat("--data", data, "--seed", "5", model=endless())
+        terminal.expect("> ")
+        terminal.type("Talk on and on\r")
+        terminal.expect("\r\n")
+        for _ in range(100):
+            terminal.expect(" ")
+        terminal.type("\x03")
+        terminal.expect("stopped after")
+        terminal.expect("> ")
+
+        def exported():
+            return json.loads(run("export", "--format", "json", "--data", data).stdout)["conversations"][0]
+        # By somebody else, and the server has forgotten that it wrote it.
+        with urllib.request.urlopen(f"{url}/c/{exported()['id']}/stop", b"", timeout=HANGS_AFTER):
+            pass
+        while "interrupted" in (answer := exported()["messages"][1]):
+            pass
+        terminal.type("/continue\r")
+        rest = terminal.expect(" tokens at ")
+        self.assertLess(len(rest), len(answer["text"]))
         terminal.expect("> ")
         terminal.type("/exit\r")
         self.assertEqual(terminal.wait(), 0)

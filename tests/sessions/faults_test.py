@@ -294,7 +294,7 @@ class Faults(unittest.TestCase):
         server = self.serve(data)
         conversation, reader = self.ask()
         self.words(reader)
-        self.refuses(data, data, "another server keeps its conversations there")
+        self.refuses(data, data, "another server or chat keeps its conversations there")
         self.ends(reader)
         self.until_whole(data, conversation)
         server.kill()  # after which the folder is free
