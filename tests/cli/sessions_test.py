@@ -99,7 +99,7 @@ class Sessions(unittest.TestCase):
         backup = path("a.backup")
         result = run("backup", backup, "--data", self.data)
         self.assertEqual((result.returncode, result.stdout), (0, b""))
-        self.assertRegex(result.stderr.decode(), r"\A\S+/a\.backup: 2 conversations, \d+\.\d kB\n\Z")
+        self.assertRegex(result.stderr.decode(), r"\A\S+/a\.backup: 2 conversations, \d+(\.\d)? kB\n\Z")
         self.assertEqual([name for name in os.listdir(os.path.dirname(backup)) if "a.backup" in name], ["a.backup"])
         self.ok("import", write("c.json", [chatgpt("C", "5", "6")]))
         self.ok("restore", backup)
