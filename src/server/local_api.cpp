@@ -1,11 +1,11 @@
 #include "server/local_api.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <utility>
 
 #include "server/api_error.h"
+#include "server/http_text.h"
 #include "server/saved_answer.h"
 #include "store/database.h"
 
@@ -139,8 +139,7 @@ Awaitable<void> answer_local(Chat& chat, EngineSlot& engines, Exchange& exchange
   } else if (reads && parts.size() == 2 && of_one) {
     response = co_await read_one(chat, parts[1]);
   } else if (reads && parts.size() == 4 && of_one && parts[2] == "stream") {
-    std::int64_t number = 0;
-    std::from_chars(parts[3].data(), parts[3].data() + parts[3].size(), number);
+    const std::int64_t number = parse_number(parts[3]).value_or(0);  // which none has
     co_await chat.follow(exchange, local_account, parts[1], number, StreamForm::Json);
     co_return;
   } else if (!reads && parts.size() == 3 && of_one && parts[2] == "messages") {

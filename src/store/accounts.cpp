@@ -34,11 +34,6 @@ bool is_account_name(std::string_view name) {
          name.find_first_not_of(all) == std::string_view::npos;
 }
 
-bool affects_a_row(soci::statement& statement) {
-  statement.execute(true);
-  return statement.get_affected_rows() > 0;
-}
-
 }  // namespace
 
 void check_account_name(std::string_view name) {

@@ -55,11 +55,6 @@ class HeadReader {
   std::string tags_;
 };
 
-bool changes_a_row(soci::statement& update) {
-  update.execute(true);
-  return update.get_affected_rows() > 0;
-}
-
 bool set_flag(Session& session, const std::string& flag, const std::string& account, const std::string& id,
               bool value) {
   const int number = value ? 1 : 0;
@@ -67,7 +62,7 @@ bool set_flag(Session& session, const std::string& flag, const std::string& acco
     soci::statement update = (session.sql.prepare << "update conversations set " << flag << " = :value where account = "
                                                   << ":account and id = :id and deleted = 0",
                               use(number), use(account), use(id));
-    return changes_a_row(update);
+    return affects_a_row(update);
   });
 }
 
@@ -179,7 +174,7 @@ bool Database::rename(const std::string& account, const std::string& id, const s
     soci::statement update = (session_->sql.prepare << "update conversations set title = :title, named = 1 where "
                                                        "account = :account and id = :id and deleted = 0",
                               use(kept), use(account), use(id));
-    return changes_a_row(update);
+    return affects_a_row(update);
   });
 }
 
@@ -225,7 +220,7 @@ bool Database::remove(const std::string& account, const std::string& id, Time no
     soci::statement update = (session_->sql.prepare << "update conversations set deleted = :now where account = "
                                                        ":account and id = :id and deleted = 0",
                               use(now), use(account), use(id));
-    if (!changes_a_row(update)) return false;
+    if (!affects_a_row(update)) return false;
     session_->sql << "update messages set condition = 'interrupted' where conversation = :id and condition in ('open', "
                      "'paused')",
         use(id);
@@ -238,7 +233,7 @@ bool Database::restore(const std::string& account, const std::string& id) {
     soci::statement update = (session_->sql.prepare << "update conversations set deleted = 0 where account = "
                                                        ":account and id = :id and deleted <> 0",
                               use(account), use(id));
-    return changes_a_row(update);
+    return affects_a_row(update);
   });
 }
 

@@ -13,6 +13,12 @@ namespace store {
 // As Accounts::require.
 void require_account(Session& session, const std::string& name);
 
+// Whether a statement that changes rows, or adds or erases some, found any.
+inline bool affects_a_row(soci::statement& statement) {
+  statement.execute(true);
+  return statement.get_affected_rows() > 0;
+}
+
 // As Database::conversation.
 std::optional<Conversation> conversation_in(Session& session, const std::string& account, const std::string& id);
 

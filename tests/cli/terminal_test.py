@@ -56,8 +56,8 @@ class Chat(unittest.TestCase):
         terminal.type("\x04")
         self.assertEqual(terminal.wait(), 0)
 
-    def test_an_answer_that_was_stopped_goes_on_to_its_end(self):
-        terminal = chat("--max-tokens", "3000", model=endless())
+    def stopped_in_an_answer(self, *arguments):
+        terminal = chat("--max-tokens", "3000", *arguments, model=endless())
         terminal.expect("> ")
         terminal.type("Talk on and on\r")
         terminal.expect("\r\n")
@@ -65,6 +65,10 @@ class Chat(unittest.TestCase):
         terminal.type("\x03")
         terminal.expect("stopped after")
         terminal.expect("> ")
+        return terminal
+
+    def test_an_answer_that_was_stopped_goes_on_to_its_end(self):
+        terminal = self.stopped_in_an_answer()
         terminal.type("/continue\r")
         terminal.expect(" tokens at ")
         terminal.expect("prompt")
@@ -74,14 +78,7 @@ class Chat(unittest.TestCase):
 
     def test_an_answer_that_was_stopped_is_gone_on_with_another_time(self):
         data = path("stopped")
-        terminal = chat("--max-tokens", "3000", "--data", data, model=endless())
-        terminal.expect("> ")
-        terminal.type("Talk on and on\r")
-        terminal.expect("\r\n")
-        terminal.expect(" ")
-        terminal.type("\x03")
-        terminal.expect("stopped after")
-        terminal.expect("> ")
+        terminal = self.stopped_in_an_answer("--data", data)
         terminal.type("\x04")
         self.assertEqual(terminal.wait(), 0)
         terminal = chat("--data", data, "--continue", model=endless())
